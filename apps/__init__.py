@@ -1,0 +1,1 @@
+"""The rooms of rlgym; docs/architecture.md is their map."""

@@ -1,0 +1,97 @@
+"""Credentials: one-time login links and API tokens, of which only hashes are stored."""
+
+import hashlib
+import secrets
+from datetime import timedelta
+from typing import Self
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import models
+from django.utils import timezone
+
+LINK_LIFETIME = timedelta(hours=12)
+TOKEN_PREFIX = "rlgym_"  # noqa: S105 - lets a leaked token be recognised, is none itself
+
+
+def _hash(secret: str) -> str:
+    # The secrets hold 256 random bits, so one plain hash is enough: there is nothing to guess.
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def first_admin() -> AbstractBaseUser:
+    """Return the first active superuser, made now if there is none."""
+    users = get_user_model().objects
+    admin = users.filter(is_superuser=True, is_active=True).order_by("pk").first()
+    return admin or users.create_superuser("admin", email="", password=None)
+
+
+class LoginLinkQuerySet(models.QuerySet["LoginLink"]):
+    def issue(self, user: AbstractBaseUser) -> str:
+        """Store a new link for a user and return its secret, which is shown once."""
+        secret = secrets.token_urlsafe(32)
+        self.create(user=user, secret_hash=_hash(secret), expires_at=timezone.now() + LINK_LIFETIME)
+        return secret
+
+    def redeem(self, secret: str) -> AbstractBaseUser | None:
+        """Use up a link and return its user; None when it is unknown, used or expired."""
+        now = timezone.now()
+        links = self.filter(secret_hash=_hash(secret))
+        if not links.filter(used_at=None, expires_at__gt=now).update(used_at=now):
+            return None
+        user: AbstractBaseUser = links.select_related("user").get().user
+        return user if user.is_active else None
+
+
+class LoginLink(models.Model):
+    """A link that logs its user in, once."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE)
+    secret_hash = models.CharField(max_length=64, unique=True)
+    expires_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True, blank=True)
+
+    objects = LoginLinkQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"login link of {self.user}"
+
+
+class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
+    def issue(self, user: AbstractBaseUser, name: str) -> str:
+        """Store a new token for a user and return its secret, which is shown once."""
+        secret = TOKEN_PREFIX + secrets.token_urlsafe(32)
+        self.create(user=user, name=name, secret_hash=_hash(secret))
+        return secret
+
+    def user_of(self, secret: str) -> AbstractBaseUser | None:
+        """Return the active user that a token belongs to, None when there is none."""
+        token: Self | ApiToken | None = (
+            self.filter(secret_hash=_hash(secret), user__is_active=True)
+            .select_related("user")
+            .first()
+        )
+        if token is None:
+            return None
+        self.filter(pk=token.pk).update(last_used_at=timezone.now())
+        user: AbstractBaseUser = token.user
+        return user
+
+
+class ApiToken(models.Model):
+    """A secret with which a program acts for its user (`Authorization: Bearer`)."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE)
+    name = models.CharField(max_length=80)
+    secret_hash = models.CharField(max_length=64, unique=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+
+    objects = ApiTokenQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "API token"
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.user})"

@@ -1,0 +1,1 @@
+"""Face: the `manage.py` commands. Each parses, calls one verb or query, and prints."""

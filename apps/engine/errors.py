@@ -1,0 +1,52 @@
+"""The errors that the engine raises; every message says what was wrong, what is allowed, what to do."""
+
+from dataclasses import dataclass
+
+
+class EngineError(Exception):
+    """Anything that the engine refuses or fails at, in words meant for a user."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One refused field of a spec.
+
+    Attributes:
+        field: Name of the field, dotted for hyperparameters (`hyperparameters.learning_rate`).
+        message: What is wrong with the value and what is allowed.
+    """
+
+    field: str
+    message: str
+
+
+class InvalidSpec(EngineError):
+    """A spec with one or more refused fields; `errors` lists all of them."""
+
+    def __init__(self, errors: list[FieldError]) -> None:
+        self.errors = errors
+        super().__init__("; ".join(f"{error.field}: {error.message}" for error in errors))
+
+
+class UnknownEnvironment(EngineError):
+    """No such environment, or the package that holds it is not installed."""
+
+
+class RunDirectoryError(EngineError):
+    """The run directory is missing, damaged, or not in the state the caller needs."""
+
+
+class RunDirectoryBusy(RunDirectoryError):
+    """Another process holds the run directory's lock."""
+
+
+class DiskFull(EngineError):
+    """A write was cut short; what had been written before is intact."""
+
+
+class DamagedCheckpoint(EngineError):
+    """A checkpoint's files do not match its manifest."""
+
+
+class FilmFailed(EngineError):
+    """An evaluation is fine but its film could not be made."""

@@ -1,0 +1,259 @@
+"""The run directory: its paths, its lock, its log, and files that appear whole.
+
+The directory is the truth about a run. Whoever trains holds the flock on `lock` for as long as it
+lives, so a free lock is local proof that no trainer is alive. The log is append-only: every append
+takes the log's own short lock, cuts a torn last line that a dead writer left, and writes whole
+lines, so an evaluation may add its line while training goes on.
+"""
+
+import errno
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import orjson
+
+from apps.engine import events
+from apps.engine.errors import DiskFull, RunDirectoryBusy, RunDirectoryError
+
+READ_CHUNK_BYTES = 1 << 20
+
+
+class RunDirectory:
+    """Paths inside one run's directory; see docs/architecture.md for what each file holds."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self.spec = self.path / "spec.json"
+        self.record = self.path / "record.json"
+        self.provenance = self.path / "provenance.json"
+        self.log = self.path / "metrics.jsonl"
+        self.train_log = self.path / "train.log"
+        self.checkpoints = self.path / "checkpoints"
+        self.evaluations = self.path / "eval"
+        self.lock_file = self.path / "lock"
+
+    def __repr__(self) -> str:
+        return f"RunDirectory({str(self.path)!r})"
+
+    @property
+    def name(self) -> str:
+        """The directory's name, which is the run's id."""
+        return self.path.name
+
+    def create(self, spec: dict[str, Any], record: dict[str, Any]) -> Self:
+        """Make the directory with its spec and its record (name, experiment, lineage).
+
+        Raises:
+            RunDirectoryError: The directory exists already.
+        """
+        try:
+            self.path.mkdir(parents=True)
+        except FileExistsError:
+            raise RunDirectoryError(f"{self.path} exists already") from None
+        write_json(self.spec, spec)
+        write_json(self.record, record)
+        return self
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the directory's lock for the length of the block.
+
+        Raises:
+            RunDirectoryBusy: Another process holds it; the message names its process id.
+            RunDirectoryError: The directory does not exist.
+        """
+        try:
+            fd = os.open(self.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except FileNotFoundError:
+            raise RunDirectoryError(f"{self.path} does not exist") from None
+        try:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = os.read(fd, 32).decode(errors="replace").strip() or "unknown"
+                raise RunDirectoryBusy(
+                    f"run {self.name} is being trained by process {holder}; stop it first"
+                ) from None
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+            yield
+        finally:
+            os.close(fd)
+
+    def lock_holder(self) -> int | None:
+        """Return the process id that holds the lock, None when it is free."""
+        try:
+            fd = os.open(self.lock_file, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            text = os.read(fd, 32).decode(errors="replace").strip()
+            return int(text) if text.isdecimal() else 0
+        finally:
+            os.close(fd)
+        return None
+
+    def append(self, *new_events: events.Event) -> int:
+        """Append events to the log in one write and return the cursor after them."""
+        with LogWriter(self.log) as writer:
+            return writer.write(new_events)
+
+
+class LogWriter:
+    """Appends whole lines to a log; several processes may each hold one."""
+
+    def __init__(self, path: Path) -> None:
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        self._end = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; every line written so far stays."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def write(self, new_events: Iterable[events.Event]) -> int:
+        """Append events as whole lines and return the cursor after them.
+
+        Raises:
+            DiskFull: The disk took only part of the lines; the log was cut back to whole lines.
+        """
+        data = b"".join(map(events.encode, new_events))
+        fcntl.flock(self._fd, fcntl.LOCK_EX)
+        try:
+            end = os.fstat(self._fd).st_size
+            if end != self._end:  # Another writer was here: it may have died within a line.
+                end = self._cut_torn_line(end)
+            self._end = self._write_whole(data, end)
+            return self._end
+        finally:
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
+
+    def _write_whole(self, data: bytes, end: int) -> int:
+        # On a full disk os.write may write a part and raise nothing, hence the count.
+        try:
+            written = os.write(self._fd, data)
+        except OSError as error:
+            if error.errno not in {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}:
+                raise
+            written = 0
+        if written < len(data):
+            os.ftruncate(self._fd, end)
+            raise DiskFull(
+                f"the disk is full: {written} of {len(data)} bytes of the log could be written; "
+                "free some space, then start the run again"
+            )
+        return end + written
+
+    def _cut_torn_line(self, end: int) -> int:
+        position = end
+        while position > 0:
+            start = max(0, position - READ_CHUNK_BYTES)
+            chunk = os.pread(self._fd, position - start, start)
+            newline = chunk.rfind(b"\n")
+            if newline >= 0:
+                position = start + newline + 1
+                break
+            position = start
+        if position < end:
+            os.ftruncate(self._fd, position)
+        return position
+
+
+def read_lines(path: Path, after: int = 0, max_bytes: int = READ_CHUNK_BYTES) -> tuple[list[bytes], int]:
+    """Read whole lines of a log from a cursor on.
+
+    Args:
+        path: The log; a missing file reads as empty.
+        after: Cursor: the byte offset after the last line already read.
+        max_bytes: About how much to read; a single longer line is still returned whole.
+
+    Returns:
+        The lines without their newlines, and the cursor after them. A torn last line is left out.
+    """
+    try:
+        with path.open("rb") as file:
+            file.seek(after)
+            data = file.read(max_bytes)
+            end = data.rfind(b"\n")
+            while end < 0 and (more := file.read(max_bytes)):
+                end = more.rfind(b"\n") + len(data) if b"\n" in more else -1
+                data += more
+    except FileNotFoundError:
+        return [], after
+    if end < 0:
+        return [], after
+    return data[:end].split(b"\n"), after + end + 1
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file so that readers see either the old content or the new one, never a part."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with beside.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        if error.errno in {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}:
+            raise DiskFull(f"the disk is full: {path.name} could not be written") from error
+        raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file whole, indented, keys in the given order."""
+    option = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
+    write_whole(path, orjson.dumps(value, option=option))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        RunDirectoryError: The file is missing, not JSON, or not an object.
+    """
+    try:
+        value = orjson.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise RunDirectoryError(f"{path} does not exist") from None
+    except orjson.JSONDecodeError as error:
+        raise RunDirectoryError(f"{path} is damaged: {error}") from error
+    if not isinstance(value, dict):
+        raise RunDirectoryError(f"{path} is damaged: not an object")
+    return value
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file as hexadecimal text."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def publish_directory(beside: Path, target: Path) -> None:
+    """Rename a finished directory into place, fsynced, replacing an earlier one of that name."""
+    for file in beside.iterdir():
+        fd = os.open(file, os.O_RDONLY)
+        os.fsync(fd)
+        os.close(fd)
+    if target.exists():
+        shutil.rmtree(target)
+    beside.rename(target)

@@ -1,0 +1,324 @@
+"""What to run: `RunSpec` and `EvalSpec`, validated, and their way to JSON and back.
+
+A spec is complete: every hyperparameter has its value, so the same spec, seed and device give the
+same curve. Unknown keys are refused, never dropped.
+"""
+
+import difflib
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Self, cast
+
+import orjson
+
+from apps.engine.algorithms import ALGORITHMS, Algorithm, SpaceKind
+from apps.engine.environments import ENVIRONMENT_ID
+from apps.engine.errors import FieldError, InvalidSpec
+from apps.engine.presets import LENGTH_TITLES, PRESET_TITLES, lengths_for, preset_for
+
+MAX_SEED = 2**32 - 1
+MAX_KWARGS_BYTES = 16_384
+DEVICES = ("auto", "cpu", "cuda")
+DEFAULT_ALGORITHM = "ppo"
+DEFAULT_ENVIRONMENT = "CartPole-v1"
+EVALUATION_SEED_OFFSET = 10_000
+
+# Least and greatest allowed value of each whole number of a spec.
+BOUNDS: dict[str, tuple[int, int]] = {
+    "seed": (0, MAX_SEED),
+    "total_timesteps": (1, 1_000_000_000),
+    "n_envs": (1, 256),
+    "eval_freq": (0, 1_000_000_000),
+    "eval_episodes": (1, 1000),
+    "save_freq": (0, 1_000_000_000),
+}
+EVALUATION_BOUNDS: dict[str, tuple[int, int]] = {
+    "n_episodes": (1, 1000),
+    "seed": (0, MAX_SEED),
+    "max_episode_steps": (1, 1_000_000),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RunSpec:
+    """One training run, complete.
+
+    Attributes:
+        algorithm: Key of the algorithm catalogue.
+        environment: Gymnasium id, or `module:Env-v0`.
+        environment_kwargs: Keyword arguments for the environment.
+        seed: Seed of every random stream of the run.
+        total_timesteps: Environment steps, summed over parallel environments.
+        n_envs: Parallel environments.
+        hyperparameters: Every hyperparameter of the algorithm with its value.
+        preset: The preset that the values came from, None when from none.
+        device: `auto`, `cpu` or `cuda`.
+        eval_freq: Steps between evaluations while training; 0: only at the end.
+        eval_episodes: Episodes of each evaluation.
+        save_freq: Steps between checkpoints; 0: a tenth of the run.
+    """
+
+    algorithm: str
+    environment: str
+    total_timesteps: int
+    seed: int = 1
+    n_envs: int = 1
+    preset: str | None = None
+    device: str = "auto"
+    eval_freq: int = 0
+    eval_episodes: int = 5
+    save_freq: int = 0
+    environment_kwargs: dict[str, Any] = field(default_factory=dict)
+    hyperparameters: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def steps_between_saves(self) -> int:
+        """Steps between checkpoints, at least one rollout's worth is left to the trainer."""
+        return self.save_freq or max(1, self.total_timesteps // 10)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the spec as JSON-ready data; `from_dict` reads it back to an equal spec."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Validate data and fill in the preset's values and the library's defaults.
+
+        Args:
+            data: Fields of the spec, and optionally `length` (`quick`, `standard`, `epic`) in place
+                of `total_timesteps`. `hyperparameters` given here win over the preset's.
+
+        Raises:
+            InvalidSpec: Lists every refused field with its value and what is allowed.
+        """
+        names = [spec_field.name for spec_field in fields(cls)]
+        errors = _unknown_keys(data, [*names, "length"])
+        values = {name: data[name] for name in names if name in data}
+        algorithm = _check_algorithm(values.setdefault("algorithm", DEFAULT_ALGORITHM), errors)
+        _check_environment_id(values.setdefault("environment", DEFAULT_ENVIRONMENT), errors)
+        _check_choice(values, "preset", [*PRESET_TITLES], errors, is_optional=True)
+        _check_choice(values, "device", DEVICES, errors)
+        _check_kwargs(values, errors)
+        given = values.get("hyperparameters", {})
+        if not isinstance(given, Mapping):
+            errors.append(FieldError("hyperparameters", f"{given!r} is not an object of values by name"))
+            given = {}
+        if not errors and algorithm:
+            _apply_length(values, data.get("length"), errors)
+            given = _apply_preset(values, given)
+        if algorithm:
+            values["hyperparameters"], refused = algorithm.resolve(dict(given))
+            errors += refused
+        _check_numbers(values, BOUNDS, errors)
+        if errors:
+            raise InvalidSpec(errors)
+        spec = cls(**values)
+        _refuse(spec._conflicts())
+        return spec
+
+    def _conflicts(self) -> list[FieldError]:
+        """Return what is wrong between fields that are each fine alone."""
+        errors = []
+        samples = self.n_envs * self.hyperparameters.get("n_steps", 2)
+        batch_size = self.hyperparameters.get("batch_size", 1)
+        if ALGORITHMS[self.algorithm].is_on_policy and batch_size > samples:
+            errors.append(
+                FieldError(
+                    "hyperparameters.batch_size",
+                    f"{batch_size} is more than one rollout holds: n_steps x n_envs is {samples}; "
+                    f"lower batch_size to at most {samples} or raise n_steps",
+                )
+            )
+        return errors
+
+    def check_action_space(self, kind: SpaceKind) -> None:
+        """Refuse an algorithm that cannot act in a kind of action space, or options it cannot take.
+
+        Raises:
+            InvalidSpec: Says which algorithms can.
+        """
+        algorithm = ALGORITHMS[self.algorithm]
+        if kind not in algorithm.action_spaces:
+            able = [a.name for a in ALGORITHMS.values() if kind in a.action_spaces]
+            raise InvalidSpec([FieldError(
+                "algorithm",
+                f"{algorithm.title} cannot act in {self.environment}: its action space is {kind}, "
+                f"{algorithm.title} needs {' or '.join(sorted(algorithm.action_spaces))}; "
+                f"algorithms that can: {', '.join(able) or 'none here'}",
+            )])  # fmt: skip
+        if self.hyperparameters.get("use_sde") and kind != "box":
+            raise InvalidSpec([FieldError(
+                "hyperparameters.use_sde",
+                f"true is not allowed with a {kind} action space; "
+                "state-dependent exploration needs continuous actions",
+            )])  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class EvalSpec:
+    """One evaluation of one checkpoint.
+
+    Attributes:
+        n_episodes: Episodes to play; episode i is reset with seed `seed + i`.
+        seed: Seed of the first episode.
+        is_deterministic: Whether the policy takes its most likely action.
+        max_episode_steps: An episode that has not ended by itself is cut here.
+        should_film: Whether the same episodes are filmed.
+    """
+
+    n_episodes: int = 5
+    seed: int = EVALUATION_SEED_OFFSET
+    is_deterministic: bool = True
+    max_episode_steps: int = 10_000
+    should_film: bool = True
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the spec as JSON-ready data; `from_dict` reads it back to an equal spec."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Validate data.
+
+        Raises:
+            InvalidSpec: Lists every refused field with its value and what is allowed.
+        """
+        errors = _unknown_keys(data, [spec_field.name for spec_field in fields(cls)])
+        values = {key: value for key, value in data.items() if value is not None}
+        _check_numbers(values, EVALUATION_BOUNDS, errors)
+        for name in ("is_deterministic", "should_film"):
+            if name in values and not isinstance(values[name], bool):
+                errors.append(FieldError(name, f"{values[name]!r} is not true or false"))
+        _refuse(errors)
+        return cls(**values)
+
+
+def default_evaluation_seed(run_seed: int) -> int:
+    """Return a seed for evaluation episodes that the run did not train with."""
+    return (run_seed + EVALUATION_SEED_OFFSET) % (MAX_SEED + 1)
+
+
+def _refuse(errors: list[FieldError]) -> None:
+    if errors:
+        raise InvalidSpec(errors)
+
+
+def _unknown_keys(data: Mapping[str, Any], allowed: list[str]) -> list[FieldError]:
+    return [
+        FieldError(str(key), f"unknown; allowed: {', '.join(allowed)}")
+        for key in data
+        if key not in allowed
+    ]
+
+
+def _check_algorithm(name: Any, errors: list[FieldError]) -> Algorithm | None:
+    if isinstance(name, str) and name in ALGORITHMS:
+        return ALGORITHMS[name]
+    close = difflib.get_close_matches(str(name).lower(), ALGORITHMS, n=1)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    errors.append(
+        FieldError("algorithm", f"{name!r} is not an algorithm here; allowed: {', '.join(ALGORITHMS)}{hint}")
+    )
+    return None
+
+
+def _check_environment_id(name: Any, errors: list[FieldError]) -> None:
+    if not isinstance(name, str) or len(name) > 200 or not ENVIRONMENT_ID.match(name):
+        errors.append(
+            FieldError("environment", f"{name!r} is not an environment id; write CartPole-v1 or module:Env-v0")
+        )
+
+
+def _check_choice(
+    values: dict[str, Any],
+    name: str,
+    allowed: Collection[str],
+    errors: list[FieldError],
+    is_optional: bool = False,
+) -> None:
+    value = values.get(name)
+    if name not in values or (is_optional and value is None):
+        return
+    if value not in allowed:
+        errors.append(FieldError(name, f"{value!r} is not allowed; allowed: {', '.join(allowed)}"))
+
+
+def _check_kwargs(values: dict[str, Any], errors: list[FieldError]) -> None:
+    kwargs = values.get("environment_kwargs", {})
+    try:
+        size_bytes = len(orjson.dumps(kwargs))
+    except orjson.JSONEncodeError as error:
+        errors.append(FieldError("environment_kwargs", f"not JSON: {error}"))
+        return
+    if not isinstance(kwargs, dict) or size_bytes > MAX_KWARGS_BYTES:
+        errors.append(
+            FieldError("environment_kwargs", f"must be an object of at most {MAX_KWARGS_BYTES} bytes of JSON")
+        )
+
+
+def _apply_length(values: dict[str, Any], length: Any, errors: list[FieldError]) -> None:
+    lengths = lengths_for(values["environment"])
+    if length is not None and length not in LENGTH_TITLES:
+        errors.append(FieldError("length", f"{length!r} is not allowed; allowed: {', '.join(lengths)}"))
+    elif length is not None and "total_timesteps" in values:
+        errors.append(FieldError("length", "give either length or total_timesteps, not both"))
+    else:
+        values.setdefault("total_timesteps", lengths[length or "standard"])
+
+
+def _apply_preset(values: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    if values.get("preset") is None:
+        return dict(given)
+    preset = preset_for(values["algorithm"], values["environment"], values["preset"])
+    values.setdefault("n_envs", preset.n_envs)
+    return {**preset.hyperparameters, **given}
+
+
+def _check_numbers(
+    values: dict[str, Any], bounds: Mapping[str, tuple[int, int]], errors: list[FieldError]
+) -> None:
+    for name, (low, high) in bounds.items():
+        if name not in values:
+            continue
+        value = values[name]
+        whole = _whole_number(value)
+        if whole is None or not low <= whole <= high:
+            errors.append(
+                FieldError(name, f"{value!r} is not allowed; it must be a whole number from {low} to {high}")
+            )
+        else:
+            values[name] = whole
+
+
+def _whole_number(value: Any) -> int | None:
+    if isinstance(value, str) and value.strip().isdecimal():
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return int(value) if value == int(value) else None
+
+
+def parse_assignments(texts: list[str], option: str) -> dict[str, Any]:
+    """Read `name:value` pairs as RL-Baselines3-Zoo writes them; values are JSON, else plain text.
+
+    Raises:
+        InvalidSpec: A pair has no colon or no name.
+    """
+    values: dict[str, Any] = {}
+    for text in texts:
+        name, colon, value = text.partition(":")
+        if not colon or not name:
+            raise InvalidSpec([FieldError(option, f"{text!r} is not name:value")])
+        try:
+            values[name] = orjson.loads(value)
+        except orjson.JSONDecodeError:
+            values[name] = {"True": True, "False": False, "None": None}.get(value, value)
+    return values
+
+
+def as_json_object(data: Any) -> dict[str, Any]:
+    """Return data that came from JSON as an object, refusing anything else."""
+    if not isinstance(data, dict):
+        raise InvalidSpec([FieldError("spec", f"{type(data).__name__} is not an object")])
+    return cast(dict[str, Any], data)

@@ -1,0 +1,455 @@
+"""Experiments, runs and what they leave behind.
+
+Rows are an index of the run directories: whatever is here can be rebuilt from disk. A status never
+changes by `save()`: `move_to` and `claim` are single UPDATEs that name the status they expect, and
+zero changed rows means that somebody else was first.
+"""
+
+import secrets
+import socket
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+from django.urls import reverse
+from django.utils import timezone
+
+from apps.engine.presets import PRESET_TITLES
+from apps.engine.rundir import RunDirectory
+from apps.engine.spec import EvalSpec
+
+ID_ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"  # Without letters that read alike.
+ID_LENGTH = 10
+
+
+class IllegalMove(Exception):
+    """A status change that the run's life does not allow; `legal` lists the statuses that are."""
+
+    def __init__(self, status: str, wanted: str, legal: list[str]) -> None:
+        self.status = status
+        self.wanted = wanted
+        self.legal = legal
+        allowed = ", ".join(legal) or "none: this is final"
+        super().__init__(f"a run that is {status} cannot become {wanted}; legal moves: {allowed}")
+
+
+class RunNotFound(Exception):
+    """No run, or more than one, answers to what the user typed."""
+
+
+def new_run_id() -> str:
+    """Return a short random id that is easy to read aloud and safe in a path."""
+    return "".join(secrets.choice(ID_ALPHABET) for _ in range(ID_LENGTH))
+
+
+class RunStatus(models.TextChoices):
+    """Where a run is in its life."""
+
+    DRAFT = "draft"
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    STOPPED = "stopped"
+    PAUSED = "paused"
+    LOST = "lost"
+
+
+class JobStatus(models.TextChoices):
+    """Where an evaluation is in its life."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+
+# From each status, where a run may go. `draft -> running` is a run trained in a terminal.
+LEGAL_MOVES: dict[str, tuple[str, ...]] = {
+    RunStatus.DRAFT: (RunStatus.QUEUED, RunStatus.RUNNING),
+    RunStatus.QUEUED: (RunStatus.RUNNING, RunStatus.STOPPED),
+    RunStatus.RUNNING: (
+        RunStatus.COMPLETED,
+        RunStatus.FAILED,
+        RunStatus.STOPPED,
+        RunStatus.LOST,
+    ),
+    RunStatus.COMPLETED: (),
+    RunStatus.FAILED: (),
+    RunStatus.STOPPED: (),
+    RunStatus.PAUSED: (),
+    RunStatus.LOST: (),
+}
+ACTIVE_STATUSES = (RunStatus.QUEUED, RunStatus.RUNNING)
+SILENT_AFTER_BEATS = 10
+
+
+class Leased(models.Model):
+    """A row that one supervisor owns while it works on it.
+
+    `attempt` is the fence: every write of a supervisor names the attempt it claimed, so a
+    supervisor that was given up on and wakes again changes nothing. `beats` only counts; whoever
+    watches judges by its own monotonic clock whether it moves, so clock jumps do not matter.
+    """
+
+    owner = models.CharField(max_length=200, blank=True, editable=False)
+    attempt = models.PositiveIntegerField(default=0, editable=False)
+    beats = models.PositiveIntegerField(default=0, editable=False)
+    beat_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        abstract = True
+
+    @property
+    def owner_host(self) -> str:
+        """The host name of the supervisor that owns the row."""
+        return self.owner.partition(":")[0]
+
+    @property
+    def is_on_this_host(self) -> bool:
+        """Whether the supervisor that owns the row runs on this machine."""
+        return self.owner_host == socket.gethostname()
+
+    def beat(self, **fields: Any) -> bool:
+        """Say that the supervisor lives and write fields; False when the row is no longer its own."""
+        mine = type(self)._default_manager.filter(
+            pk=self.pk, status="running", owner=self.owner, attempt=self.attempt
+        )
+        changed = mine.update(beats=F("beats") + 1, beat_at=timezone.now(), **fields)
+        return changed == 1
+
+
+class Experiment(models.Model):
+    """One question: an environment, an algorithm, a hypothesis; with many runs."""
+
+    name = models.CharField(max_length=120, unique=True)
+    hypothesis = models.TextField(blank=True, help_text="What you expect to see, and why.")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class RunQuerySet(models.QuerySet["Run"]):
+    def for_listing(self) -> "RunQuerySet":
+        """Newest first, with the experiment, without the columns that lists do not show."""
+        return (
+            self.select_related("experiment").defer("spec", "error").order_by("-created_at", "-pk")
+        )
+
+    def active(self) -> "RunQuerySet":
+        """Runs that are queued or running."""
+        return self.filter(status__in=ACTIVE_STATUSES)
+
+    def next_queued(self) -> "Run | None":
+        """Return the run that has waited longest, None when none waits."""
+        return self.filter(status=RunStatus.QUEUED).order_by("queued_at", "pk").first()
+
+    def resolve(self, text: str) -> "Run":
+        """Find a run by id, unique prefix of an id, name, or `latest`.
+
+        Raises:
+            RunNotFound: None or several match; the message lists what does.
+        """
+        if text == "latest":
+            matches = list(self.order_by("-created_at", "-pk")[:1])
+        else:
+            matches = list(self.filter(pk=text)) or list(self.filter(name=text)[:6])
+            if not matches and text:
+                matches = list(self.filter(pk__startswith=text)[:6])
+        if len(matches) == 1:
+            return matches[0]
+        if not matches:
+            raise RunNotFound(f"no run has the id, id prefix or name {text!r}; `runs` lists them")
+        listed = ", ".join(f"{run.pk} ({run.name})" for run in matches[:5])
+        raise RunNotFound(f"{text!r} matches several runs: {listed}; write one id")
+
+
+class Run(Leased):
+    """One training process's life, with one spec and one seed."""
+
+    id = models.CharField(primary_key=True, max_length=32, default=new_run_id, editable=False)
+    name = models.CharField(max_length=120)
+    experiment = models.ForeignKey(Experiment, on_delete=models.PROTECT, related_name="runs")
+
+    # The spec, and the parts of it that lists show and filter by.
+    spec = models.JSONField(editable=False)
+    algorithm = models.CharField(max_length=40, editable=False)
+    environment = models.CharField(max_length=200, editable=False)
+    preset = models.CharField(max_length=40, blank=True, editable=False)
+    seed = models.PositiveBigIntegerField(editable=False)
+    total_timesteps = models.PositiveBigIntegerField(editable=False)
+
+    status = models.CharField(
+        max_length=12, choices=RunStatus, default=RunStatus.DRAFT, editable=False
+    )
+    status_reason = models.CharField(max_length=500, blank=True, editable=False)
+    error = models.TextField(blank=True, editable=False, help_text="Traceback of a crash.")
+    stop_requested_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    queued_at = models.DateTimeField(null=True, blank=True, editable=False)
+    started_at = models.DateTimeField(null=True, blank=True, editable=False)
+    finished_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    # Summary of the log up to `log_cursor`; lists read these and never a log.
+    log_cursor = models.PositiveBigIntegerField(default=0, editable=False)
+    step = models.PositiveBigIntegerField(default=0, editable=False)
+    episodes = models.PositiveBigIntegerField(default=0, editable=False)
+    steps_per_second = models.FloatField(null=True, editable=False)
+    return_last = models.FloatField("last return", null=True, editable=False)
+    return_best = models.FloatField("best return", null=True, editable=False)
+    return_mean = models.FloatField("mean return", null=True, editable=False)
+    length_last = models.FloatField("last episode length", null=True, editable=False)
+    length_mean = models.FloatField("mean episode length", null=True, editable=False)
+    evaluation_last = models.FloatField("last evaluation", null=True, editable=False)
+    evaluation_best = models.FloatField("best evaluation", null=True, editable=False)
+
+    objects = RunQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at", "-pk"]
+        indexes = [
+            models.Index(fields=["status", "queued_at"], name="run_status_queued"),
+            models.Index(fields=["-created_at"], name="run_created"),
+            models.Index(fields=["environment", "algorithm"], name="run_environment_algorithm"),
+            models.Index(fields=["name"], name="run_name"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(status__in=RunStatus.values), name="run_status_is_known"
+            ),
+            models.CheckConstraint(condition=Q(total_timesteps__gte=1), name="run_has_steps_to_do"),
+            models.CheckConstraint(
+                condition=~Q(status="running") | ~Q(owner=""), name="running_run_has_owner"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("run", args=[self.pk])
+
+    @property
+    def directory(self) -> RunDirectory:
+        """The run's directory, which is the truth about it."""
+        return RunDirectory(Path(settings.RUNS_ROOT) / self.pk)
+
+    @property
+    def progress(self) -> float:
+        """Share of the steps done, 0 to 1; 1 exactly when completed."""
+        if self.status == RunStatus.COMPLETED:
+            return 1.0
+        return min(self.step / self.total_timesteps, 1.0)
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds until the run is done at its present speed, None when not training."""
+        if self.status != RunStatus.RUNNING or not self.steps_per_second:
+            return None
+        return max(self.total_timesteps - self.step, 0) / self.steps_per_second
+
+    @property
+    def elapsed_s(self) -> float | None:
+        """Seconds since training began, until it ended; None before it began."""
+        if self.started_at is None:
+            return None
+        return ((self.finished_at or timezone.now()) - self.started_at).total_seconds()
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the run is queued or running."""
+        return self.status in ACTIVE_STATUSES
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether a running run's supervisor has not been heard of for too long.
+
+        What a page shows until a watchdog decides; the watchdog itself does not trust this clock.
+        """
+        if self.status != RunStatus.RUNNING or self.beat_at is None:
+            return False
+        silence = timedelta(seconds=SILENT_AFTER_BEATS * settings.HEARTBEAT_S)
+        return timezone.now() - self.beat_at > silence
+
+    @property
+    def preset_title(self) -> str:
+        """The preset's name for people."""
+        return dict(PRESET_TITLES).get(self.preset, self.preset)  # type: ignore[call-overload,no-any-return]
+
+    def legal_moves(self) -> list[str]:
+        """Return the statuses this run may go to."""
+        return [str(status) for status in LEGAL_MOVES[self.status]]
+
+    def move_to(self, status: RunStatus, **fields: Any) -> None:
+        """Change the status by compare-and-set, and refresh this object.
+
+        The row must still have the status and the attempt that this object was read with.
+
+        Raises:
+            IllegalMove: The run's life does not allow it, or somebody else moved it first.
+        """
+        if status not in LEGAL_MOVES[self.status]:
+            raise IllegalMove(self.status, status, self.legal_moves())
+        stamp = {
+            RunStatus.QUEUED: "queued_at",
+            RunStatus.RUNNING: "started_at",
+        }.get(status, "finished_at")
+        changed = Run.objects.filter(
+            pk=self.pk, status=self.status, attempt=self.attempt
+        ).update(**{"status": status, stamp: timezone.now(), **fields})
+        self.refresh_from_db()
+        if not changed:
+            raise IllegalMove(self.status, status, self.legal_moves())
+
+    def claim(self, owner: str) -> bool:
+        """Become the run's supervisor; False when somebody else was first or it is not waiting."""
+        changed = Run.objects.filter(
+            pk=self.pk, status__in=(RunStatus.DRAFT, RunStatus.QUEUED), attempt=self.attempt
+        ).update(
+            status=RunStatus.RUNNING,
+            owner=owner,
+            attempt=F("attempt") + 1,
+            started_at=timezone.now(),
+            beat_at=timezone.now(),
+        )
+        self.refresh_from_db()
+        return changed == 1
+
+
+class Checkpoint(models.Model):
+    """Everything needed to go on from a step."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="checkpoints")
+    step = models.PositiveBigIntegerField()
+    size_bytes = models.PositiveBigIntegerField(default=0)
+    is_best = models.BooleanField(default=False)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["step"]
+        constraints = [
+            models.UniqueConstraint(fields=["run", "step"], name="checkpoint_once_a_step"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.run} at step {self.step}"
+
+
+class EvaluationQuerySet(models.QuerySet["Evaluation"]):
+    def ask(self, run: Run, step: int, spec: EvalSpec) -> "Evaluation":
+        """Record that a checkpoint is to be evaluated; whoever asks rings the queue afterwards."""
+        return self.create(
+            run=run,
+            step=step,
+            n_episodes=spec.n_episodes,
+            seed=spec.seed,
+            is_deterministic=spec.is_deterministic,
+            should_film=spec.should_film,
+        )
+
+    def next_queued(self) -> "Evaluation | None":
+        """Return the evaluation that has waited longest, None when none waits."""
+        return self.filter(status=JobStatus.QUEUED).order_by("created_at", "pk").first()
+
+
+class Evaluation(Leased):
+    """N episodes of one checkpoint, on recorded seeds."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="evaluations")
+    step = models.PositiveBigIntegerField(help_text="Step of the checkpoint that plays.")
+    status = models.CharField(max_length=12, choices=JobStatus, default=JobStatus.QUEUED)
+    error = models.TextField(blank=True)
+
+    # What was asked.
+    n_episodes = models.PositiveIntegerField(default=5)
+    seed = models.PositiveBigIntegerField(help_text="Seed of the first episode; the next add one.")
+    is_deterministic = models.BooleanField(default=True)
+    should_film = models.BooleanField(default=True)
+
+    # What came of it; `result` is the content of the file `name` in the run's eval folder.
+    name = models.CharField(max_length=80, blank=True, help_text="File name without its suffix.")
+    return_mean = models.FloatField(null=True)
+    return_std = models.FloatField(null=True)
+    return_min = models.FloatField(null=True)
+    return_max = models.FloatField(null=True)
+    length_mean = models.FloatField(null=True)
+    result = models.JSONField(null=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True)
+
+    objects = EvaluationQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at", "-pk"]
+        indexes = [models.Index(fields=["status", "created_at"], name="evaluation_status_created")]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(status__in=JobStatus.values), name="evaluation_status_is_known"
+            ),
+            models.UniqueConstraint(
+                fields=["run", "name"], condition=~Q(name=""), name="evaluation_once_a_file"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"evaluation of {self.run} at step {self.step}"
+
+    @property
+    def film_error(self) -> str:
+        """Why there is no film although one was asked for, empty when there is nothing to say."""
+        return str((self.result or {}).get("film_error") or "")
+
+    def claim(self, owner: str) -> bool:
+        """Become the evaluation's supervisor; False when somebody else was first."""
+        changed = Evaluation.objects.filter(
+            pk=self.pk, status=JobStatus.QUEUED, attempt=self.attempt
+        ).update(
+            status=JobStatus.RUNNING,
+            owner=owner,
+            attempt=F("attempt") + 1,
+            beat_at=timezone.now(),
+        )
+        self.refresh_from_db()
+        return changed == 1
+
+    def finish(self, status: JobStatus, **fields: Any) -> bool:
+        """End a running evaluation by compare-and-set; False when it is no longer this owner's."""
+        changed = Evaluation.objects.filter(
+            pk=self.pk, status=JobStatus.RUNNING, attempt=self.attempt
+        ).update(status=status, finished_at=timezone.now(), **fields)
+        self.refresh_from_db()
+        return changed == 1
+
+
+class Video(models.Model):
+    """One film: an MP4 with its poster, both inside the run's directory."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="videos")
+    evaluation = models.OneToOneField(
+        Evaluation, on_delete=models.CASCADE, null=True, blank=True, related_name="video"
+    )
+    step = models.PositiveBigIntegerField()
+    path = models.CharField(max_length=200, help_text="Path inside the run's directory.")
+    poster_path = models.CharField(max_length=200)
+    duration_s = models.FloatField()
+    width = models.PositiveIntegerField()
+    height = models.PositiveIntegerField()
+    size_bytes = models.PositiveBigIntegerField()
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["-created_at", "-pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["run", "path"], name="video_once_a_file"),
+        ]
+
+    def __str__(self) -> str:
+        return f"film of {self.run} at step {self.step}"

@@ -1,0 +1,225 @@
+"""The verbs of a user, each once: launch, stop, evaluate, delete, restore.
+
+Every face calls these. A verb checks, changes files first and rows after them, and rings the queue
+once the rows are committed. Refusals are `InvalidSpec`, `IllegalMove` and `Refused`.
+"""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from apps.engine import events
+from apps.engine.environments import ENVIRONMENTS
+from apps.engine.errors import FieldError, InvalidSpec
+from apps.engine.rundir import RunDirectory
+from apps.engine.spec import EvalSpec, RunSpec, default_evaluation_seed
+from apps.experiments.models import (
+    Checkpoint,
+    Evaluation,
+    Experiment,
+    IllegalMove,
+    JobStatus,
+    Run,
+    RunStatus,
+    new_run_id,
+)
+from apps.jobs import reindexing, trainer
+from apps.jobs.tasks import work_on_evaluations, work_on_runs
+
+
+class Refused(Exception):
+    """A verb cannot do what was asked now; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """What a user may say of a run beside its spec.
+
+    Attributes:
+        name: The run's name; empty makes one from the spec.
+        experiment: The experiment's name, made when it is new; empty names one after the spec.
+    """
+
+    name: str = ""
+    experiment: str = ""
+
+
+def check_spec(data: Mapping[str, Any]) -> RunSpec:
+    """Validate a spec wholly, environment included.
+
+    An environment that we have no card of is constructed in a trainer process, so that its code
+    never runs in a web server.
+
+    Raises:
+        InvalidSpec: Lists every refused field.
+    """
+    spec = RunSpec.from_dict(data)
+    card = ENVIRONMENTS.get(spec.environment)
+    if card and not spec.environment_kwargs:
+        spec.check_action_space(card.action_space)
+        return spec
+    try:
+        description = trainer.describe(spec.environment, spec.environment_kwargs)
+    except trainer.TrainerFailed as error:
+        raise InvalidSpec([FieldError("environment", str(error))]) from error
+    spec.check_action_space(description["action_space"]["kind"])
+    return spec
+
+
+def create(spec: RunSpec, naming: Naming = Naming()) -> Run:  # noqa: B008 - frozen
+    """Make a run as a draft: its directory first, then its row.
+
+    The spec must have passed `check_spec`.
+    """
+    experiment_name = naming.experiment.strip() or f"{spec.algorithm.upper()} on {spec.environment}"
+    run = Run(
+        id=new_run_id(),
+        name=naming.name.strip() or _free_name(spec),
+        spec=spec.as_dict(),
+        algorithm=spec.algorithm,
+        environment=spec.environment,
+        preset=spec.preset or "",
+        seed=spec.seed,
+        total_timesteps=spec.total_timesteps,
+    )
+    record = {
+        "id": run.pk,
+        "name": run.name,
+        "experiment": experiment_name,
+        "created_at": run.created_at.isoformat(),
+    }
+    run.directory.create(run.spec, record).append(events.status(0, RunStatus.DRAFT))
+    with transaction.atomic():
+        run.experiment, _ = Experiment.objects.get_or_create(name=experiment_name)
+        run.save(force_insert=True)
+    return run
+
+
+def queue(run: Run) -> Run:
+    """Queue a draft.
+
+    Raises:
+        IllegalMove: It is not a draft.
+    """
+    run.move_to(RunStatus.QUEUED)
+    run.directory.append(events.status(run.step, RunStatus.QUEUED))
+    transaction.on_commit(work_on_runs)
+    return run
+
+
+def launch(spec: RunSpec, naming: Naming = Naming()) -> Run:  # noqa: B008 - frozen
+    """Make a run and queue it."""
+    return queue(create(spec, naming))
+
+
+def stop(run: Run, reason: str = "Stopped by its user.") -> Run:
+    """Stop a queued run at once; ask a running one to checkpoint and end.
+
+    A running run ends at its next rollout; its supervisor sees the request within a heartbeat.
+
+    Raises:
+        IllegalMove: It is neither queued nor running.
+    """
+    if run.status == RunStatus.QUEUED:
+        run.move_to(RunStatus.STOPPED, status_reason=reason)
+        run.directory.append(events.status(run.step, RunStatus.STOPPED, reason))
+        return run
+    asked = Run.objects.filter(pk=run.pk, status=RunStatus.RUNNING)
+    if not asked.update(stop_requested_at=timezone.now(), status_reason=reason):
+        run.refresh_from_db()
+        raise IllegalMove(run.status, RunStatus.STOPPED, run.legal_moves())
+    run.refresh_from_db()
+    return run
+
+
+def evaluate(run: Run, at: str = "last", options: Mapping[str, Any] | None = None) -> Evaluation:
+    """Queue an evaluation of a checkpoint of a run.
+
+    Args:
+        run: The run.
+        at: `last`, `best` or a step that has a checkpoint.
+        options: Fields of `EvalSpec`; missing ones take the run's own or the defaults.
+
+    Raises:
+        Refused: There is no such checkpoint.
+        InvalidSpec: An option is refused.
+    """
+    defaults = {
+        "n_episodes": run.spec.get("eval_episodes", 5),
+        "seed": default_evaluation_seed(run.seed),
+    }
+    spec = EvalSpec.from_dict({**defaults, **(options or {})})
+    evaluation = Evaluation.objects.ask(run, _checkpoint_at(run, at).step, spec)
+    transaction.on_commit(work_on_evaluations)
+    return evaluation
+
+
+def delete(run: Run) -> None:
+    """Move a run's directory to the trash and drop its rows; `restore` undoes it.
+
+    Raises:
+        Refused: The run is queued or running, or one of its evaluations is running.
+    """
+    busy = run.evaluations.filter(status=JobStatus.RUNNING).exists()
+    if run.is_active or busy:
+        what = "an evaluation of it is running" if busy else f"it is {run.status}"
+        raise Refused(f"run {run.pk} cannot be deleted while {what}; stop it or wait, then delete")
+    trash = Path(settings.TRASH_ROOT)
+    trash.mkdir(parents=True, exist_ok=True)
+    if run.directory.path.exists():
+        shutil.rmtree(trash / run.pk, ignore_errors=True)
+        run.directory.path.rename(trash / run.pk)
+    run.delete()
+
+
+def restore(run_id: str) -> Run:
+    """Bring a deleted run back from the trash.
+
+    Raises:
+        Refused: It is not in the trash, or a run of that id exists.
+    """
+    trashed = RunDirectory(Path(settings.TRASH_ROOT) / run_id)
+    target = RunDirectory(Path(settings.RUNS_ROOT) / run_id)
+    if not run_id.isalnum() or not trashed.spec.exists():
+        raise Refused(f"no deleted run {run_id} is in the trash")
+    if target.path.exists():
+        raise Refused(f"run {run_id} exists already")
+    trashed.path.rename(target.path)
+    return reindexing.reindex_run(target)
+
+
+def ring_queued() -> None:
+    """Ring the queue for whatever waits; tasks that find nothing to do end at once."""
+    if Run.objects.filter(status=RunStatus.QUEUED).exists():
+        transaction.on_commit(work_on_runs)
+    if Evaluation.objects.filter(status=JobStatus.QUEUED).exists():
+        transaction.on_commit(work_on_evaluations)
+
+
+def _checkpoint_at(run: Run, at: str) -> Checkpoint:
+    checkpoints = run.checkpoints.order_by("step")
+    if at == "best":
+        found = checkpoints.filter(is_best=True).last() or checkpoints.last()
+    elif at == "last":
+        found = checkpoints.last()
+    else:
+        found = checkpoints.filter(step=int(at)).first() if at.isdecimal() else None
+    if found is None:
+        steps = ", ".join(str(step) for step in checkpoints.values_list("step", flat=True))
+        have = f"it has checkpoints at {steps}" if steps else "it has no checkpoint yet"
+        raise Refused(f"run {run.pk} has no checkpoint {at!r}: {have}; write best, last or a step")
+    return found
+
+
+def _free_name(spec: RunSpec) -> str:
+    base = f"{spec.algorithm}-{spec.environment}-s{spec.seed}"
+    taken = set(Run.objects.filter(name__startswith=base).values_list("name", flat=True))
+    if base not in taken:
+        return base
+    return next(f"{base}-{n}" for n in range(2, len(taken) + 3) if f"{base}-{n}" not in taken)

@@ -1,0 +1,1 @@
+"""Face: live events over websocket and SSE, read from the log by cursor."""

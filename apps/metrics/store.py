@@ -1,0 +1,174 @@
+"""Read a run's log: its tail by cursor, its series by key, its raw last lines.
+
+The log is the truth and is read in whole lines; what cannot be decoded is counted and skipped.
+Points of an earlier attempt that a later one started over are superseded: kept in the log, not
+returned.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from apps.analysis.curves import FloatArray, thin
+from apps.engine.events import Event, MalformedLine, decode, value_of
+from apps.engine.rundir import read_lines
+
+EPISODE_KEYS = {"episode/return": "return", "episode/length": "length"}
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """What a log holds after a cursor.
+
+    Attributes:
+        events: Decoded lines in order.
+        cursor: Byte offset after the last of them: what to ask for next.
+        malformed: Lines that were skipped because they are no events.
+    """
+
+    events: list[Event]
+    cursor: int
+    malformed: int
+
+
+@dataclass(slots=True)
+class Series:
+    """One curve.
+
+    Attributes:
+        key: Metric key, or `episode/return` / `episode/length` for training episodes.
+        steps: Shape (n,), float64, environment steps.
+        values: Shape (n,), float64; NaN and Inf as they were logged.
+        times: Shape (n,), float64, unix seconds.
+        n_raw: Points before thinning.
+    """
+
+    key: str
+    steps: FloatArray
+    values: FloatArray
+    times: FloatArray
+    n_raw: int
+
+    @property
+    def is_downsampled(self) -> bool:
+        """Whether points were left out."""
+        return len(self.steps) < self.n_raw
+
+
+@dataclass(slots=True)
+class SeriesSet:
+    """Several curves of one run, read in one pass.
+
+    Attributes:
+        series: Curves by key; a key without a point is absent.
+        keys: Every key that the log holds.
+        cursor: Where a stream goes on without a gap.
+        malformed: Lines that were skipped.
+    """
+
+    series: dict[str, Series] = field(default_factory=dict)
+    keys: list[str] = field(default_factory=list)
+    cursor: int = 0
+    malformed: int = 0
+
+
+def tail(log: Path, after: int, max_bytes: int = 1 << 20) -> Tail:
+    """Read the events after a cursor, at most about `max_bytes` of them."""
+    lines, cursor = read_lines(log, after, max_bytes)
+    decoded: list[Event] = []
+    malformed = 0
+    for line in lines:
+        try:
+            decoded.append(decode(line))
+        except MalformedLine:
+            malformed += 1
+    return Tail(decoded, cursor, malformed)
+
+
+def read_all(log: Path, after: int = 0) -> Iterator[Tail]:
+    """Read a log from a cursor to its present end, piece by piece."""
+    while True:
+        piece = tail(log, after)
+        if piece.cursor == after:
+            return
+        yield piece
+        after = piece.cursor
+
+
+def series(
+    log: Path,
+    keys: list[str] | None = None,
+    max_points: int = 1500,
+    from_step: int = 0,
+    to_step: int | None = None,
+) -> SeriesSet:
+    """Read the curves of a run, thinned for a chart.
+
+    Args:
+        log: The run's log.
+        keys: Metric keys wanted; None means all.
+        max_points: About how many points of each curve to return.
+        from_step: First step wanted.
+        to_step: Last step wanted, None for the end.
+    """
+    points: dict[str, list[tuple[float, float, float]]] = {}
+    found = SeriesSet()
+    for piece in read_all(log):
+        found.cursor = piece.cursor
+        found.malformed += piece.malformed
+        for event in piece.events:
+            if event["type"] == "attempt":
+                _drop_after(points, event["from_step"])
+            for key, value in _values_of(event):
+                points.setdefault(key, []).append((event["step"], value, event["t"]))
+    found.keys = sorted(points)
+    for key in found.keys if keys is None else keys:
+        table = np.array(points.get(key, []), dtype=np.float64).reshape(-1, 3)
+        is_wanted = table[:, 0] >= from_step
+        if to_step is not None:
+            is_wanted &= table[:, 0] <= to_step
+        table = table[is_wanted]
+        if len(table):
+            table = table[np.argsort(table[:, 0], kind="stable")]
+            chosen = table[thin(table[:, 0], table[:, 1], max_points)]
+            found.series[key] = Series(key, chosen[:, 0], chosen[:, 1], chosen[:, 2], len(table))
+    return found
+
+
+def latest(log: Path) -> dict[str, float]:
+    """Return the last value of every metric key."""
+    return {key: float(one.values[-1]) for key, one in series(log).series.items()}
+
+
+def last_lines(path: Path, count: int, max_bytes: int = 1 << 20) -> list[str]:
+    """Return the last lines of a text file, undecodable bytes replaced; none when it is missing."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - max_bytes))
+            data = file.read()
+    except FileNotFoundError:
+        return []
+    return data.decode(errors="replace").splitlines()[-count:] if count > 0 else []
+
+
+def _values_of(event: Event) -> Iterator[tuple[str, float]]:
+    if event["type"] == "metrics":
+        for key in event["values"]:
+            value = value_of(event, key)
+            if value is not None:
+                yield key, value
+    elif event["type"] == "episode":
+        for key, name in EPISODE_KEYS.items():
+            if isinstance(event.get(name), int | float):
+                yield key, float(event[name])
+    elif event["type"] == "evaluation" and isinstance(event.get("return_mean"), int | float):
+        yield "eval/mean_reward", float(event["return_mean"])
+
+
+def _drop_after(points: dict[str, list[tuple[float, float, float]]], step: int) -> None:
+    for key, rows in points.items():
+        points[key] = [row for row in rows if row[0] <= step]

@@ -1,0 +1,1 @@
+"""Wiring only: settings, URLs and the ASGI application. Nothing imports this package."""

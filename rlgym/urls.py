@@ -1,0 +1,5 @@
+"""Which room answers which address."""
+
+from django.urls import path
+
+urlpatterns: list = []
