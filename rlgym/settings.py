@@ -1,4 +1,4 @@
-"""Settings; every `RLGYM_*` variable is read here and nowhere else (docs/settings.md lists them)."""
+"""Settings; every `RLGYM_*` variable is read here and nowhere else (see docs/settings.md)."""
 
 import os
 import secrets
@@ -38,7 +38,7 @@ def _folder(name: str, default: Path) -> Path:
 
 
 def _secret_key(path: Path) -> str:
-    """Return the given key, else the one generated on the first run and kept for its owner only."""
+    """Return the given key, else the one made on the first run and kept for its owner only."""
     if key := os.environ.get("RLGYM_SECRET_KEY"):
         return key
     if not path.exists():

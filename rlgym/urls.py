@@ -1,5 +1,14 @@
 """Which room answers which address."""
 
-from django.urls import path
+from django.contrib import admin
+from django.urls import URLPattern, URLResolver, include, path
 
-urlpatterns: list = []
+from apps.api.router import api
+from apps.live.sse import stream
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("admin/", admin.site.urls),
+    path("api/v1/runs/<str:run_id>/stream", stream, name="run-stream"),
+    path("api/v1/", api.urls),
+    path("", include("apps.dashboard.urls")),
+]

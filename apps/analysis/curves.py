@@ -9,13 +9,16 @@ FloatArray = NDArray[np.float64]
 def thin(steps: FloatArray, values: FloatArray, max_points: int) -> NDArray[np.int64]:
     """Choose the points that draw the same picture: each bucket's first, least, greatest and last.
 
-    Buckets are aligned to steps and their width is a power of two, so a point that was chosen stays
-    chosen while the curve grows by less than a factor of two: the past does not move.
+    Buckets begin at step 0 and their width is a power of two. While a curve grows, the choice in
+    a bucket that it has left stays until the width doubles; then points may be dropped, but none
+    appears that was not drawn before: the past does not move.
 
     Args:
         steps: Shape (n,), float64, environment steps, not decreasing.
-        values: Shape (n,), float64; NaN and Inf mark missing or diverged values and are kept.
-        max_points: About how many points to keep, at least 4.
+        values: Shape (n,), float64; NaN and Inf mark missing or diverged values; the first of each
+            bucket is kept.
+        max_points: About how many points to keep, at least 4; a quarter more where every bucket
+            holds NaN or Inf.
 
     Returns:
         Shape (m,), int64, increasing indices into the input; all of them when n <= max_points.
@@ -30,8 +33,7 @@ def thin(steps: FloatArray, values: FloatArray, max_points: int) -> NDArray[np.i
         return np.arange(count, dtype=np.int64)
     buckets = max_points // 4
     span = max(float(steps[-1] - steps[0]), 1.0)
-    # Twice the span over the buckets, rounded down to a power of two, stays within the limit:
-    # between one and two times the wanted width.
+    # Rounded up to a power of two, so that at most one bucket more than wanted is touched.
     width = 2.0 ** np.ceil(np.log2(span / buckets))
     bucket_of = np.floor(steps / width).astype(np.int64)
     starts = np.flatnonzero(np.diff(bucket_of, prepend=bucket_of[0] - 1))
@@ -41,7 +43,8 @@ def thin(steps: FloatArray, values: FloatArray, max_points: int) -> NDArray[np.i
     least = order[starts]
     order = np.lexsort((np.where(finite, values, -np.inf), bucket_of))
     greatest = order[ends - 1]
-    special = np.flatnonzero(~finite)[: max_points // 4]
+    special = np.flatnonzero(~finite)
+    special = special[np.diff(bucket_of[special], prepend=bucket_of[0] - 1) > 0]
     chosen = np.concatenate((starts, ends - 1, least, greatest, special))
     return np.unique(chosen).astype(np.int64)
 
@@ -54,13 +57,16 @@ def smooth(values: FloatArray, weight: float) -> FloatArray:
         weight: Share of the past in each new average, 0 <= weight < 1; 0 changes nothing.
 
     Returns:
-        Shape (n,), float64; NaN before the first finite value.
+        Shape (n,), float64; NaN before the first finite value. With weight 0, the values as they
+        are, NaN and Inf included.
 
     Raises:
         ValueError: `weight` is out of its bounds.
     """
     if not 0.0 <= weight < 1.0:
         raise ValueError(f"weight must be from 0 to below 1, not {weight}")
+    if weight == 0.0:
+        return np.array(values, dtype=np.float64)
     smoothed = np.full(len(values), np.nan)
     average, total_weight = 0.0, 0.0
     for index, value in enumerate(values):

@@ -6,6 +6,7 @@ Defaults are those of Stable-Baselines3's constructors; a test compares them.
 """
 
 import math
+import reprlib
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -17,6 +18,16 @@ SpaceKind = Literal["discrete", "box", "multi_discrete", "multi_binary", "other"
 SCHEDULE_PREFIX = "lin_"
 MAX_LAYERS = 8
 MAX_LAYER_WIDTH = 4096
+
+# A refusal repeats the value it refuses, which may be megabytes of text or deeply nested lists.
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxlong = _SHORT.maxother = 80
+_SHORT.maxlist = _SHORT.maxdict = 12
+
+
+def shown(value: Any) -> str:
+    """Return a value as a message shows it: its repr, cut short where it is long or deep."""
+    return _SHORT.repr(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +68,10 @@ class Hyperparameter:
             text = "true or false"
         elif self.kind == "layers":
             text = f"a list of 1 to {MAX_LAYERS} layer widths, each 1 to {MAX_LAYER_WIDTH}"
+        elif self.kind == "int":
+            text = f"an integer from {self.low:.0f} to {self.high:.0f}"
         else:
-            text = f"{'an integer' if self.kind == 'int' else 'a number'} from {self.low:g} to {self.high:g}"
+            text = f"a number from {self.low:g} to {self.high:g}"
         if self.is_schedule:
             text += f", or {SCHEDULE_PREFIX}<number> for linear decay"
         return text + (", or null" if self.is_optional else "")
@@ -78,12 +91,15 @@ class Hyperparameter:
         if self.kind == "layers":
             return self._parse_layers(value)
         if self.is_schedule and isinstance(value, str) and value.startswith(SCHEDULE_PREFIX):
-            number = self._parse_number(value.removeprefix(SCHEDULE_PREFIX))
-            return f"{SCHEDULE_PREFIX}{number:g}"
+            try:
+                number = self._parse_number(value.removeprefix(SCHEDULE_PREFIX))
+            except ValueError:
+                raise self._refusal(value) from None
+            return f"{SCHEDULE_PREFIX}{number!r}"
         return self._parse_number(value)
 
     def _refusal(self, value: Any) -> ValueError:
-        return ValueError(f"{value!r} is not allowed; it must be {self.allowed()}")
+        return ValueError(f"{shown(value)} is not allowed; it must be {self.allowed()}")
 
     def _check(self, value: Any, is_allowed: bool) -> Any:
         if not is_allowed:
@@ -96,15 +112,12 @@ class Hyperparameter:
         return bool(self._check(value, isinstance(value, bool)))
 
     def _parse_layers(self, value: Any) -> list[int]:
-        if isinstance(value, str):
-            value = value.strip("[] ").replace(" ", ",").split(",")
-            value = [int(width) for width in value if width.isdecimal()] if all(value) else None
-        is_allowed = (
-            isinstance(value, list | tuple)
-            and 1 <= len(value) <= MAX_LAYERS
-            and all(type(width) is int and 1 <= width <= MAX_LAYER_WIDTH for width in value)
-        )
-        return list(self._check(value, is_allowed))
+        widths = _widths_in(value) if isinstance(value, str) else value
+        if not isinstance(widths, list | tuple) or not 1 <= len(widths) <= MAX_LAYERS:
+            raise self._refusal(value)
+        if not all(type(width) is int and 1 <= width <= MAX_LAYER_WIDTH for width in widths):
+            raise self._refusal(value)
+        return list(widths)
 
     def _parse_number(self, value: Any) -> int | float:
         if isinstance(value, bool) or not isinstance(value, int | float | str):
@@ -159,7 +172,8 @@ class Algorithm:
         errors = [
             FieldError(
                 f"hyperparameters.{name}",
-                f"{self.title} has no such hyperparameter; allowed: {', '.join(self.hyperparameters)}",
+                f"{self.title} has no such hyperparameter; "
+                f"allowed: {', '.join(self.hyperparameters)}",
             )
             for name in given
             if name not in self.hyperparameters
@@ -172,6 +186,14 @@ class Algorithm:
             except ValueError as error:
                 errors.append(FieldError(f"hyperparameters.{name}", str(error)))
         return values, errors
+
+
+def _widths_in(text: str) -> list[int] | None:
+    """Read `64, 64`, `64 64` or `[64, 64]`; None when anything in it is not a width."""
+    words = text.strip().removeprefix("[").removesuffix("]").replace(",", " ").split()
+    longest = len(str(MAX_LAYER_WIDTH))
+    is_readable = all(word.isdecimal() and len(word) <= longest for word in words)
+    return [int(word) for word in words] if is_readable else None
 
 
 def _schema(*hyperparameters: Hyperparameter) -> dict[str, Hyperparameter]:
@@ -195,7 +217,8 @@ _NET_ARCH = Hyperparameter(
     is_optional=True,
 )  # fmt: skip
 _ACTIVATION = Hyperparameter(
-    "activation_fn", "choice", None, "Activation of the hidden layers; null keeps the policy's own.",
+    "activation_fn", "choice", None,
+    "Activation of the hidden layers; null keeps the policy's own.",
     choices=("tanh", "relu", "elu", "gelu", "silu"), is_optional=True,
 )  # fmt: skip
 
@@ -229,9 +252,11 @@ ALGORITHMS: dict[str, Algorithm] = {
                            low=0.001, high=1e6, is_schedule=True, is_optional=True),
             Hyperparameter("normalize_advantage", "bool", True,
                            "Whether advantages are normalised in each batch."),
-            Hyperparameter("ent_coef", "float", 0.0, "Weight of the entropy bonus: more explores more.",
+            Hyperparameter("ent_coef", "float", 0.0,
+                           "Weight of the entropy bonus: more explores more.",
                            low=0.0, high=10.0, is_log=True, is_important=True),
-            Hyperparameter("vf_coef", "float", 0.5, "Weight of the value loss.", low=0.0, high=10.0),
+            Hyperparameter("vf_coef", "float", 0.5, "Weight of the value loss.",
+                           low=0.0, high=10.0),
             Hyperparameter("max_grad_norm", "float", 0.5, "Gradients are clipped to this norm.",
                            low=0.001, high=1000.0, is_log=True),
             Hyperparameter("use_sde", "bool", False,
@@ -250,7 +275,7 @@ ALGORITHMS: dict[str, Algorithm] = {
         name="dqn",
         title="DQN",
         class_path="stable_baselines3:DQN",
-        meaning="Deep Q-Network: off-policy value learning from a replay buffer, discrete actions.",
+        meaning="Deep Q-Network: off-policy value learning from a buffer, discrete actions.",
         action_spaces=frozenset({"discrete"}),
         is_on_policy=False,
         max_envs=256,
@@ -259,7 +284,8 @@ ALGORITHMS: dict[str, Algorithm] = {
             _learning_rate(1e-4),
             Hyperparameter("buffer_size", "int", 1_000_000, "Transitions kept for replay.",
                            low=1, high=100_000_000, is_log=True),
-            Hyperparameter("learning_starts", "int", 100, "Steps of pure exploration before learning.",
+            Hyperparameter("learning_starts", "int", 100,
+                           "Steps of pure exploration before learning.",
                            low=0, high=100_000_000),
             Hyperparameter("batch_size", "int", 32, "Transitions in one gradient step.",
                            low=1, high=1_000_000, is_log=True, is_important=True),

@@ -12,11 +12,12 @@ from typing import Any
 
 import gymnasium
 from gymnasium import spaces
+from gymnasium.wrappers import FlattenObservation
 
 from apps.engine.algorithms import SpaceKind
 from apps.engine.errors import UnknownEnvironment
 
-ENVIRONMENT_ID = re.compile(r"^([\w.]+:)?([\w.-]+/)*[\w.-]+$")
+ENVIRONMENT_ID = re.compile(r"([\w.]+:)?([\w-]+/)?[\w.-]+")  # To be matched in full.
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,8 @@ ENVIRONMENTS: dict[str, EnvironmentCard] = {
     for card in (
         EnvironmentCard(
             "CartPole-v1", "classic_control", "Balance a pole on a cart by pushing left or right.",
-            "discrete", "cart position (m), cart velocity, pole angle (rad), pole angular velocity",
+            "discrete",
+            "cart position (m), cart velocity, pole angle (rad), pole angular velocity",
             "+1 for every step the pole stays up", 500, 475.0,
         ),
         EnvironmentCard(
@@ -152,7 +154,7 @@ def space_kind(space: spaces.Space[Any]) -> SpaceKind:
         spaces.MultiDiscrete: "multi_discrete",
         spaces.MultiBinary: "multi_binary",
     }
-    return kinds.get(type(space), "other")
+    return next((kind for known, kind in kinds.items() if isinstance(space, known)), "other")
 
 
 def known_ids() -> list[str]:
@@ -180,17 +182,19 @@ def make_env(
     Raises:
         UnknownEnvironment: There is no such id, its package is missing, or it refuses the kwargs.
     """
-    extra = {"render_mode": render_mode} if render_mode else {}
+    extra: dict[str, Any] = {"render_mode": render_mode} if render_mode else {}
     try:
-        return gymnasium.make(environment, **(kwargs or {}), **extra)
+        env = gymnasium.make(environment, **(kwargs or {}), **extra)
     except (gymnasium.error.DependencyNotInstalled, ImportError) as error:
         raise UnknownEnvironment(
             f"{environment} needs a package that is not installed: {error}"
         ) from error
     except (gymnasium.error.UnregisteredEnv, gymnasium.error.DeprecatedEnv) as error:
         raise UnknownEnvironment(f"{unknown_message(environment)} ({error})") from error
-    except (gymnasium.error.Error, TypeError) as error:
-        raise UnknownEnvironment(f"{environment} could not be made: {error}") from error
+    except (gymnasium.error.Error, TypeError, ValueError, LookupError, AssertionError) as error:
+        raise UnknownEnvironment(f"{environment} could not be made: {error!r}") from error
+    # Policies read vectors, images and dictionaries, so a tuple (Blackjack's) becomes a vector.
+    return FlattenObservation(env) if isinstance(env.observation_space, spaces.Tuple) else env
 
 
 def describe(environment: str, kwargs: dict[str, Any] | None = None) -> EnvironmentDescription:
@@ -216,12 +220,12 @@ def describe(environment: str, kwargs: dict[str, Any] | None = None) -> Environm
 
 
 def _describe_space(space: spaces.Space[Any]) -> SpaceDescription:
-    is_box = isinstance(space, spaces.Box)
+    box = space if isinstance(space, spaces.Box) else None
     return SpaceDescription(
         kind=space_kind(space),
         shape=tuple(space.shape or ()),
         dtype=str(space.dtype),
         n=int(space.n) if isinstance(space, spaces.Discrete) else None,
-        low=float(space.low.min()) if is_box and space.is_bounded("below") else None,
-        high=float(space.high.max()) if is_box and space.is_bounded("above") else None,
+        low=float(box.low.min()) if box and box.is_bounded("below") else None,
+        high=float(box.high.max()) if box and box.is_bounded("above") else None,
     )

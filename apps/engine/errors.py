@@ -1,4 +1,4 @@
-"""The errors that the engine raises; every message says what was wrong, what is allowed, what to do."""
+"""The errors that the engine raises; each says what was wrong, what is allowed, what to do."""
 
 from dataclasses import dataclass
 

@@ -23,6 +23,15 @@ Event = dict[str, Any]
 _SPECIAL = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
+# What readers rely on, by type of event; a number may be null (NaN or Inf, named in `special`).
+_REQUIRED: dict[str, dict[str, tuple[type, ...]]] = {
+    "metrics": {"values": (dict,)},
+    "episode": {"return": (int, float, type(None)), "length": (int, float)},
+    "status": {"status": (str,)},
+    "attempt": {"from_step": (int,)},
+}
+
+
 class MalformedLine(ValueError):
     """A line of a log that is not an event."""
 
@@ -33,6 +42,13 @@ def _event(kind: EventType, step: int, **fields: Any) -> Event:
 
 def metrics(step: int, values: Mapping[str, float]) -> Event:
     """Make a `metrics` event; numbers may be NumPy scalars, NaN and Inf are kept."""
+    finite, special = _flag_special(values)
+    return _event("metrics", step, values=finite, **special)
+
+
+def _flag_special(
+    values: Mapping[str, float],
+) -> tuple[dict[str, float | int | None], dict[str, dict[str, str]]]:
     finite: dict[str, float | int | None] = {}
     special: dict[str, str] = {}
     for key, value in values.items():
@@ -42,15 +58,13 @@ def metrics(step: int, values: Mapping[str, float]) -> Event:
             special[key] = "nan" if math.isnan(number) else "inf" if number > 0 else "-inf"
         else:
             finite[key] = number
-    event = _event("metrics", step, values=finite)
-    if special:
-        event["special"] = special
-    return event
+    return finite, {"special": special} if special else {}
 
 
 def episode(step: int, episode_return: float, length: int, env: int) -> Event:
     """Make an `episode` event: a training episode of parallel environment number `env` ended."""
-    return _event("episode", step, **{"return": float(episode_return)}, length=int(length), env=env)
+    finite, special = _flag_special({"return": float(episode_return)})
+    return _event("episode", step, **finite, length=int(length), env=env, **special)
 
 
 def checkpoint(step: int, size_bytes: int, is_best: bool, should_evaluate: bool) -> Event:
@@ -89,27 +103,47 @@ def decode(line: bytes) -> Event:
     """Decode one line of a log.
 
     Raises:
-        MalformedLine: The line is not JSON, not an object, or lacks a valid type, time or step.
+        MalformedLine: The line is not JSON, not an object, lacks a valid type, time or step, or
+            one of the fields that its type cannot do without.
     """
     try:
         event = orjson.loads(line)
     except orjson.JSONDecodeError as error:
         raise MalformedLine(str(error)) from error
-    if not isinstance(event, dict) or event.get("type") not in EVENT_TYPES:
-        raise MalformedLine("not an object with a known type")
+    if not isinstance(event, dict):
+        raise MalformedLine("not an object")
+    kind = event.get("type")
+    if not isinstance(kind, str) or kind not in EVENT_TYPES:
+        raise MalformedLine("not of a known type")
     if type(event.get("step")) is not int or not isinstance(event.get("t"), int | float):
         raise MalformedLine("step is not an integer or t is not a number")
-    if event["type"] == "metrics" and not isinstance(event.get("values"), dict):
-        raise MalformedLine("metrics without values")
+    for name, types in _REQUIRED.get(kind, {}).items():
+        if name not in event or not isinstance(event[name], types):
+            raise MalformedLine(f"{kind} without a valid {name}")
     return event
 
 
 def value_of(event: Event, key: str) -> float | None:
-    """Return a metric's value from a `metrics` event, NaN and Inf restored; None when absent."""
-    if key not in event["values"]:
+    """Return a metric's value from a `metrics` event, NaN and Inf restored.
+
+    None when it is absent or, in a log that somebody else wrote, not a number.
+    """
+    return _restored(event, event["values"], key)
+
+
+def return_of(event: Event) -> float:
+    """Return the return of an `episode` event, NaN and Inf restored."""
+    episode_return = _restored(event, event, "return")
+    assert episode_return is not None  # `decode` let it pass.
+    return episode_return
+
+
+def _restored(event: Event, values: Mapping[str, Any], key: str) -> float | None:
+    value = values.get(key)
+    if isinstance(value, int | float):
+        return float(value)
+    if value is not None or key not in values:
         return None
-    value = event["values"][key]
-    if value is None:
-        special: dict[str, str] = event.get("special", {})
-        return _SPECIAL.get(special.get(key, "nan"), math.nan)
-    return float(value)
+    special = event.get("special")
+    name = special.get(key) if isinstance(special, dict) else None
+    return _SPECIAL.get(str(name), math.nan)

@@ -1,7 +1,7 @@
 """Presets and run lengths: good hyperparameters by name, for each algorithm and environment.
 
-Owns data only. A preset of an environment takes precedence over the algorithm's general one. Values
-marked `zoo` are the tuned figures of RL-Baselines3-Zoo (hyperparams/ppo.yml and dqn.yml).
+Owns data only. A preset of an environment takes precedence over the algorithm's general one.
+Values marked `zoo` are the tuned figures of RL-Baselines3-Zoo (hyperparams/ppo.yml and dqn.yml).
 """
 
 from dataclasses import dataclass, field
@@ -41,7 +41,9 @@ _ZOO = "RL-Baselines3-Zoo"
 
 GENERAL_PRESETS: dict[str, dict[PresetName, Preset]] = {
     "ppo": {
-        "fast": Preset({"n_steps": 128, "batch_size": 256, "n_epochs": 10, "learning_rate": 1e-3}, 8),
+        "fast": Preset(
+            {"n_steps": 128, "batch_size": 256, "n_epochs": 10, "learning_rate": 1e-3}, 8,
+        ),
         "stable": Preset({}, 4, "Stable-Baselines3 defaults, 4 environments"),
         "high_score": Preset(
             {"n_steps": 1024, "batch_size": 128, "gae_lambda": 0.98, "ent_coef": 0.005,
@@ -59,7 +61,8 @@ GENERAL_PRESETS: dict[str, dict[PresetName, Preset]] = {
         "high_score": Preset(
             {"learning_rate": 5e-4, "buffer_size": 200_000, "learning_starts": 2000,
              "batch_size": 128, "train_freq": 4, "gradient_steps": -1,
-             "target_update_interval": 500, "exploration_fraction": 0.2, "net_arch": [256, 256]}, 1,
+             "target_update_interval": 500, "exploration_fraction": 0.2,
+             "net_arch": [256, 256]}, 1,
         ),
     },
 }  # fmt: skip

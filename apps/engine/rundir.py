@@ -10,7 +10,9 @@ import errno
 import fcntl
 import hashlib
 import os
+import secrets
 import shutil
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +25,8 @@ from apps.engine import events
 from apps.engine.errors import DiskFull, RunDirectoryBusy, RunDirectoryError
 
 READ_CHUNK_BYTES = 1 << 20
+LOCK_ATTEMPTS = 10
+LOCK_RETRY_S = 0.01
 
 
 class RunDirectory:
@@ -75,7 +79,7 @@ class RunDirectory:
             raise RunDirectoryError(f"{self.path} does not exist") from None
         try:
             try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _lock_patiently(fd)
             except BlockingIOError:
                 holder = os.read(fd, 32).decode(errors="replace").strip() or "unknown"
                 raise RunDirectoryBusy(
@@ -119,7 +123,10 @@ class LogWriter:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -177,7 +184,19 @@ class LogWriter:
         return position
 
 
-def read_lines(path: Path, after: int = 0, max_bytes: int = READ_CHUNK_BYTES) -> tuple[list[bytes], int]:
+def _lock_patiently(fd: int) -> None:
+    # Whoever asks `lock_holder` holds the lock for some microseconds: that is no trainer.
+    for _ in range(LOCK_ATTEMPTS - 1):
+        try:
+            return fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(LOCK_RETRY_S)
+    return fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def read_lines(
+    path: Path, after: int = 0, max_bytes: int = READ_CHUNK_BYTES
+) -> tuple[list[bytes], int]:
     """Read whole lines of a log from a cursor on.
 
     Args:
@@ -205,7 +224,7 @@ def read_lines(path: Path, after: int = 0, max_bytes: int = READ_CHUNK_BYTES) ->
 
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file so that readers see either the old content or the new one, never a part."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    beside = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:
         with beside.open("wb") as file:
             file.write(data)
@@ -254,6 +273,8 @@ def publish_directory(beside: Path, target: Path) -> None:
         fd = os.open(file, os.O_RDONLY)
         os.fsync(fd)
         os.close(fd)
+    earlier = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     if target.exists():
-        shutil.rmtree(target)
+        target.rename(earlier)
     beside.rename(target)
+    shutil.rmtree(earlier, ignore_errors=True)

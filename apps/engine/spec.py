@@ -12,13 +12,14 @@ from typing import Any, Self, cast
 
 import orjson
 
-from apps.engine.algorithms import ALGORITHMS, Algorithm, SpaceKind
+from apps.engine.algorithms import ALGORITHMS, Algorithm, SpaceKind, shown
 from apps.engine.environments import ENVIRONMENT_ID
 from apps.engine.errors import FieldError, InvalidSpec
 from apps.engine.presets import LENGTH_TITLES, PRESET_TITLES, lengths_for, preset_for
 
 MAX_SEED = 2**32 - 1
 MAX_KWARGS_BYTES = 16_384
+MAX_DIGITS = 20  # Of thousands of digits, Python refuses to make a number, with its own error.
 DEVICES = ("auto", "cpu", "cuda")
 DEFAULT_ALGORITHM = "ppo"
 DEFAULT_ENVIRONMENT = "CartPole-v1"
@@ -86,8 +87,8 @@ class RunSpec:
         """Validate data and fill in the preset's values and the library's defaults.
 
         Args:
-            data: Fields of the spec, and optionally `length` (`quick`, `standard`, `epic`) in place
-                of `total_timesteps`. `hyperparameters` given here win over the preset's.
+            data: Fields of the spec, and optionally `length` (`quick`, `standard`, `epic`) in
+                place of `total_timesteps`. `hyperparameters` given here win over the preset's.
 
         Raises:
             InvalidSpec: Lists every refused field with its value and what is allowed.
@@ -102,7 +103,9 @@ class RunSpec:
         _check_kwargs(values, errors)
         given = values.get("hyperparameters", {})
         if not isinstance(given, Mapping):
-            errors.append(FieldError("hyperparameters", f"{given!r} is not an object of values by name"))
+            errors.append(
+                FieldError("hyperparameters", f"{shown(given)} is not an object of values by name")
+            )
             given = {}
         if not errors and algorithm:
             _apply_length(values, data.get("length"), errors)
@@ -133,7 +136,7 @@ class RunSpec:
         return errors
 
     def check_action_space(self, kind: SpaceKind) -> None:
-        """Refuse an algorithm that cannot act in a kind of action space, or options it cannot take.
+        """Refuse a kind of action space that the algorithm, or one of its options, cannot act in.
 
         Raises:
             InvalidSpec: Says which algorithms can.
@@ -189,7 +192,7 @@ class EvalSpec:
         _check_numbers(values, EVALUATION_BOUNDS, errors)
         for name in ("is_deterministic", "should_film"):
             if name in values and not isinstance(values[name], bool):
-                errors.append(FieldError(name, f"{values[name]!r} is not true or false"))
+                errors.append(FieldError(name, f"{shown(values[name])} is not true or false"))
         _refuse(errors)
         return cls(**values)
 
@@ -215,18 +218,24 @@ def _unknown_keys(data: Mapping[str, Any], allowed: list[str]) -> list[FieldErro
 def _check_algorithm(name: Any, errors: list[FieldError]) -> Algorithm | None:
     if isinstance(name, str) and name in ALGORITHMS:
         return ALGORITHMS[name]
-    close = difflib.get_close_matches(str(name).lower(), ALGORITHMS, n=1)
+    close = difflib.get_close_matches(shown(name).strip("'").lower(), ALGORITHMS, n=1)
     hint = f"; did you mean {close[0]}?" if close else ""
     errors.append(
-        FieldError("algorithm", f"{name!r} is not an algorithm here; allowed: {', '.join(ALGORITHMS)}{hint}")
+        FieldError(
+            "algorithm",
+            f"{shown(name)} is not an algorithm here; allowed: {', '.join(ALGORITHMS)}{hint}",
+        )
     )
     return None
 
 
 def _check_environment_id(name: Any, errors: list[FieldError]) -> None:
-    if not isinstance(name, str) or len(name) > 200 or not ENVIRONMENT_ID.match(name):
+    if not isinstance(name, str) or len(name) > 200 or not ENVIRONMENT_ID.fullmatch(name):
         errors.append(
-            FieldError("environment", f"{name!r} is not an environment id; write CartPole-v1 or module:Env-v0")
+            FieldError(
+                "environment",
+                f"{shown(name)} is not an environment id; write CartPole-v1 or module:Env-v0",
+            )
         )
 
 
@@ -241,26 +250,41 @@ def _check_choice(
     if name not in values or (is_optional and value is None):
         return
     if value not in allowed:
-        errors.append(FieldError(name, f"{value!r} is not allowed; allowed: {', '.join(allowed)}"))
+        errors.append(
+            FieldError(name, f"{shown(value)} is not allowed; allowed: {', '.join(allowed)}")
+        )
 
 
 def _check_kwargs(values: dict[str, Any], errors: list[FieldError]) -> None:
     kwargs = values.get("environment_kwargs", {})
     try:
-        size_bytes = len(orjson.dumps(kwargs))
+        text = orjson.dumps(kwargs)
     except orjson.JSONEncodeError as error:
         errors.append(FieldError("environment_kwargs", f"not JSON: {error}"))
         return
-    if not isinstance(kwargs, dict) or size_bytes > MAX_KWARGS_BYTES:
+    if not isinstance(kwargs, dict) or len(text) > MAX_KWARGS_BYTES:
         errors.append(
-            FieldError("environment_kwargs", f"must be an object of at most {MAX_KWARGS_BYTES} bytes of JSON")
+            FieldError(
+                "environment_kwargs",
+                f"must be an object of at most {MAX_KWARGS_BYTES} bytes of JSON",
+            )
+        )
+    elif orjson.loads(text) != kwargs:  # JSON has no NaN, Inf, tuple or date: they would change.
+        errors.append(FieldError("environment_kwargs", f"{shown(kwargs)} holds what JSON cannot"))
+    elif "render_mode" in kwargs:
+        errors.append(
+            FieldError(
+                "environment_kwargs", "render_mode is set when a film is made; leave it out"
+            )
         )
 
 
 def _apply_length(values: dict[str, Any], length: Any, errors: list[FieldError]) -> None:
     lengths = lengths_for(values["environment"])
-    if length is not None and length not in LENGTH_TITLES:
-        errors.append(FieldError("length", f"{length!r} is not allowed; allowed: {', '.join(lengths)}"))
+    if length is not None and length not in [*LENGTH_TITLES]:
+        errors.append(
+            FieldError("length", f"{shown(length)} is not allowed; allowed: {', '.join(lengths)}")
+        )
     elif length is not None and "total_timesteps" in values:
         errors.append(FieldError("length", "give either length or total_timesteps, not both"))
     else:
@@ -284,19 +308,18 @@ def _check_numbers(
         value = values[name]
         whole = _whole_number(value)
         if whole is None or not low <= whole <= high:
-            errors.append(
-                FieldError(name, f"{value!r} is not allowed; it must be a whole number from {low} to {high}")
-            )
+            allowed = f"it must be a whole number from {low} to {high}"
+            errors.append(FieldError(name, f"{shown(value)} is not allowed; {allowed}"))
         else:
             values[name] = whole
 
 
 def _whole_number(value: Any) -> int | None:
-    if isinstance(value, str) and value.strip().isdecimal():
+    if isinstance(value, str) and value.strip().isdecimal() and len(value) <= MAX_DIGITS:
         return int(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return int(value) if value == int(value) else None
+    if isinstance(value, float) and math.isfinite(value) and value == int(value):
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def parse_assignments(texts: list[str], option: str) -> dict[str, Any]:

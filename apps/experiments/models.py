@@ -109,16 +109,22 @@ class Leased(models.Model):
         return self.owner.partition(":")[0]
 
     @property
+    def owner_pid(self) -> int:
+        """The process id of that supervisor on its host; 0 when nobody owns the row."""
+        return int(self.owner.split(":")[1]) if ":" in self.owner else 0
+
+    @property
     def is_on_this_host(self) -> bool:
         """Whether the supervisor that owns the row runs on this machine."""
         return self.owner_host == socket.gethostname()
 
     def beat(self, **fields: Any) -> bool:
-        """Say that the supervisor lives and write fields; False when the row is no longer its own."""
+        """Say that the supervisor lives and write fields; False when the row is not its own."""
         mine = type(self)._default_manager.filter(
-            pk=self.pk, status="running", owner=self.owner, attempt=self.attempt
+            pk=self.pk, owner=self.owner, attempt=self.attempt
         )
-        changed = mine.update(beats=F("beats") + 1, beat_at=timezone.now(), **fields)
+        running = mine.filter(**{"status": "running"})  # Every model that leases has a status.
+        changed = running.update(beats=F("beats") + 1, beat_at=timezone.now(), **fields)
         return changed == 1
 
 
@@ -225,7 +231,9 @@ class Run(Leased):
             models.CheckConstraint(
                 condition=Q(status__in=RunStatus.values), name="run_status_is_known"
             ),
-            models.CheckConstraint(condition=Q(total_timesteps__gte=1), name="run_has_steps_to_do"),
+            models.CheckConstraint(
+                condition=Q(total_timesteps__gte=1), name="run_has_steps_to_do"
+            ),
             models.CheckConstraint(
                 condition=~Q(status="running") | ~Q(owner=""), name="running_run_has_owner"
             ),
@@ -302,9 +310,9 @@ class Run(Leased):
             RunStatus.QUEUED: "queued_at",
             RunStatus.RUNNING: "started_at",
         }.get(status, "finished_at")
-        changed = Run.objects.filter(
-            pk=self.pk, status=self.status, attempt=self.attempt
-        ).update(**{"status": status, stamp: timezone.now(), **fields})
+        changed = Run.objects.filter(pk=self.pk, status=self.status, attempt=self.attempt).update(
+            **{"status": status, stamp: timezone.now(), **fields}
+        )
         self.refresh_from_db()
         if not changed:
             raise IllegalMove(self.status, status, self.legal_moves())
@@ -417,6 +425,14 @@ class Evaluation(Leased):
             attempt=F("attempt") + 1,
             beat_at=timezone.now(),
         )
+        self.refresh_from_db()
+        return changed == 1
+
+    def requeue(self) -> bool:
+        """Give a running evaluation back to the queue; False when it is no longer this owner's."""
+        changed = Evaluation.objects.filter(
+            pk=self.pk, status=JobStatus.RUNNING, attempt=self.attempt
+        ).update(status=JobStatus.QUEUED, owner="")
         self.refresh_from_db()
         return changed == 1
 

@@ -17,7 +17,7 @@ from django.utils import timezone
 from apps.engine import events
 from apps.engine.environments import ENVIRONMENTS
 from apps.engine.errors import FieldError, InvalidSpec
-from apps.engine.rundir import RunDirectory
+from apps.engine.rundir import RunDirectory, read_json, write_json
 from apps.engine.spec import EvalSpec, RunSpec, default_evaluation_seed
 from apps.experiments.models import (
     Checkpoint,
@@ -32,6 +32,8 @@ from apps.experiments.models import (
 from apps.jobs import reindexing, trainer
 from apps.jobs.tasks import work_on_evaluations, work_on_runs
 
+MAX_NAME_LENGTH = 120
+
 
 class Refused(Exception):
     """A verb cannot do what was asked now; the message says why and what to do."""
@@ -44,10 +46,12 @@ class Naming:
     Attributes:
         name: The run's name; empty makes one from the spec.
         experiment: The experiment's name, made when it is new; empty names one after the spec.
+        command: What the user typed or clicked, for the provenance.
     """
 
     name: str = ""
     experiment: str = ""
+    command: str = ""
 
 
 def check_spec(data: Mapping[str, Any]) -> RunSpec:
@@ -72,12 +76,14 @@ def check_spec(data: Mapping[str, Any]) -> RunSpec:
     return spec
 
 
-def create(spec: RunSpec, naming: Naming = Naming()) -> Run:  # noqa: B008 - frozen
+def create(spec: RunSpec, naming: Naming = Naming()) -> Run:
     """Make a run as a draft: its directory first, then its row.
 
     The spec must have passed `check_spec`.
     """
-    experiment_name = naming.experiment.strip() or f"{spec.algorithm.upper()} on {spec.environment}"
+    experiment_name = (
+        naming.experiment.strip() or f"{spec.algorithm.upper()} on {spec.environment}"
+    )
     run = Run(
         id=new_run_id(),
         name=naming.name.strip() or _free_name(spec),
@@ -93,6 +99,7 @@ def create(spec: RunSpec, naming: Naming = Naming()) -> Run:  # noqa: B008 - fro
         "name": run.name,
         "experiment": experiment_name,
         "created_at": run.created_at.isoformat(),
+        "command": naming.command,
     }
     run.directory.create(run.spec, record).append(events.status(0, RunStatus.DRAFT))
     with transaction.atomic():
@@ -107,15 +114,33 @@ def queue(run: Run) -> Run:
     Raises:
         IllegalMove: It is not a draft.
     """
-    run.move_to(RunStatus.QUEUED)
+    if run.status != RunStatus.DRAFT:
+        raise IllegalMove(run.status, RunStatus.QUEUED, run.legal_moves())
+    # The line first: once the row says queued, a trainer may write its own.
     run.directory.append(events.status(run.step, RunStatus.QUEUED))
+    run.move_to(RunStatus.QUEUED)
     transaction.on_commit(work_on_runs)
     return run
 
 
-def launch(spec: RunSpec, naming: Naming = Naming()) -> Run:  # noqa: B008 - frozen
+def launch(spec: RunSpec, naming: Naming = Naming()) -> Run:
     """Make a run and queue it."""
     return queue(create(spec, naming))
+
+
+def rename(run: Run, name: str) -> Run:
+    """Give a run another name, in its directory and its row.
+
+    Raises:
+        InvalidSpec: The name is empty or too long.
+    """
+    name = name.strip()
+    if not 1 <= len(name) <= MAX_NAME_LENGTH:
+        raise InvalidSpec([FieldError("name", f"must have 1 to {MAX_NAME_LENGTH} characters")])
+    write_json(run.directory.record, {**read_json(run.directory.record), "name": name})
+    Run.objects.filter(pk=run.pk).update(name=name)
+    run.name = name
+    return run
 
 
 def stop(run: Run, reason: str = "Stopped by its user.") -> Run:

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from apps.analysis.curves import FloatArray, thin
-from apps.engine.events import Event, MalformedLine, decode, value_of
+from apps.engine.events import Event, MalformedLine, decode, return_of, value_of
 from apps.engine.rundir import read_lines
 
-EPISODE_KEYS = {"episode/return": "return", "episode/length": "length"}
+EPISODE_RETURN, EPISODE_LENGTH = "episode/return", "episode/length"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,15 +144,21 @@ def latest(log: Path) -> dict[str, float]:
 
 
 def last_lines(path: Path, count: int, max_bytes: int = 1 << 20) -> list[str]:
-    """Return the last lines of a text file, undecodable bytes replaced; none when it is missing."""
+    """Return the last lines of a text file, undecodable bytes replaced; none when it is missing.
+
+    Only a newline ends a line: JSON may hold the other characters that `splitlines` splits at.
+    """
     try:
         with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - max_bytes))
+            start = max(0, file.seek(0, os.SEEK_END) - max_bytes)
+            file.seek(start)
             data = file.read()
     except FileNotFoundError:
         return []
-    return data.decode(errors="replace").splitlines()[-count:] if count > 0 else []
+    if start:  # The read most likely began within a line.
+        data = data.partition(b"\n")[2] or data
+    lines = data.removesuffix(b"\n").split(b"\n") if data else []
+    return [line.decode(errors="replace") for line in lines[-count:]] if count > 0 else []
 
 
 def _values_of(event: Event) -> Iterator[tuple[str, float]]:
@@ -162,9 +168,8 @@ def _values_of(event: Event) -> Iterator[tuple[str, float]]:
             if value is not None:
                 yield key, value
     elif event["type"] == "episode":
-        for key, name in EPISODE_KEYS.items():
-            if isinstance(event.get(name), int | float):
-                yield key, float(event[name])
+        yield EPISODE_RETURN, return_of(event)
+        yield EPISODE_LENGTH, float(event["length"])
     elif event["type"] == "evaluation" and isinstance(event.get("return_mean"), int | float):
         yield "eval/mean_reward", float(event["return_mean"])
 

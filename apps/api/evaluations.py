@@ -1,0 +1,68 @@
+"""Evaluations of a run's checkpoints: ask for one, list them, show one."""
+
+from typing import Any
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import reverse
+from ninja import Router, Status
+from ninja.params.functions import Query
+
+from apps.api.paging import Order, page
+from apps.api.problems import responses
+from apps.api.runs import find_run
+from apps.api.schemas import EvaluationDetail, EvaluationIn, EvaluationPage
+from apps.experiments.models import Evaluation, EvaluationQuerySet, JobStatus, Run
+from apps.jobs import control
+
+router = Router()
+
+
+def _evaluations_of(run: Run) -> EvaluationQuerySet:
+    return Evaluation.objects.filter(run=run).select_related("video")
+
+
+@router.post("/{run_id}/evaluations", response=responses({202: EvaluationDetail}, is_write=True))
+def create_evaluation(
+    request: HttpRequest, response: HttpResponse, run_id: str, data: EvaluationIn
+) -> Any:
+    """Queue an evaluation of a checkpoint; its address is in `Location`."""
+    run = find_run(run_id)
+    evaluation = control.evaluate(run, data.at, data.options())
+    response["Location"] = reverse("api:get_evaluation", args=[run.pk, evaluation.pk])
+    return Status(202, evaluation)
+
+
+@router.get("/{run_id}/evaluations", response=responses({200: EvaluationPage}))
+def list_evaluations(
+    request: HttpRequest,
+    run_id: str,
+    limit: int = Query(50, ge=1, le=200),
+    cursor: str = Query("", max_length=1000),
+) -> Any:
+    """List a run's evaluations, newest first."""
+    rows = _evaluations_of(find_run(run_id)).defer("result", "error")
+    found, next_cursor = page(rows, Order("created_at", is_descending=True), limit, cursor)
+    return {"evaluations": found, "next_cursor": next_cursor}
+
+
+@router.get("/{run_id}/evaluations/latest", response=responses({200: EvaluationDetail}))
+def latest_evaluation(request: HttpRequest, run_id: str) -> Any:
+    """Show the evaluation that was completed last."""
+    run = find_run(run_id)
+    completed = _evaluations_of(run).filter(status=JobStatus.COMPLETED)
+    evaluation = completed.order_by("-finished_at", "-pk").first()
+    if evaluation is None:
+        raise Http404(f"Run {run.pk} has no completed evaluation yet.")
+    return evaluation
+
+
+@router.get(
+    "/{run_id}/evaluations/{int:evaluation_id}", response=responses({200: EvaluationDetail})
+)
+def get_evaluation(request: HttpRequest, run_id: str, evaluation_id: int) -> Any:
+    """Show one evaluation with its result."""
+    run = find_run(run_id)
+    evaluation = _evaluations_of(run).filter(pk=evaluation_id).first()
+    if evaluation is None:
+        raise Http404(f"Run {run.pk} has no evaluation {evaluation_id}.")
+    return evaluation

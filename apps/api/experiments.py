@@ -1,0 +1,52 @@
+"""Experiments: list, make, change."""
+
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import Count, QuerySet
+from django.http import Http404, HttpRequest
+from ninja import Router, Status
+from ninja.params.functions import Query
+
+from apps.api.paging import Order, page
+from apps.api.problems import responses
+from apps.api.schemas import ExperimentChange, ExperimentIn, ExperimentOut, ExperimentPage
+from apps.experiments.models import Experiment
+from apps.jobs.control import Refused
+
+router = Router()
+
+
+def _experiments() -> QuerySet[Experiment]:
+    return Experiment.objects.annotate(n_runs=Count("runs"))
+
+
+@router.get("", response=responses({200: ExperimentPage}))
+def list_experiments(
+    request: HttpRequest,
+    limit: int = Query(50, ge=1, le=200),
+    cursor: str = Query("", max_length=1000, description="next_cursor of the page before."),
+) -> Any:
+    """List experiments, newest first."""
+    newest = Order("created_at", is_descending=True)
+    found, next_cursor = page(_experiments(), newest, limit, cursor)
+    return {"experiments": found, "next_cursor": next_cursor}
+
+
+@router.post("", response=responses({201: ExperimentOut}, is_write=True))
+def create_experiment(request: HttpRequest, data: ExperimentIn) -> Any:
+    """Make an experiment; runs join it by its name."""
+    try:
+        with transaction.atomic():
+            made = Experiment.objects.create(name=data.name, hypothesis=data.hypothesis)
+    except IntegrityError:
+        raise Refused(f"an experiment named {data.name!r} exists already") from None
+    return Status(201, _experiments().get(pk=made.pk))
+
+
+@router.patch("/{int:experiment_id}", response=responses({200: ExperimentOut}, is_write=True))
+def change_experiment(request: HttpRequest, experiment_id: int, data: ExperimentChange) -> Any:
+    """Write down another hypothesis."""
+    if not Experiment.objects.filter(pk=experiment_id).update(hypothesis=data.hypothesis):
+        raise Http404(f"There is no experiment {experiment_id}.")
+    return _experiments().get(pk=experiment_id)

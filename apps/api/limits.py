@@ -1,0 +1,99 @@
+"""What one client may send: bytes a request, writes a minute."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from django.http import HttpRequest
+from ninja.throttling import BaseThrottle
+
+from apps.accounts.problems import problem
+
+MAX_BODY_BYTES = 1 << 20
+WRITES_A_MINUTE = 600
+READ_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+class BodyTooLarge(Exception):
+    """A request's body is longer than allowed."""
+
+
+class BodyLimit:
+    """An ASGI wrapper that counts a body's bytes and answers 413 beyond the limit.
+
+    Django spools a body to disk before any view or login check runs, so this stands outside of it.
+    """
+
+    def __init__(self, application: Any, max_bytes: int = MAX_BODY_BYTES) -> None:
+        self.application = application
+        self.max_bytes = max_bytes
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.application(scope, receive, send)
+            return
+        declared = dict(scope.get("headers", [])).get(b"content-length", b"0")
+        if declared.isdigit() and int(declared[:20]) > self.max_bytes:
+            await self._refuse(send)
+            return
+        received = 0
+
+        async def counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self.max_bytes:
+                raise BodyTooLarge
+            return message
+
+        try:
+            await self.application(scope, counted, send)
+        except (
+            BodyTooLarge
+        ):  # Django reads the whole body before it answers: nothing was sent yet.
+            await self._refuse(send)
+
+    async def _refuse(self, send: Send) -> None:
+        response = problem(413, f"The body is longer than {self.max_bytes} bytes.")
+        headers = [(name.lower().encode(), value.encode()) for name, value in response.items()]
+        headers += [
+            (b"content-length", str(len(response.content)).encode()),
+            (b"connection", b"close"),
+        ]
+        await send({"type": "http.response.start", "status": 413, "headers": headers})
+        await send({"type": "http.response.body", "body": response.content})
+
+
+class WriteThrottle(BaseThrottle):
+    """At most so many writes of one user in a calendar minute; guards the disk against a loop.
+
+    Counted in this process. Ninja's own throttles keep the request's state on the shared object
+    and mix up users when requests run side by side.
+    """
+
+    def __init__(self, writes_a_minute: int = WRITES_A_MINUTE) -> None:
+        self.writes_a_minute = writes_a_minute
+        self._lock = threading.Lock()
+        self._minute = 0
+        self._writes: Counter[str] = Counter()
+
+    def allow_request(self, request: HttpRequest) -> bool:
+        if request.method in READ_METHODS:
+            return True
+        minute = int(time.monotonic() // 60)
+        user = str(getattr(request, "auth", ""))
+        with self._lock:
+            if minute != self._minute:
+                self._minute = minute
+                self._writes.clear()
+            self._writes[user] += 1
+            return self._writes[user] <= self.writes_a_minute
+
+    def wait(self) -> float:
+        return 60 - time.monotonic() % 60

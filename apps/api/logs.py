@@ -1,0 +1,153 @@
+"""What a run's log holds: curves, raw events, episodes, lines.
+
+A cursor is the byte offset after a line. One inside a line goes on at the next whole line.
+"""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import orjson
+from django.http import HttpRequest, HttpResponse
+from ninja import Router
+from ninja.params.functions import Query
+
+from apps.api.problems import refusal, responses
+from apps.api.runs import find_run
+from apps.api.schemas import Delta, EpisodePage, Metrics
+from apps.engine.events import Event
+from apps.metrics import store
+
+router = Router()
+
+MAX_DELTA_BYTES = 1 << 20
+EPISODE_PIECE_BYTES = 1 << 16
+
+
+@router.get("/{run_id}/metrics", response=responses({200: Metrics | Delta}))
+def get_metrics(
+    request: HttpRequest,
+    run_id: str,
+    keys: str = Query("", description="Metric keys by comma; empty: all."),
+    max_points: int = Query(1500, ge=4, le=20_000, description="About how many of each curve."),
+    from_step: int = Query(0, ge=0, lt=2**53),
+    to_step: int | None = Query(None, ge=0, lt=2**53),
+    after: int | None = Query(None, ge=0, description="A cursor: return the raw events after it."),
+) -> Any:
+    """Return curves thinned for a chart, or with `after` every event since a cursor."""
+    log = find_run(run_id).directory.log
+    if after is not None:
+        return _delta(log, after)
+    wanted = [key.strip() for key in keys.split(",") if key.strip()] or None
+    found = store.series(log, wanted, max_points, from_step, to_step)
+    curves = found.series.values()
+    return _json({
+        "cursor": found.cursor,
+        "keys": found.keys,
+        "n_raw": sum(curve.n_raw for curve in curves),
+        "n_sent": sum(len(curve.steps) for curve in curves),
+        "downsampled": any(curve.is_downsampled for curve in curves),
+        "series": {curve.key: _series(curve) for curve in curves},
+    })  # fmt: skip
+
+
+def _series(curve: store.Series) -> dict[str, Any]:
+    special = {
+        str(index): _special_name(float(curve.values[index]))
+        for index in np.flatnonzero(~np.isfinite(curve.values))
+    }
+    shown = {
+        "steps": curve.steps.astype(np.int64),
+        "values": curve.values,
+        "times": curve.times,
+        "n_raw": curve.n_raw,
+        "downsampled": curve.is_downsampled,
+    }
+    return {**shown, "special": special} if special else shown
+
+
+def _special_name(value: float) -> str:
+    if math.isnan(value):
+        return "nan"
+    return "inf" if value > 0 else "-inf"
+
+
+def _json(data: Any) -> HttpResponse:
+    # Straight from the arrays: validating a million numbers one by one would take a second.
+    content = orjson.dumps(data, option=orjson.OPT_SERIALIZE_NUMPY)
+    return HttpResponse(content, content_type="application/json; charset=utf-8")
+
+
+def _delta(log: Path, after: int) -> HttpResponse:
+    _check_cursor(log, after, "after")
+    found = store.tail(log, after, MAX_DELTA_BYTES)
+    has_more = found.cursor != after and store.tail(log, found.cursor, 1).cursor != found.cursor
+    return _json({"cursor": found.cursor, "events": found.events, "has_more": has_more})
+
+
+def _check_cursor(log: Path, cursor: int, name: str) -> None:
+    size = log.stat().st_size if log.exists() else 0
+    if cursor > size:
+        raise refusal(name, f"{cursor} is beyond the log's end; it must be from 0 to {size}")
+
+
+@router.get("/{run_id}/episodes", response=responses({200: EpisodePage}))
+def list_episodes(
+    request: HttpRequest,
+    run_id: str,
+    limit: int = Query(200, ge=1, le=1000),
+    cursor: str = Query("", max_length=50, description="next_cursor of the page before."),
+) -> Any:
+    """List training episodes in the order they ended."""
+    log = find_run(run_id).directory.log
+    start, seen = _parse_episode_cursor(cursor)
+    _check_cursor(log, start, "cursor")
+    episodes: list[Event] = []
+    for piece, cursor_after in _episode_pieces(log, start):
+        taken = piece[seen : seen + limit - len(episodes)]
+        episodes += taken
+        if len(episodes) == limit:
+            return {"episodes": episodes, "next_cursor": f"{start}-{seen + len(taken)}"}
+        start, seen = cursor_after, 0
+    return {"episodes": episodes, "next_cursor": None}
+
+
+def _episode_pieces(log: Path, start: int) -> Iterator[tuple[list[Event], int]]:
+    while (piece := store.tail(log, start, EPISODE_PIECE_BYTES)).cursor != start:
+        yield [event for event in piece.events if event["type"] == "episode"], piece.cursor
+        start = piece.cursor
+
+
+def _parse_episode_cursor(cursor: str) -> tuple[int, int]:
+    """Read `<byte offset of a piece>-<episodes of it already seen>`."""
+    start, dash, seen = (cursor or "0-0").partition("-")
+    if not (dash and start.isdecimal() and seen.isdecimal()):
+        message = f"{cursor!r} is not a cursor of this list; take next_cursor from a page"
+        raise refusal("cursor", message)
+    return int(start), int(seen)
+
+
+@router.get(
+    "/{run_id}/log",
+    response=responses({200: str}),
+    openapi_extra={
+        "responses": {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
+    },
+)
+def get_log(
+    request: HttpRequest,
+    run_id: str,
+    tail: int = Query(100, ge=1, le=10_000, description="How many lines."),
+    file: Literal["metrics", "train"] = Query(
+        "metrics", description="metrics: the log of events; train: what the process printed."
+    ),
+) -> HttpResponse:
+    """Return the last lines of a log as they are, at most 1 MiB of them."""
+    directory = find_run(run_id).directory
+    path = directory.train_log if file == "train" else directory.log
+    lines = store.last_lines(path, tail)
+    return HttpResponse(
+        "".join(f"{line}\n" for line in lines), content_type="text/plain; charset=utf-8"
+    )

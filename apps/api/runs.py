@@ -1,0 +1,143 @@
+"""Runs: list, make, show, rename, start, stop, delete, restore."""
+
+from typing import Any
+
+from django.db.models import Q
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from ninja import Router, Status
+from ninja.params.functions import Query
+
+from apps.api.paging import Order, page
+from apps.api.problems import refusal, responses
+from apps.api.schemas import (
+    RUN_STATUSES,
+    Checkpoints,
+    Config,
+    RunChange,
+    RunDetail,
+    RunIn,
+    RunPage,
+)
+from apps.engine.rundir import read_json
+from apps.experiments.models import Run, RunQuerySet
+from apps.jobs import control
+
+router = Router()
+
+ORDERS = (
+    "created_at", "started_at", "finished_at", "name", "status", "algorithm", "environment",
+    "seed", "total_timesteps", "step", "return_last", "return_best", "return_mean",
+    "evaluation_last", "evaluation_best",
+)  # fmt: skip
+
+
+def find_run(text: str) -> Run:
+    """Return the run of an id, a unique prefix of one, a name, or `latest`.
+
+    Raises:
+        RunNotFound: None or several match.
+    """
+    return Run.objects.select_related("experiment").resolve(text.replace("\0", ""))
+
+
+@router.get("", response=responses({200: RunPage}))
+def list_runs(
+    request: HttpRequest,
+    status: str = Query("", description="One or several, by comma."),
+    algorithm: str = "",
+    environment: str = "",
+    experiment: str = Query("", description="Its name."),
+    search: str = Query("", max_length=200, description="Part of a name, id or environment."),
+    order: str = Query(
+        "-created_at", description="A column, with a leading - for greatest first."
+    ),
+    limit: int = Query(50, ge=1, le=200),
+    cursor: str = Query("", max_length=1000, description="next_cursor of the page before."),
+) -> Any:
+    """List runs by page; reads summary columns only."""
+    runs: RunQuerySet = Run.objects.for_listing()
+    if status:
+        runs = runs.filter(status__in=_known_statuses(status))
+    exact = {"algorithm": algorithm, "environment": environment, "experiment__name": experiment}
+    runs = runs.filter(**{name: value for name, value in exact.items() if value})
+    if search:
+        runs = runs.filter(
+            Q(name__icontains=search) | Q(pk__startswith=search) | Q(environment__icontains=search)
+        )
+    found, next_cursor = page(runs, Order.parse(order, ORDERS), limit, cursor)
+    return {"runs": found, "next_cursor": next_cursor}
+
+
+def _known_statuses(text: str) -> list[str]:
+    wanted = [part.strip() for part in text.split(",") if part.strip()]
+    for status in wanted:
+        if status not in RUN_STATUSES:
+            message = f"{status!r} is not allowed; allowed: {', '.join(RUN_STATUSES)}"
+            raise refusal("status", message)
+    return wanted
+
+
+@router.post("", response=responses({201: RunDetail}, is_write=True))
+def create_run(request: HttpRequest, response: HttpResponse, data: RunIn) -> Any:
+    """Make a run from a spec and, unless `start` is false, queue it."""
+    spec = control.check_spec(data.spec())
+    make = control.launch if data.start else control.create
+    naming = control.Naming(data.name, data.experiment, command=f"POST {request.path}")
+    run = make(spec, naming)
+    response["Location"] = reverse("api:get_run", args=[run.pk])
+    return Status(201, run)
+
+
+@router.get("/{run_id}", response=responses({200: RunDetail}))
+def get_run(request: HttpRequest, run_id: str) -> Any:
+    """Show a run by its id, a unique prefix of it, its name, or `latest`."""
+    return find_run(run_id)
+
+
+@router.patch("/{run_id}", response=responses({200: RunDetail}, is_write=True))
+def rename_run(request: HttpRequest, run_id: str, data: RunChange) -> Any:
+    """Give a run another name."""
+    return control.rename(find_run(run_id), data.name)
+
+
+@router.delete("/{run_id}", response=responses({204: None}, is_write=True))
+def delete_run(request: HttpRequest, run_id: str) -> Any:
+    """Move a run to the trash; `restore` undoes it."""
+    control.delete(find_run(run_id))
+    return Status(204, None)
+
+
+@router.post("/{run_id}/restore", response=responses({200: RunDetail}, is_write=True))
+def restore_run(request: HttpRequest, run_id: str) -> Any:
+    """Bring a deleted run back from the trash; takes its whole id."""
+    return control.restore(run_id)
+
+
+@router.post("/{run_id}/start", response=responses({202: RunDetail}, is_write=True))
+def start_run(request: HttpRequest, run_id: str) -> Any:
+    """Queue a draft."""
+    return Status(202, control.queue(find_run(run_id)))
+
+
+@router.post("/{run_id}/stop", response=responses({202: RunDetail}, is_write=True))
+def stop_run(request: HttpRequest, run_id: str) -> Any:
+    """Stop a queued run at once; ask a running one to checkpoint and end."""
+    return Status(202, control.stop(find_run(run_id)))
+
+
+@router.get("/{run_id}/config", response=responses({200: Config}))
+def get_config(request: HttpRequest, run_id: str) -> Any:
+    """Show the resolved spec, and where and with what it ran."""
+    directory = find_run(run_id).directory
+    has_run = directory.provenance.exists()
+    return {
+        "spec": read_json(directory.spec),
+        "provenance": read_json(directory.provenance) if has_run else None,
+    }
+
+
+@router.get("/{run_id}/checkpoints", response=responses({200: Checkpoints}))
+def list_checkpoints(request: HttpRequest, run_id: str) -> Any:
+    """List a run's checkpoints by step."""
+    return {"checkpoints": list(find_run(run_id).checkpoints.order_by("step"))}

@@ -1,0 +1,439 @@
+"""The JSON that the API takes and gives; a name here is public (docs/api.md).
+
+Times are UTC, ISO 8601. NaN and Inf become null; where they matter (`Series`) they are flagged.
+"""
+
+from datetime import datetime
+from pathlib import PurePosixPath
+from typing import Any, Literal
+
+from django.urls import reverse
+from ninja import Field, Schema
+from pydantic import ConfigDict
+
+from apps.engine.algorithms import ALGORITHMS
+from apps.engine.presets import LENGTH_TITLES, PRESET_TITLES
+from apps.engine.spec import BOUNDS, DEVICES, EVALUATION_BOUNDS
+from apps.experiments.models import Evaluation, JobStatus, Run, RunStatus, Video
+
+Name = Field("", max_length=120)
+RUN_STATUSES: list[Any] = [str(status) for status in RunStatus.values]
+JOB_STATUSES: list[Any] = [str(status) for status in JobStatus.values]
+
+
+class FieldProblem(Schema):
+    field: str
+    message: str
+
+
+class Problem(Schema):
+    """Why a request was refused (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[FieldProblem] | None = Field(None, description="Every refused field (422).")
+    legal_moves: list[str] | None = Field(None, description="Where the run may go (409).")
+
+
+def _documented(
+    kind: str, description: str, bounds: tuple[int, int] | None = None, **more: Any
+) -> Any:
+    """Describe a field whose value is judged by the spec alone, so that a rule has one home."""
+    schema: dict[str, Any] = {"type": kind, **more}
+    if bounds:
+        schema |= {"minimum": bounds[0], "maximum": bounds[1]}
+    return Field(None, description=description, json_schema_extra=schema)
+
+
+# --- runs
+
+
+class RunIn(Schema):
+    """A spec, and what to call the run. Unknown fields are refused."""
+
+    model_config = ConfigDict(extra="allow")
+
+    algorithm: Any = _documented("string", "The algorithm.", enum=[*ALGORITHMS])
+    environment: Any = _documented("string", "Gymnasium id, or module:Env-v0.")
+    environment_kwargs: Any = _documented("object", "Keyword arguments of the environment.")
+    seed: Any = _documented("integer", "Seed of every random stream.", BOUNDS["seed"])
+    total_timesteps: Any = _documented("integer", "Steps to train.", BOUNDS["total_timesteps"])
+    length: Any = _documented("string", "In place of total_timesteps.", enum=[*LENGTH_TITLES])
+    n_envs: Any = _documented("integer", "Parallel environments.", BOUNDS["n_envs"])
+    preset: Any = _documented("string", "Where missing values come from.", enum=[*PRESET_TITLES])
+    hyperparameters: Any = _documented("object", "Values by name; GET /algorithms has the schema.")
+    device: Any = _documented("string", "Where to compute.", enum=[*DEVICES])
+    eval_freq: Any = _documented(
+        "integer", "Steps between evaluations; 0: only at the end.", BOUNDS["eval_freq"]
+    )
+    eval_episodes: Any = _documented("integer", "Episodes of each.", BOUNDS["eval_episodes"])
+    save_freq: Any = _documented(
+        "integer", "Steps between checkpoints; 0: a tenth of the run.", BOUNDS["save_freq"]
+    )
+
+    name: str = Field("", max_length=120, description="Empty: made from the spec.")
+    experiment: str = Field("", max_length=120, description="Made when it is new.")
+    start: bool = Field(True, description="False leaves a draft.")
+
+    def spec(self) -> dict[str, Any]:
+        """Return the given fields of the spec, unknown ones included."""
+        return self.model_dump(exclude_unset=True, exclude={"name", "experiment", "start"})
+
+
+class RunChange(Schema):
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(min_length=1, max_length=120)
+
+
+class RunSummary(Schema):
+    id: str
+    name: str
+    experiment: str
+    algorithm: str
+    environment: str
+    preset: str
+    seed: int
+    total_timesteps: int
+    status: str = Field(json_schema_extra={"enum": RUN_STATUSES})
+    status_reason: str
+    is_silent: bool = Field(
+        description="Running, but its supervisor has not been heard of for long."
+    )
+    attempt: int
+    progress: float = Field(description="Share of the steps done, 0 to 1.")
+    step: int
+    episodes: int
+    steps_per_second: float | None
+    elapsed_s: float | None
+    eta_s: float | None
+    return_last: float | None
+    return_best: float | None
+    return_mean: float | None
+    length_last: float | None
+    length_mean: float | None
+    evaluation_last: float | None
+    evaluation_best: float | None
+    created_at: datetime
+    queued_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+
+    @staticmethod
+    def resolve_experiment(run: Run) -> str:
+        return run.experiment.name
+
+
+class RunDetail(RunSummary):
+    spec: dict[str, Any]
+    error: str = Field(description="Traceback of a crash.")
+    legal_moves: list[str]
+    stop_requested_at: datetime | None
+    log_cursor: int = Field(description="How far the summary has read the log.")
+
+
+class RunPage(Schema):
+    runs: list[RunSummary]
+    next_cursor: str | None
+
+
+class Config(Schema):
+    spec: dict[str, Any]
+    provenance: dict[str, Any] | None = Field(description="Null until training has begun.")
+
+
+class CheckpointOut(Schema):
+    step: int
+    size_bytes: int
+    is_best: bool
+    created_at: datetime
+
+
+class Checkpoints(Schema):
+    checkpoints: list[CheckpointOut]
+
+
+# --- what a run's log holds
+
+
+class Series(Schema):
+    steps: list[int]
+    values: list[float | None]
+    times: list[float] = Field(description="Unix seconds.")
+    special: dict[str, Literal["nan", "inf", "-inf"]] = Field(
+        {},
+        description="Index of a value that is null, and what it was; absent when there is none.",
+    )
+    n_raw: int
+    downsampled: bool
+
+
+class Metrics(Schema):
+    cursor: int = Field(description="Where a stream goes on without a gap.")
+    keys: list[str] = Field(description="Every key that the log holds.")
+    n_raw: int
+    n_sent: int
+    downsampled: bool
+    series: dict[str, Series]
+
+
+class Delta(Schema):
+    cursor: int
+    events: list[dict[str, Any]]
+    has_more: bool = Field(description="Ask again with this cursor at once.")
+
+
+class Episode(Schema):
+    model_config = ConfigDict(extra="allow")
+
+    step: int
+    t: float = Field(description="Unix seconds.")
+    episode_return: float | None = Field(alias="return")
+    length: int
+    env: int | None = Field(None, description="Which parallel environment.")
+
+
+class EpisodePage(Schema):
+    episodes: list[Episode]
+    next_cursor: str | None = Field(description="Null at the present end of the log.")
+
+
+# --- evaluations and films
+
+
+class EvaluationIn(Schema):
+    """What to evaluate. Unknown fields are refused."""
+
+    model_config = ConfigDict(extra="allow")
+
+    at: str = Field("last", description="last, best, or a step that has a checkpoint.")
+    n_episodes: Any = _documented(
+        "integer", "Default: the run's.", EVALUATION_BOUNDS["n_episodes"]
+    )
+    seed: Any = _documented("integer", "Of the first episode.", EVALUATION_BOUNDS["seed"])
+    is_deterministic: Any = _documented(
+        "boolean", "Whether the policy takes its likeliest action."
+    )
+    should_film: Any = _documented("boolean", "Whether the episodes are filmed.")
+    max_episode_steps: Any = _documented(
+        "integer", "Where a longer episode is cut.", EVALUATION_BOUNDS["max_episode_steps"]
+    )
+
+    def options(self) -> dict[str, Any]:
+        """Return the given fields of the evaluation's spec, unknown ones included."""
+        return self.model_dump(exclude_unset=True, exclude={"at"})
+
+
+class EvaluationSummary(Schema):
+    id: int
+    run: str
+    step: int
+    status: str = Field(json_schema_extra={"enum": JOB_STATUSES})
+    n_episodes: int
+    seed: int
+    is_deterministic: bool
+    should_film: bool
+    return_mean: float | None
+    return_std: float | None
+    return_min: float | None
+    return_max: float | None
+    length_mean: float | None
+    video: int | None = Field(description="Id of its film.")
+    created_at: datetime
+    finished_at: datetime | None
+
+    @staticmethod
+    def resolve_run(evaluation: Evaluation) -> str:
+        return evaluation.run_id
+
+    @staticmethod
+    def resolve_video(evaluation: Evaluation) -> int | None:
+        video: Video | None = getattr(evaluation, "video", None)
+        return video.pk if video else None
+
+
+class EvaluationDetail(EvaluationSummary):
+    error: str
+    film_error: str = Field(description="Why there is no film although one was asked for.")
+    result: dict[str, Any] | None = Field(
+        description="The result file: episodes, seeds, settings."
+    )
+
+
+class EvaluationPage(Schema):
+    evaluations: list[EvaluationSummary]
+    next_cursor: str | None
+
+
+def _named_by_content(operation: str, video: Video, path: str) -> str:
+    """Return an address that a browser may keep for ever, though ids change with a new index."""
+    return f"{reverse(operation, args=[video.pk])}?v={video.run_id}-{PurePosixPath(path).stem}"
+
+
+class VideoOut(Schema):
+    id: int
+    run: str
+    run_name: str
+    algorithm: str
+    environment: str
+    evaluation: int | None
+    step: int
+    return_mean: float | None
+    duration_s: float
+    width: int
+    height: int
+    size_bytes: int
+    created_at: datetime
+    file_url: str
+    poster_url: str
+
+    @staticmethod
+    def resolve_run(video: Video) -> str:
+        return video.run_id
+
+    @staticmethod
+    def resolve_run_name(video: Video) -> str:
+        return video.run.name
+
+    @staticmethod
+    def resolve_algorithm(video: Video) -> str:
+        return video.run.algorithm
+
+    @staticmethod
+    def resolve_environment(video: Video) -> str:
+        return video.run.environment
+
+    @staticmethod
+    def resolve_evaluation(video: Video) -> int | None:
+        return video.evaluation_id
+
+    @staticmethod
+    def resolve_return_mean(video: Video) -> float | None:
+        return video.evaluation.return_mean if video.evaluation else None
+
+    @staticmethod
+    def resolve_file_url(video: Video) -> str:
+        return _named_by_content("api:video_file", video, video.path)
+
+    @staticmethod
+    def resolve_poster_url(video: Video) -> str:
+        return _named_by_content("api:video_poster", video, video.poster_path)
+
+
+class VideoPage(Schema):
+    videos: list[VideoOut]
+    next_cursor: str | None
+
+
+# --- experiments
+
+
+class ExperimentIn(Schema):
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(min_length=1, max_length=120)
+    hypothesis: str = Field("", max_length=10_000, description="What you expect to see, and why.")
+
+
+class ExperimentChange(Schema):
+    model_config = ConfigDict(extra="forbid")
+
+    hypothesis: str = Field(max_length=10_000)
+
+
+class ExperimentOut(Schema):
+    id: int
+    name: str
+    hypothesis: str
+    n_runs: int
+    created_at: datetime
+
+
+class ExperimentPage(Schema):
+    experiments: list[ExperimentOut]
+    next_cursor: str | None
+
+
+# --- catalogues and the machine
+
+
+class HyperparameterOut(Schema):
+    name: str
+    kind: str
+    default: Any
+    meaning: str
+    allowed: str = Field(description="The allowed values in words.")
+    low: float | None
+    high: float | None
+    choices: list[str]
+    is_schedule: bool
+    is_optional: bool
+    is_log: bool
+    is_important: bool
+
+
+class AlgorithmOut(Schema):
+    name: str
+    title: str
+    meaning: str
+    action_spaces: list[str]
+    is_on_policy: bool
+    max_envs: int
+    diagnostics: list[str]
+    hyperparameters: list[HyperparameterOut]
+
+
+class Algorithms(Schema):
+    algorithms: list[AlgorithmOut]
+
+
+class EnvironmentOut(Schema):
+    id: str
+    family: str
+    family_title: str
+    install: str
+    meaning: str
+    action_space: str
+    observation: str
+    reward: str
+    max_episode_steps: int
+    solved_return: float | None
+    algorithms: list[str] = Field(description="Algorithms that can act in it.")
+    lengths: dict[str, int] = Field(description="Steps of each run length.")
+
+
+class Environments(Schema):
+    environments: list[EnvironmentOut]
+
+
+class PresetOut(Schema):
+    algorithm: str
+    environment: str
+    name: str
+    title: str
+    n_envs: int
+    hyperparameters: dict[str, Any] = Field(description="Values that differ from the defaults.")
+    source: str
+
+
+class Presets(Schema):
+    presets: list[PresetOut]
+    lengths: dict[str, int] = Field(description="Steps of each run length in the environment.")
+
+
+class System(Schema):
+    workers: int
+    queued: int
+    running: int
+    cpu_fraction: float | None
+    memory_fraction: float | None
+    disk_free_bytes: int
+    disk_fraction: float
+    is_worker_missing: bool = Field(description="Something waits and no worker is there to do it.")
+
+
+class Health(Schema):
+    status: Literal["ok"]
+    version: str

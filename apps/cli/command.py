@@ -1,0 +1,49 @@
+"""What every command shares: a ready database, `--json`, errors as one plain line and exit 1."""
+
+import argparse
+from typing import Any
+
+import orjson
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+
+from apps.engine.errors import EngineError
+from apps.experiments.models import IllegalMove, RunNotFound
+from apps.jobs.control import Refused
+from apps.jobs.stack import StackFailed
+
+
+class Command(BaseCommand):
+    """A command of ours; subclasses write `run`."""
+
+    has_json = True
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        parser = super().create_parser(
+            prog_name, subcommand, formatter_class=argparse.HelpFormatter, **kwargs
+        )
+        if self.has_json:
+            parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
+        return parser
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        migrate_if_needed()
+        try:
+            self.run(options)
+        except (EngineError, IllegalMove, RunNotFound, Refused, StackFailed) as error:
+            raise CommandError(str(error)) from error
+
+    def run(self, options: dict[str, Any]) -> None:
+        raise NotImplementedError
+
+    def print_json(self, value: Any) -> None:
+        self.stdout.write(orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode())
+
+
+def migrate_if_needed() -> None:
+    """Bring the database up to date, so that any command may be a user's first."""
+    executor = MigrationExecutor(connection)
+    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        call_command("migrate", verbosity=0)

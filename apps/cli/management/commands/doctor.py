@@ -1,0 +1,99 @@
+"""`doctor`: look whether this machine has what training, films and pages need."""
+
+import shutil
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import imageio_ffmpeg
+from django.conf import settings
+from django.core import checks
+from django.core.management.base import CommandError
+
+from apps.cli.command import Command as OurCommand
+from apps.jobs import system
+
+LOW_DISK_BYTES = 2 * 1024**3
+CUDA_TIMEOUT_S = 60
+PACKAGES = ("torch", "stable-baselines3", "gymnasium", "moviepy", "django", "huey", "channels")
+
+
+class Command(OurCommand):
+    help = "Check this machine: packages, device, ffmpeg, database, disk, worker."
+
+    def run(self, options: dict[str, Any]) -> None:
+        findings = [_packages(), _device(), _ffmpeg(), _database(), _disk(), _worker()]
+        if options["json"]:
+            self.print_json(
+                [dict(zip(("name", "state", "detail"), f, strict=True)) for f in findings]
+            )
+        else:
+            for name, state, detail in findings:
+                style = {"ok": self.style.SUCCESS, "warning": self.style.WARNING}.get(
+                    state, self.style.ERROR
+                )
+                self.stdout.write(f"{style(f'{state:<8}')} {name:<10} {detail}")
+        failed = [name for name, state, _ in findings if state == "error"]
+        if failed:
+            raise CommandError(f"not in order: {', '.join(failed)}")
+
+
+Finding = tuple[str, str, str]
+
+
+def _packages() -> Finding:
+    versions, missing = [], []
+    for name in PACKAGES:
+        try:
+            versions.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            missing.append(name)
+    if missing:
+        return "packages", "error", f"missing: {', '.join(missing)}; run `make install`"
+    return "packages", "ok", ", ".join(versions)
+
+
+def _device() -> Finding:
+    # In a process of its own: this one stays free of torch.
+    code = "import torch; print(torch.cuda.get_device_name() if torch.cuda.is_available() else '')"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False,
+        timeout=CUDA_TIMEOUT_S,
+    )  # fmt: skip
+    if done.returncode:
+        return "device", "error", f"torch cannot be imported: {done.stderr.strip()[-200:]}"
+    return "device", "ok", done.stdout.strip() or "CPU (no CUDA device)"
+
+
+def _ffmpeg() -> Finding:
+    try:
+        path = imageio_ffmpeg.get_ffmpeg_exe()
+    except RuntimeError as error:
+        return "ffmpeg", "error", str(error)
+    return "ffmpeg", "ok", path
+
+
+def _database() -> Finding:
+    messages = [message.msg for message in checks.run_checks() if message.level >= checks.WARNING]
+    if messages:
+        return "database", "error", " ".join(messages)
+    return "database", "ok", str(settings.DATABASES["default"]["NAME"])
+
+
+def _disk() -> Finding:
+    free_bytes = shutil.disk_usage(Path(settings.MEDIA_ROOT)).free
+    detail = f"{free_bytes / 1024**3:.1f} GiB free for {settings.MEDIA_ROOT}"
+    return "disk", "ok" if free_bytes > LOW_DISK_BYTES else "warning", detail
+
+
+def _worker() -> Finding:
+    count = system.status().workers
+    if count:
+        return "worker", "ok", f"{count} at work"
+    return (
+        "worker",
+        "warning",
+        "none runs; queued runs wait until `manage.py up` or `worker` starts",
+    )

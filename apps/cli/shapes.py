@@ -1,0 +1,130 @@
+"""What commands print of runs and evaluations, as JSON and as tables."""
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from apps.experiments.models import Evaluation, Run
+
+STATUS_STYLES = {
+    "running": "cyan",
+    "completed": "green",
+    "failed": "red",
+    "lost": "red",
+    "stopped": "yellow",
+    "queued": "blue",
+}
+
+
+def run_as_dict(run: Run) -> dict[str, Any]:
+    """Return a run as the REST API shows it in lists."""
+    return {
+        "id": run.pk,
+        "name": run.name,
+        "experiment": run.experiment.name,
+        "algorithm": run.algorithm,
+        "environment": run.environment,
+        "preset": run.preset or None,
+        "seed": run.seed,
+        "status": run.status,
+        "status_reason": run.status_reason,
+        "step": run.step,
+        "total_timesteps": run.total_timesteps,
+        "progress": run.progress,
+        "episodes": run.episodes,
+        "steps_per_second": run.steps_per_second,
+        "return_last": run.return_last,
+        "return_best": run.return_best,
+        "return_mean": run.return_mean,
+        "evaluation_last": run.evaluation_last,
+        "evaluation_best": run.evaluation_best,
+        "created_at": run.created_at.isoformat(),
+        "started_at": run.started_at.isoformat() if run.started_at else None,
+        "finished_at": run.finished_at.isoformat() if run.finished_at else None,
+    }
+
+
+def run_with_evaluations(run: Run) -> dict[str, Any]:
+    """Return a run with its directory and its evaluations, newest first."""
+    evaluations = run.evaluations.select_related("video")
+    return {
+        **run_as_dict(run),
+        "directory": str(run.directory.path),
+        "error": run.error,
+        "evaluations": [evaluation_as_dict(evaluation) for evaluation in evaluations],
+    }
+
+
+def evaluation_as_dict(evaluation: Evaluation) -> dict[str, Any]:
+    """Return an evaluation with its summary and the path of its film."""
+    video = getattr(evaluation, "video", None)
+    return {
+        "id": evaluation.pk,
+        "run": evaluation.run_id,
+        "step": evaluation.step,
+        "status": evaluation.status,
+        "error": evaluation.error,
+        "n_episodes": evaluation.n_episodes,
+        "seed": evaluation.seed,
+        "is_deterministic": evaluation.is_deterministic,
+        "return_mean": evaluation.return_mean,
+        "return_std": evaluation.return_std,
+        "return_min": evaluation.return_min,
+        "return_max": evaluation.return_max,
+        "length_mean": evaluation.length_mean,
+        "video": str(evaluation.run.directory.path / video.path) if video else None,
+    }
+
+
+def print_runs(runs: Iterable[Run]) -> None:
+    """Print runs as a table."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("id", "name", "status"):
+        table.add_column(name)
+    for name in ("progress", "return", "best", "evaluation", "steps/s"):
+        table.add_column(name, justify="right")
+    for run in runs:
+        style = STATUS_STYLES.get(run.status, "")
+        table.add_row(
+            run.pk, run.name, f"[{style}]{run.status}[/]" if style else run.status,
+            f"{run.progress:.0%}", number(run.return_last), number(run.return_best),
+            number(run.evaluation_last), number(run.steps_per_second, 0),
+        )  # fmt: skip
+    Console().print(table)
+
+
+def print_run(run: Run) -> None:
+    """Print one run, one fact a line."""
+    facts = {
+        "id": run.pk,
+        "name": run.name,
+        "experiment": run.experiment.name,
+        "status": f"{run.status} {run.status_reason}".strip(),
+        "task": f"{run.algorithm} on {run.environment}, seed {run.seed}",
+        "progress": f"{run.step:,} of {run.total_timesteps:,} steps ({run.progress:.1%})",
+        "speed": f"{number(run.steps_per_second, 0)} steps/s",
+        "elapsed": duration(run.elapsed_s),
+        "time left": duration(run.eta_s),
+        "mean return": f"{number(run.return_last)} (best {number(run.return_best)})",
+        "evaluation": number(run.evaluation_last),
+        "directory": run.directory.path,
+    }
+    width = max(map(len, facts))
+    console = Console(highlight=False)
+    for name, value in facts.items():
+        console.print(f"[bold]{name:<{width}}[/]  {value}", soft_wrap=True)
+    if run.error:
+        console.print(run.error, style="red", markup=False)
+
+
+def number(value: float | None, digits: int = 1) -> str:
+    """Return a number for people, a dash for None."""
+    return "-" if value is None else f"{value:,.{digits}f}"
+
+
+def duration(seconds: float | None) -> str:
+    """Return a duration for people, a dash for None."""
+    return "-" if seconds is None else str(timedelta(seconds=round(seconds)))

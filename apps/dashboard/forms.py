@@ -1,0 +1,334 @@
+"""Forms: they read what was typed; what is allowed is decided by the spec, not here.
+
+Numbers are therefore plain text fields with a numeric widget: a refusal comes from one place, in
+one wording, whichever face was used.
+"""
+
+from typing import Any
+
+from django import forms
+from django.db.models import ExpressionWrapper, F, FloatField, Q
+from django.db.models.expressions import Expression, OrderBy
+
+from apps.engine.algorithms import ALGORITHMS, Algorithm, Hyperparameter
+from apps.engine.environments import ENVIRONMENTS, EnvironmentCard
+from apps.engine.errors import InvalidSpec
+from apps.engine.presets import LENGTH_TITLES, PRESET_TITLES, lengths_for, preset_for
+from apps.engine.spec import (
+    BOUNDS,
+    DEFAULT_ALGORITHM,
+    DEFAULT_ENVIRONMENT,
+    DEVICES,
+    EVALUATION_BOUNDS,
+    default_evaluation_seed,
+)
+from apps.experiments.models import Experiment, Run, RunQuerySet, RunStatus
+
+HYPERPARAMETER_PREFIX = "hyperparameters."
+NAME_LENGTH = 120
+DEFAULT_PRESET = "fast"
+SPEC_FIELDS = (
+    "algorithm", "environment", "preset", "length", "total_timesteps", "seed", "n_envs",
+    "eval_freq", "eval_episodes", "save_freq", "device",
+)  # fmt: skip
+
+
+def _number_field(label: str, bounds: tuple[int, int], help_text: str = "") -> forms.CharField:
+    widget = forms.NumberInput(attrs={"min": bounds[0], "max": bounds[1], "step": 1})
+    return forms.CharField(label=label, required=False, widget=widget, help_text=help_text)
+
+
+def algorithm_choices() -> list[tuple[str, str]]:
+    """Return the algorithms as choices of a select."""
+    return [(algorithm.name, algorithm.title) for algorithm in ALGORITHMS.values()]
+
+
+def length_choices(environment: str) -> list[tuple[str, str]]:
+    """Return the run lengths of an environment with their steps."""
+    steps = lengths_for(environment)
+    return [(name, f"{title} · {steps[name]:,} steps") for name, title in LENGTH_TITLES.items()]
+
+
+def cards_for(algorithm: Algorithm) -> list[EnvironmentCard]:
+    """Return the known environments that an algorithm can act in."""
+    return [c for c in ENVIRONMENTS.values() if c.action_space in algorithm.action_spaces]
+
+
+class RunForm(forms.Form):
+    """A new run. The fields of its hyperparameters come from the algorithm's schema."""
+
+    algorithm = forms.CharField(widget=forms.HiddenInput)
+    environment = forms.CharField(
+        max_length=200,
+        initial=DEFAULT_ENVIRONMENT,
+        widget=forms.TextInput(attrs={"list": "known-environments", "autocomplete": "off"}),
+        help_text="Any Gymnasium id, or module:Env-v0.",
+    )
+    preset = forms.ChoiceField(
+        required=False,
+        initial=DEFAULT_PRESET,
+        choices=[("", "None · library defaults"), *PRESET_TITLES.items()],
+    )
+    length = forms.ChoiceField(required=False, initial="standard")
+    total_timesteps = _number_field(
+        "Exact steps", BOUNDS["total_timesteps"], "Overrides the length."
+    )
+    seed = _number_field("Seed", BOUNDS["seed"])
+    n_envs = _number_field("Parallel environments", BOUNDS["n_envs"], "Blank: the preset's.")
+    name = forms.CharField(
+        required=False, max_length=NAME_LENGTH, help_text="Blank: made for you."
+    )
+    experiment = forms.CharField(
+        required=False,
+        max_length=NAME_LENGTH,
+        widget=forms.TextInput(attrs={"list": "known-experiments", "autocomplete": "off"}),
+        help_text="An existing one or a new name.",
+    )
+    eval_freq = _number_field(
+        "Evaluate every", BOUNDS["eval_freq"], "Steps; blank or 0: only at the end."
+    )
+    eval_episodes = _number_field("Evaluation episodes", BOUNDS["eval_episodes"])
+    save_freq = _number_field(
+        "Checkpoint every", BOUNDS["save_freq"], "Steps; blank or 0: a tenth of the run."
+    )
+    device = forms.ChoiceField(required=False, choices=[(name, name) for name in DEVICES])
+
+    main_fields = (
+        "environment", "preset", "length", "total_timesteps", "seed", "n_envs", "name",
+        "experiment",
+    )  # fmt: skip
+    schedule_fields = ("eval_freq", "eval_episodes", "save_freq", "device")
+
+    def __init__(self, data: Any = None, **options: Any) -> None:
+        super().__init__(data, **options)
+        given = self.data if self.is_bound else self.initial
+        self.chosen = ALGORITHMS.get(given.get("algorithm", ""), ALGORITHMS[DEFAULT_ALGORITHM])
+        self.initial["algorithm"] = self.chosen.name
+        self.fields["seed"].initial = 1
+        environment = given.get("environment") or DEFAULT_ENVIRONMENT
+        length = self.fields["length"]
+        assert isinstance(length, forms.ChoiceField)
+        length.choices = length_choices(environment)
+        preset = given.get("preset", DEFAULT_PRESET)
+        from_preset = (
+            preset_for(self.chosen.name, environment, preset) if preset in PRESET_TITLES else None
+        )
+        if from_preset:
+            self.fields["n_envs"].widget.attrs["placeholder"] = from_preset.n_envs
+        self.preset_source = from_preset.source if from_preset else ""
+        preset_values = from_preset.hyperparameters if from_preset else {}
+        for name, schema in self.chosen.hyperparameters.items():
+            self.fields[HYPERPARAMETER_PREFIX + name] = hyperparameter_field(schema, preset_values)
+
+    @property
+    def schedule(self) -> list[forms.BoundField]:
+        """The fields about evaluations, checkpoints and the device."""
+        return [self[name] for name in self.schedule_fields]
+
+    @property
+    def main(self) -> list[forms.BoundField]:
+        """The fields that every run has, in the order they are shown."""
+        return [self[name] for name in self.main_fields]
+
+    @property
+    def hyperparameters(self) -> list[forms.BoundField]:
+        """The fields of the algorithm's hyperparameters."""
+        return [self[name] for name in self.fields if name.startswith(HYPERPARAMETER_PREFIX)]
+
+    @property
+    def has_details(self) -> bool:
+        """Whether something that is folded away is filled in or refused."""
+        return any(field.errors or field.value() for field in self.hyperparameters)
+
+    @property
+    def has_schedule(self) -> bool:
+        """Whether a field about evaluations, checkpoints or the device is filled in or refused."""
+        blank = {None, "", DEVICES[0]}
+        return any(field.errors or field.value() not in blank for field in self.schedule)
+
+    @property
+    def cards(self) -> list[EnvironmentCard]:
+        """The environments that the chosen algorithm can act in."""
+        return cards_for(self.chosen)
+
+    @property
+    def experiments(self) -> list[str]:
+        """Names of recent experiments."""
+        return list(Experiment.objects.values_list("name", flat=True)[:50])
+
+    def spec_data(self) -> dict[str, Any]:
+        """Return what was filled in, as the spec wants it; blank fields are left out."""
+        data = {
+            name: self.cleaned_data[name] for name in SPEC_FIELDS if self.cleaned_data.get(name)
+        }
+        if "total_timesteps" in data:
+            data.pop("length", None)
+        hyperparameters = {
+            name.removeprefix(HYPERPARAMETER_PREFIX): _null_or(value)
+            for name, value in self.cleaned_data.items()
+            if name.startswith(HYPERPARAMETER_PREFIX) and value
+        }
+        return {**data, "hyperparameters": hyperparameters}
+
+    def show_refusals(self, refused: InvalidSpec) -> None:
+        """Put each refusal beside its field, those of no field of this form at its top."""
+        for error in refused.errors:
+            if error.field in self.fields and error.field != "algorithm":
+                self.add_error(error.field, error.message)
+            else:
+                self.add_error(None, f"{error.field}: {error.message}")
+
+
+def _null_or(text: str) -> str | None:
+    return None if text.lower() in {"null", "none"} else text
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    if isinstance(value, bool) or value is None:
+        return str(value).lower().replace("none", "null")
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def hyperparameter_field(schema: Hyperparameter, preset: dict[str, Any]) -> forms.Field:
+    """Make the field of one hyperparameter; blank stands for the preset's value or the default."""
+    source = "preset" if schema.name in preset else "default"
+    blank = f"{_as_text(preset.get(schema.name, schema.default))} ({source})"
+    options = {"bool": ("true", "false"), "choice": schema.choices}.get(schema.kind)
+    label, help_text = schema.name, schema.meaning
+    if options:
+        choices = [("", blank), *((option, option) for option in options)]
+        return forms.ChoiceField(required=False, label=label, help_text=help_text, choices=choices)
+    widget = forms.TextInput(
+        attrs={"placeholder": blank, "title": schema.allowed(), "autocomplete": "off"}
+    )
+    return forms.CharField(required=False, label=label, help_text=help_text, widget=widget)
+
+
+class QuickStartForm(forms.Form):
+    """The one row of the dashboard that starts a run; it is sent to the page of new runs."""
+
+    algorithm = forms.ChoiceField(choices=algorithm_choices, initial=DEFAULT_ALGORITHM)
+    environment = forms.CharField(
+        initial=DEFAULT_ENVIRONMENT,
+        max_length=200,
+        widget=forms.TextInput(attrs={"list": "known-environments", "autocomplete": "off"}),
+    )
+    preset = forms.ChoiceField(choices=[*PRESET_TITLES.items()], initial=DEFAULT_PRESET)
+    length = forms.ChoiceField(choices=[*LENGTH_TITLES.items()], initial="standard")
+
+    cards = list(ENVIRONMENTS.values())
+
+
+class EvaluateForm(forms.Form):
+    """An evaluation of one checkpoint of a run."""
+
+    at = forms.ChoiceField(label="Checkpoint")
+    n_episodes = _number_field("Episodes", EVALUATION_BOUNDS["n_episodes"])
+    seed = _number_field("First seed", EVALUATION_BOUNDS["seed"])
+    is_stochastic = forms.BooleanField(label="Sample actions", required=False)
+    should_film = forms.BooleanField(label="Film it", required=False, initial=True)
+
+    def __init__(self, run: Run, data: Any = None) -> None:
+        super().__init__(data, auto_id="evaluate-%s", initial={
+            "n_episodes": run.spec.get("eval_episodes", 5),
+            "seed": default_evaluation_seed(run.seed),
+        })  # fmt: skip
+        steps = list(run.checkpoints.order_by("-step").values_list("step", flat=True))
+        self.has_checkpoints = bool(steps)
+        at = self.fields["at"]
+        assert isinstance(at, forms.ChoiceField)
+        at.choices = [
+            ("best", "best"),
+            ("last", "last"),
+            *((str(step), f"step {step:,}") for step in steps),
+        ]
+
+    def options(self) -> dict[str, Any]:
+        """Return the fields of `EvalSpec` that were filled in."""
+        numbers = {name: self.cleaned_data[name] for name in ("n_episodes", "seed")}
+        return {
+            **{name: value for name, value in numbers.items() if value},
+            "is_deterministic": not self.cleaned_data["is_stochastic"],
+            "should_film": self.cleaned_data["should_film"],
+        }
+
+
+# Column of the list of runs -> what it is sorted by. Summary columns only: never a log.
+SORTS: dict[str, Expression | F] = {
+    "name": F("name"),
+    "status": F("status"),
+    "experiment": F("experiment__name"),
+    "environment": F("environment"),
+    "algorithm": F("algorithm"),
+    "progress": ExpressionWrapper(F("step") * 1.0 / F("total_timesteps"), FloatField()),
+    "best": F("return_best"),
+    "last": F("return_last"),
+    "evaluation": F("evaluation_best"),
+    "speed": F("steps_per_second"),
+    "created": F("created_at"),
+}
+DEFAULT_SORT = "-created"
+
+
+class RunFilterForm(forms.Form):
+    """What the list of runs shows, and in which order."""
+
+    q = forms.CharField(
+        label="Search",
+        required=False,
+        widget=forms.TextInput(attrs={"type": "search", "placeholder": "name, id, experiment"}),
+    )
+    status = forms.ChoiceField(required=False, choices=[("", "any status"), *RunStatus.choices])
+    algorithm = forms.ChoiceField(
+        required=False, choices=lambda: [("", "any algorithm"), *algorithm_choices()]
+    )
+    environment = forms.ChoiceField(required=False)
+    experiment = forms.ModelChoiceField(
+        Experiment.objects.order_by("name"), required=False, empty_label="any experiment"
+    )
+    order = forms.ChoiceField(
+        required=False,
+        choices=[(sign + name, sign + name) for name in SORTS for sign in ("", "-")],
+        widget=forms.HiddenInput,
+    )
+
+    def __init__(self, data: Any) -> None:
+        super().__init__(data, auto_id="filter-%s")
+        known = (
+            Run.objects.order_by("environment").values_list("environment", flat=True).distinct()
+        )
+        environment = self.fields["environment"]
+        assert isinstance(environment, forms.ChoiceField)
+        environment.choices = [("", "any environment"), *((name, name) for name in known)]
+
+    def wanted(self, name: str) -> Any:
+        """Return a filter's value, None when it is blank or was refused."""
+        return self.cleaned_data.get(name) or None
+
+    @property
+    def is_filtering(self) -> bool:
+        """Whether anything narrows the list."""
+        return any(self.wanted(name) for name in self.fields if name != "order")
+
+    @property
+    def sort(self) -> str:
+        """The column, with a minus when it falls; the default for none and for an unknown one."""
+        return self.wanted("order") or DEFAULT_SORT
+
+    def apply(self) -> RunQuerySet:
+        """Return the runs that pass the filter, in order; refused filters are ignored."""
+        self.full_clean()
+        runs = Run.objects.for_listing()
+        for name in ("status", "algorithm", "environment", "experiment"):
+            if value := self.wanted(name):
+                runs = runs.filter(**{name: value})
+        if text := self.wanted("q"):
+            runs = runs.filter(
+                Q(name__icontains=text)
+                | Q(pk__startswith=text)
+                | Q(experiment__name__icontains=text)
+            )
+        column = SORTS[self.sort.removeprefix("-")]
+        return runs.order_by(OrderBy(column, self.sort.startswith("-"), nulls_last=True), "-pk")

@@ -1,0 +1,98 @@
+// Follow a stream of messages: a websocket that acknowledges each one, reconnects with back-off from
+// where it was, gives way to server-sent events where websockets do not get through, and rests while
+// the page is hidden for long.
+
+const FIRST_WAIT_MS = 500;
+const LONGEST_WAIT_MS = 15000;
+const FAILURES_BEFORE_FALLBACK = 3;
+const HIDDEN_REST_MS = 30000;
+const REFUSALS = new Set([4401, 4403, 4404]);
+
+export class Live {
+  // `socketPath(after)` and `streamPath(after)` give addresses; without the latter there is no
+  // fallback. `onMessage` gets each message, `onState` "live", "waiting" or "ended".
+  constructor({ socketPath, streamPath, after = 0, onMessage, onState = () => {} }) {
+    Object.assign(this, { socketPath, streamPath, after, onMessage, onState });
+    this.failures = 0;
+    this.isEnded = false;
+    this.open();
+    document.addEventListener("visibilitychange", () => this.rest());
+  }
+
+  open() {
+    if (this.isEnded || this.socket || this.source) return;
+    const isFallback = this.streamPath && this.failures >= FAILURES_BEFORE_FALLBACK;
+    if (isFallback) this.openStream();
+    else this.openSocket();
+  }
+
+  openSocket() {
+    const scheme = location.protocol === "https:" ? "wss:" : "ws:";
+    const socket = new WebSocket(`${scheme}//${location.host}${this.socketPath(this.after)}`);
+    this.socket = socket;
+    let hasOpened = false;
+    socket.onopen = () => {
+      hasOpened = true;
+      this.failures = 0;
+      this.onState("live");
+    };
+    socket.onmessage = (event) => {
+      const message = JSON.parse(event.data);
+      this.take(message);
+      if (message.id !== undefined) socket.send(JSON.stringify({ ack: message.id }));
+    };
+    socket.onclose = (event) => {
+      if (this.socket !== socket) return;
+      this.socket = null;
+      if (!hasOpened) this.failures += 1;
+      if (REFUSALS.has(event.code)) this.end();
+      else this.again();
+    };
+  }
+
+  openStream() {
+    const source = new EventSource(this.streamPath(this.after));
+    this.source = source;
+    source.onopen = () => this.onState("live");
+    source.onmessage = (event) => {
+      const data = JSON.parse(event.data);
+      const message = Array.isArray(data.events) || data.type === "end" ? data : { events: [data] };
+      this.take({ id: event.lastEventId ? Number(event.lastEventId) : undefined, ...message });
+    };
+    source.onerror = () => this.onState("waiting");
+  }
+
+  take(message) {
+    if (Number.isFinite(message.id)) this.after = message.id;
+    this.onMessage(message);
+    const events = message.type ? [message] : (message.events ?? []);
+    if (events.some((event) => event.type === "end")) this.end();
+  }
+
+  again() {
+    if (this.isEnded || document.hidden) return;
+    this.onState("waiting");
+    const wait = Math.min(FIRST_WAIT_MS * 2 ** this.failures, LONGEST_WAIT_MS);
+    setTimeout(() => this.open(), wait * (0.75 + Math.random() / 2));
+  }
+
+  close() {
+    const { socket, source } = this;
+    this.socket = null;
+    this.source = null;
+    socket?.close();
+    source?.close();
+  }
+
+  end() {
+    this.isEnded = true;
+    this.close();
+    this.onState("ended");
+  }
+
+  rest() {
+    clearTimeout(this.resting);
+    if (document.hidden) this.resting = setTimeout(() => this.close(), HIDDEN_REST_MS);
+    else this.open();
+  }
+}

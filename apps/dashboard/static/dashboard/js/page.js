@@ -1,0 +1,102 @@
+// On every page: times in the reader's zone, a heartbeat for what is live, and guards around htmx.
+
+import { moment } from "./format.js";
+
+const TICK_MS = 1000;
+const SLOW_TICKS = 5;
+
+function showTimes(root) {
+  for (const time of root.querySelectorAll("time[datetime]:not([title])")) {
+    const date = new Date(time.dateTime);
+    time.title = date.toString();
+    time.textContent = moment(date);
+  }
+}
+
+function announce(name) {
+  document.body.dispatchEvent(new CustomEvent(name, { bubbles: true }));
+}
+
+let ticks = 0;
+// Nothing is asked for while nobody looks.
+setInterval(() => {
+  if (document.hidden) return;
+  ticks += 1;
+  if (document.querySelector("[data-live]")) announce("rlgym:tick");
+  if (ticks % SLOW_TICKS === 0) announce("rlgym:slow-tick");
+}, TICK_MS);
+
+// A part that holds what the reader is busy with is not replaced under their hands.
+function isBusy(element) {
+  const video = element.querySelector("video");
+  const isWatched = video && !video.ended && (!video.paused || video.currentTime > 0);
+  const isAsking = element.querySelector("details.ask[open]");
+  const log = element.querySelector("pre.log");
+  const isRead = log && log.scrollTop > 0 && log.scrollTop + log.clientHeight < log.scrollHeight - 4;
+  const isTyping = element.querySelector("input:focus, select:focus, textarea:focus");
+  return Boolean(isWatched || isAsking || isRead || isTyping);
+}
+
+// What was not replaced for that reason is, as soon as it can be.
+const postponed = new Set();
+document.body.addEventListener("rlgym:slow-tick", () => {
+  for (const id of postponed) {
+    const element = document.getElementById(id);
+    if (element && isBusy(element)) continue;
+    postponed.delete(id);
+    if (element) htmx.ajax("GET", element.getAttribute("hx-get"), { target: element, swap: "outerHTML" });
+  }
+});
+
+document.body.addEventListener("htmx:beforeSwap", (event) => {
+  const { xhr, target } = event.detail;
+  // A session that has ended answers with the login page: go there rather than show it inside a part.
+  if (new URL(xhr.responseURL, location.href).pathname.startsWith("/admin/login/")) {
+    event.detail.shouldSwap = false;
+    location.reload();
+    return;
+  }
+  if (target.id !== "run-header" && target.id !== "hyperparameters" && isBusy(target)) {
+    event.detail.shouldSwap = false;
+    if (target.id && target.hasAttribute("hx-get")) postponed.add(target.id);
+  }
+});
+
+document.body.addEventListener("htmx:afterSwap", () => {
+  showTimes(document);
+  scrollLogs();
+});
+
+function scrollLogs() {
+  for (const log of document.querySelectorAll("pre.log")) log.scrollTop = log.scrollHeight;
+}
+
+// A question that was left open closes when the reader turns to something else.
+document.addEventListener("click", (event) => {
+  for (const ask of document.querySelectorAll("details.ask[open]")) {
+    if (!ask.contains(event.target)) ask.open = false;
+  }
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  for (const ask of document.querySelectorAll("details.ask[open]")) {
+    ask.open = false;
+    ask.querySelector("summary").focus();
+  }
+});
+
+// Choosing another algorithm is a plain link; with a script it takes along what was typed.
+for (const link of document.querySelectorAll("a[data-keeps-form]")) {
+  link.addEventListener("click", () => {
+    const form = document.getElementById(link.dataset.keepsForm);
+    const query = new URLSearchParams();
+    for (const [name, value] of new FormData(form)) {
+      if (value && name !== "csrfmiddlewaretoken" && !name.startsWith("hyperparameters.")) query.set(name, value);
+    }
+    query.set("algorithm", new URLSearchParams(link.search).get("algorithm"));
+    link.search = query.toString();
+  });
+}
+
+showTimes(document);
+scrollLogs();

@@ -1,0 +1,95 @@
+// A run's page: charts fed once by REST, then by the live stream.
+
+import { Chart } from "./chart.js";
+import { Live } from "./live.js";
+
+const MAX_POINTS = 1500;
+const MAX_LIVE_POINTS = 8000;
+const EPISODE_KEYS = { "episode/return": "return", "episode/length": "length" };
+
+const root = document.getElementById("charts");
+const runId = root.dataset.run;
+const curves = new Map();
+const charts = [...root.querySelectorAll("figure.chart")].map((figure) => new Chart(figure, (key) => curves.get(key)));
+const keys = [...new Set(charts.flatMap((chart) => chart.keys))];
+
+async function load() {
+  const query = new URLSearchParams({ keys: keys.join(","), max_points: MAX_POINTS });
+  const response = await fetch(`/api/v1/runs/${runId}/metrics?${query}`, { headers: { Accept: "application/json" } });
+  if (!response.ok) throw new Error(`the curves could not be read: ${response.status}`);
+  const found = await response.json();
+  curves.clear();
+  for (const [key, series] of Object.entries(found.series)) curves.set(key, series);
+  refresh();
+  return found.cursor;
+}
+
+function refresh() {
+  for (const chart of charts) chart.refresh();
+}
+
+function add(key, step, value) {
+  if (!keys.includes(key)) return;
+  if (!curves.has(key)) curves.set(key, { steps: [], values: [], n_raw: 0 });
+  const curve = curves.get(key);
+  curve.steps.push(step);
+  curve.values.push(value);
+  curve.n_raw += 1;
+}
+
+// A later attempt starts over from a step: what an earlier one logged after it is superseded.
+function dropAfter(step) {
+  for (const curve of curves.values()) {
+    const kept = curve.steps.filter((one) => one <= step).length;
+    curve.n_raw -= curve.steps.length - kept;
+    curve.steps.length = kept;
+    curve.values.length = kept;
+  }
+}
+
+const APPLY = {
+  metrics: (event) => {
+    for (const [key, value] of Object.entries(event.values)) add(key, event.step, value);
+  },
+  episode: (event) => {
+    for (const [key, name] of Object.entries(EPISODE_KEYS)) add(key, event.step, event[name]);
+  },
+  attempt: (event) => dropAfter(event.from_step),
+};
+
+function take(message) {
+  for (const event of message.events ?? []) APPLY[event.type]?.(event);
+  refresh();
+  // A long watch gathers many points: let the server thin them again.
+  const longest = Math.max(0, ...[...curves.values()].map((curve) => curve.steps.length));
+  if (longest > MAX_LIVE_POINTS) restart();
+}
+
+let live = null;
+
+function follow(after) {
+  live = new Live({
+    after,
+    socketPath: (cursor) => `/ws/runs/${runId}/?after=${cursor}`,
+    streamPath: (cursor) => `/api/v1/runs/${runId}/stream?after=${cursor}`,
+    onMessage: take,
+    onState: (state) => { root.dataset.stream = state; },
+  });
+}
+
+async function restart() {
+  live?.end();
+  follow(await load());
+}
+
+// The admin's button sets the theme on <html>; `auto` follows the system.
+new MutationObserver(() => charts.forEach((chart) => chart.repaint()))
+  .observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => charts.forEach((chart) => chart.repaint()));
+
+try {
+  const cursor = await load();
+  if ("follow" in root.dataset) follow(cursor);
+} catch (error) {
+  for (const empty of root.querySelectorAll(".plot-empty")) empty.textContent = error.message;
+}

@@ -1,0 +1,150 @@
+"""How numbers, times and statuses read on a page."""
+
+import math
+from datetime import UTC, datetime
+from typing import Any
+
+from django import template
+from django.contrib.messages.storage.base import Message
+from django.http import HttpRequest, QueryDict
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
+
+register = template.Library()
+
+UNDO_TAG = "undo-"
+NOTHING = "—"
+
+# Drawn in a 16 x 16 box, stroked with the text's colour: a status is never told by colour alone.
+ICONS = {
+    "draft": '<path d="M3 13l1-3 7-7 2 2-7 7z"/>',
+    "queued": '<circle cx="8" cy="8" r="6"/><path d="M8 4.5V8l2.5 1.5"/>',
+    "running": '<path d="M5 3l8 5-8 5z" fill="currentColor"/>',
+    "completed": '<path d="M3 8.5l3.5 3.5L13 4.5"/>',
+    "failed": '<path d="M4 4l8 8M12 4l-8 8"/>',
+    "stopped": '<rect x="4" y="4" width="8" height="8" fill="currentColor"/>',
+    "paused": '<path d="M5.5 3.5v9M10.5 3.5v9"/>',
+    "lost": '<path d="M5.5 6a2.5 2.5 0 1 1 3.6 2.2C8.3 8.6 8 9.1 8 10M8 12.5v.3"/>',
+    "silent": '<path d="M8 2.5l6.5 11h-13zM8 7v3M8 11.8v.2"/>',
+}
+
+
+@register.simple_tag
+def icon(name: str) -> SafeString:
+    """Draw an icon; it is decoration, the text beside it says the same."""
+    return format_html(
+        '<svg class="icon" viewBox="0 0 16 16" aria-hidden="true" focusable="false">{}</svg>',
+        mark_safe(ICONS.get(name, "")),
+    )
+
+
+@register.simple_tag
+def badge(status: str, is_silent: bool = False) -> SafeString:
+    """Show a status as icon and text."""
+    shown = "silent" if is_silent else status
+    text = "no heartbeat" if is_silent else status
+    return format_html('<span class="badge badge-{}">{}{}</span>', shown, icon(shown), text)
+
+
+@register.filter
+def number(value: Any) -> str:
+    """Write a number so that it can be read: thousands apart, about four digits, never 1e+05."""
+    if value is None or value == "":
+        return NOTHING
+    value = float(value)
+    if not math.isfinite(value):
+        return str(value)
+    if value == int(value) and abs(value) < 1e15:
+        return f"{int(value):,}"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    if abs(value) >= 1:
+        return f"{value:.4g}"
+    return f"{value:.3g}"
+
+
+@register.filter
+def setting(value: Any) -> str:
+    """Write the value of a hyperparameter as it would be typed."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+@register.filter
+def plain(value: Any) -> str:
+    """Write a value from a JSON file in one line."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {plain(inner)}" for name, inner in value.items())
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    return setting(value)
+
+
+@register.filter
+def percent(fraction: float | None) -> str:
+    """Write a share as whole percent, rounded down: 100 % is only said of the whole."""
+    return NOTHING if fraction is None else f"{math.floor(fraction * 100)} %"
+
+
+@register.filter
+def duration(seconds: float | None) -> str:
+    """Write seconds as the two units that matter."""
+    if seconds is None:
+        return NOTHING
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    if whole < 86_400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 86_400} d {whole % 86_400 // 3600:02d} h"
+
+
+@register.simple_tag
+def moment(at: datetime | float | None) -> SafeString | str:
+    """Write a time in UTC; the page's script shows it in the reader's zone."""
+    if at is None:
+        return NOTHING
+    if not isinstance(at, datetime):
+        at = datetime.fromtimestamp(at, UTC)
+    return format_html(
+        '<time datetime="{}">{} UTC</time>', at.isoformat(), at.strftime("%Y-%m-%d %H:%M")
+    )
+
+
+@register.filter
+def undo_run_id(message: Message) -> str:
+    """Return the id of the run whose deletion a message tells, empty for other messages."""
+    tags = (message.extra_tags or "").split()
+    return next((t.removeprefix(UNDO_TAG) for t in tags if t.startswith(UNDO_TAG)), "")
+
+
+@register.simple_tag(takes_context=True)
+def query_with(context: dict[str, Any], **changes: Any) -> str:
+    """Return the page's query string with some parameters changed; None drops one."""
+    request: HttpRequest = context["request"]
+    query: QueryDict = request.GET.copy()
+    for name, value in changes.items():
+        query.pop(name, None)
+        if value is not None:
+            query[name] = str(value)
+    return "?" + query.urlencode()
+
+
+@register.inclusion_tag("dashboard/partials/sort_header.html", takes_context=True)
+def sort_header(context: dict[str, Any], name: str, title: str, css: str = "") -> dict[str, Any]:
+    """Head a column with a link that sorts by it; a second click turns the order around."""
+    current: str = context["sort"]
+    is_current = current.removeprefix("-") == name
+    is_falling = current.startswith("-")
+    other = name if is_current and is_falling else f"-{name}"
+    return {
+        "title": title,
+        "css": css,
+        "url": query_with(context, order=other, page=None),
+        "direction": ("descending" if is_falling else "ascending") if is_current else "",
+    }

@@ -1,0 +1,31 @@
+"""Addresses of the pages; those under `parts/` are pieces of a page that it fetches again."""
+
+from django.urls import path
+
+from apps.dashboard.views import actions, login, overview, run, runs
+
+urlpatterns = [
+    path("", overview.dashboard, name="dashboard"),
+    path("parts/active/", overview.active, name="dashboard-active"),
+    path("parts/recent/", overview.recent, name="dashboard-recent"),
+    path("parts/machine/", overview.machine, name="dashboard-machine"),
+    path("parts/video/", overview.video, name="dashboard-video"),
+    path("experiments/", overview.experiment_list, name="experiment-list"),
+    path("videos/", overview.video_list, name="video-list"),
+    path("login/<str:secret>/", login.login_link, name="login-link"),
+    path("runs/", runs.run_list, name="run-list"),
+    path("runs/new/", runs.run_new, name="run-new"),
+    path("runs/<str:run_id>/", run.run, name="run"),
+    path("runs/<str:run_id>/parts/header/", run.header, name="run-header"),
+    path("runs/<str:run_id>/parts/actions/", run.actions, name="run-actions"),
+    path("runs/<str:run_id>/parts/evaluations/", run.evaluations, name="run-evaluations"),
+    path("runs/<str:run_id>/parts/video/", run.video, name="run-video"),
+    path("runs/<str:run_id>/parts/checkpoints/", run.checkpoints, name="run-checkpoints"),
+    path("runs/<str:run_id>/parts/timeline/", run.timeline, name="run-timeline"),
+    path("runs/<str:run_id>/parts/log/", run.log, name="run-log"),
+    path("runs/<str:run_id>/start/", actions.start, name="run-start"),
+    path("runs/<str:run_id>/stop/", actions.stop, name="run-stop"),
+    path("runs/<str:run_id>/evaluate/", actions.evaluate, name="run-evaluate"),
+    path("runs/<str:run_id>/delete/", actions.delete, name="run-delete"),
+    path("runs/<str:run_id>/restore/", actions.restore, name="run-restore"),
+]

@@ -1,0 +1,80 @@
+"""The buttons of a run: each calls one verb, tells what came of it, and goes back to a page."""
+
+from collections.abc import Callable
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.views.decorators.http import require_POST
+
+from apps.dashboard.forms import EvaluateForm
+from apps.dashboard.templatetags.instruments import UNDO_TAG
+from apps.engine.errors import InvalidSpec
+from apps.experiments.models import IllegalMove, Run
+from apps.jobs import control
+
+REFUSALS = (control.Refused, IllegalMove, InvalidSpec)
+
+
+def _try(request: HttpRequest, verb: Callable[[], object], success: str) -> bool:
+    """Call a verb and tell the reader what came of it; whether it was done."""
+    try:
+        verb()
+    except REFUSALS as refused:
+        messages.error(request, str(refused))
+        return False
+    messages.success(request, success)
+    return True
+
+
+@require_POST
+def start(request: HttpRequest, run_id: str) -> HttpResponse:
+    run = get_object_or_404(Run, pk=run_id)
+    _try(request, lambda: control.queue(run), f"{run.name} is queued.")
+    return redirect("run", run_id)
+
+
+@require_POST
+def stop(request: HttpRequest, run_id: str) -> HttpResponse:
+    run = get_object_or_404(Run, pk=run_id)
+    _try(request, lambda: control.stop(run), f"{run.name} stops at its next update.")
+    return redirect("run", run_id)
+
+
+@require_POST
+def evaluate(request: HttpRequest, run_id: str) -> HttpResponse:
+    run = get_object_or_404(Run, pk=run_id)
+    form = EvaluateForm(run, request.POST)
+    if form.is_valid():
+        at = form.cleaned_data["at"]
+        _try(
+            request,
+            lambda: control.evaluate(run, at, form.options()),
+            f"An evaluation of the {at} checkpoint is queued."
+            if at in {"best", "last"}
+            else f"An evaluation of step {at} is queued.",
+        )
+    else:
+        for name, errors in form.errors.items():
+            messages.error(request, f"{name}: {' '.join(map(str, errors))}")
+    return redirect("run", run_id)
+
+
+@require_POST
+def delete(request: HttpRequest, run_id: str) -> HttpResponse:
+    """Move a run to the trash; the message that says so can undo it."""
+    run = get_object_or_404(Run, pk=run_id)
+    try:
+        control.delete(run)
+    except REFUSALS as refused:
+        messages.error(request, str(refused))
+        return redirect("run", run_id)
+    messages.success(request, f"{run.name} was moved to the trash.", extra_tags=UNDO_TAG + run_id)
+    return redirect("run-list")
+
+
+@require_POST
+def restore(request: HttpRequest, run_id: str) -> HttpResponse:
+    if _try(request, lambda: control.restore(run_id), "The run is back."):
+        return redirect("run", run_id)
+    return redirect("run-list")

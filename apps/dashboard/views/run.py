@@ -1,0 +1,200 @@
+"""One run: its page, and the parts of it that are fetched again as it goes on."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+from django_htmx.http import trigger_client_event
+
+from apps.dashboard.charts import charts_for
+from apps.dashboard.forms import EvaluateForm
+from apps.dashboard.pages import show
+from apps.engine.algorithms import ALGORITHMS
+from apps.engine.errors import RunDirectoryError
+from apps.engine.events import Event
+from apps.engine.rundir import read_json
+from apps.experiments.models import Evaluation, JobStatus, Run, Video
+from apps.metrics import store
+
+LOG_LINES = 200
+TIMELINE_EVENTS = 100
+TIMELINE_TYPES = {"status", "checkpoint", "evaluation", "attempt", "film"}
+# An evaluation is queued a moment after its run ends: the page goes on asking for this long.
+WATCH_AFTER_END = timedelta(seconds=20)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One line of a run's configuration.
+
+    Attributes:
+        name: Its name.
+        value: The value the run has.
+        default: The library's default.
+        meaning: One line for people.
+    """
+
+    name: str
+    value: Any
+    default: Any
+    meaning: str
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether the value differs from the library's default."""
+        return bool(self.value != self.default)
+
+
+def _evaluations(run: Run) -> QuerySet[Evaluation]:
+    return run.evaluations.select_related("video").order_by("-created_at", "-pk")
+
+
+def _is_live(run: Run) -> bool:
+    pending = run.evaluations.filter(status__in=(JobStatus.QUEUED, JobStatus.RUNNING))
+    ended_just_now = (
+        run.finished_at is not None and timezone.now() - run.finished_at < WATCH_AFTER_END
+    )
+    return run.is_active or ended_just_now or pending.exists()
+
+
+def _phase(run: Run) -> str:
+    """Return what the buttons of the page depend on, as one word."""
+    has_checkpoint = "checkpointed" if run.checkpoints.exists() else "bare"
+    stop = "stopping" if run.stop_requested_at else "going"
+    return f"{run.status}-{stop}-{has_checkpoint}"
+
+
+def _trail(run: Run) -> str:
+    """Return what the run has left so far, as one word: it changes when there is more to show."""
+    evaluations = run.evaluations.order_by("pk").values_list("pk", "status")
+    left = ".".join(f"{pk}{status[0]}" for pk, status in evaluations)
+    return f"{run.status[0]}{run.checkpoints.count()}-{run.videos.count()}-{left}"
+
+
+def _header(run: Run) -> dict[str, Any]:
+    phase, trail = _phase(run), _trail(run)
+    return {"run": run, "is_live": _is_live(run), "phase": phase, "trail": trail}
+
+
+def _settings(run: Run) -> list[Setting]:
+    algorithm = ALGORITHMS.get(run.algorithm)
+    schemas = algorithm.hyperparameters if algorithm else {}
+    return [
+        Setting(name, value, schemas[name].default, schemas[name].meaning)
+        if name in schemas
+        else Setting(name, value, value, "")
+        for name, value in run.spec.get("hyperparameters", {}).items()
+    ]
+
+
+def _provenance(run: Run) -> dict[str, Any]:
+    try:
+        return read_json(run.directory.provenance)
+    except RunDirectoryError:
+        return {}  # Written when training starts: a draft has none.
+
+
+def _timeline(run: Run) -> list[Event]:
+    """Return the latest events that are not points of a curve, newest first."""
+
+    def told() -> Iterator[Event]:
+        for piece in store.read_all(run.directory.log):
+            yield from (event for event in piece.events if event["type"] in TIMELINE_TYPES)
+
+    return list(told())[: -TIMELINE_EVENTS - 1 : -1]
+
+
+def _chosen_video(request: HttpRequest, run: Run) -> Video | None:
+    videos = run.videos.select_related("evaluation")
+    asked = request.GET.get("video", "")
+    chosen = videos.filter(pk=asked).first() if asked.isdecimal() and len(asked) < 19 else None
+    return chosen or videos.first()
+
+
+def _log_text(run: Run) -> str:
+    return "\n".join(store.last_lines(run.directory.train_log, LOG_LINES))
+
+
+@require_safe
+def run(request: HttpRequest, run_id: str) -> HttpResponse:
+    found = get_object_or_404(Run.objects.select_related("experiment"), pk=run_id)
+    return show(
+        request,
+        "dashboard/run.html",
+        found.name,
+        **_header(found),
+        evaluate_form=EvaluateForm(found),
+        charts=charts_for(found.algorithm),
+        evaluations=_evaluations(found),
+        video=_chosen_video(request, found),
+        checkpoints=found.checkpoints.order_by("-step"),
+        settings=_settings(found),
+        provenance=_provenance(found),
+        timeline=_timeline(found),
+        log_text=_log_text(found),
+    )
+
+
+@require_safe
+def header(request: HttpRequest, run_id: str) -> HttpResponse:
+    """Show status and progress, and tell the page when another part of it is out of date."""
+    found = Run.objects.filter(pk=run_id).first()
+    if found is None:  # Deleted in another window: say so once, and stop asking.
+        return render(request, "dashboard/partials/run_gone.html")
+    context = _header(found)
+    response = render(request, "dashboard/partials/run_header.html", context)
+    for name in ("phase", "trail"):
+        if request.GET.get(name) != context[name]:
+            trigger_client_event(response, f"rlgym:{name}")
+    return response
+
+
+@require_safe
+def actions(request: HttpRequest, run_id: str) -> HttpResponse:
+    found = get_object_or_404(Run, pk=run_id)
+    context = {"run": found, "evaluate_form": EvaluateForm(found)}
+    return render(request, "dashboard/partials/run_actions.html", context)
+
+
+@require_safe
+def evaluations(request: HttpRequest, run_id: str) -> HttpResponse:
+    found = get_object_or_404(Run, pk=run_id)
+    context = {"run": found, "evaluations": _evaluations(found)}
+    return render(request, "dashboard/partials/run_evaluations.html", context)
+
+
+@require_safe
+def video(request: HttpRequest, run_id: str) -> HttpResponse:
+    """Show the run's film, or nothing new (204) when the page has it already."""
+    found = get_object_or_404(Run, pk=run_id)
+    latest = _chosen_video(request, found)
+    if str(latest.pk if latest else "") == request.GET.get("known", ""):
+        return HttpResponse(status=204)
+    return render(request, "dashboard/partials/run_video.html", {"run": found, "video": latest})
+
+
+@require_safe
+def checkpoints(request: HttpRequest, run_id: str) -> HttpResponse:
+    found = get_object_or_404(Run, pk=run_id)
+    context = {"run": found, "checkpoints": found.checkpoints.order_by("-step")}
+    return render(request, "dashboard/partials/run_checkpoints.html", context)
+
+
+@require_safe
+def timeline(request: HttpRequest, run_id: str) -> HttpResponse:
+    found = get_object_or_404(Run, pk=run_id)
+    context = {"run": found, "timeline": _timeline(found)}
+    return render(request, "dashboard/partials/run_timeline.html", context)
+
+
+@require_safe
+def log(request: HttpRequest, run_id: str) -> HttpResponse:
+    found = get_object_or_404(Run, pk=run_id)
+    context = {"run": found, "log_text": _log_text(found), "is_live": _is_live(found)}
+    return render(request, "dashboard/partials/run_log.html", context)

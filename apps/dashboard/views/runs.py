@@ -1,0 +1,46 @@
+"""The list of runs, and the form that starts one."""
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.views.decorators.http import require_http_methods, require_safe
+
+from apps.dashboard.forms import RunFilterForm, RunForm
+from apps.dashboard.pages import page_of, show
+from apps.engine.algorithms import ALGORITHMS
+from apps.engine.errors import InvalidSpec
+from apps.jobs import control
+
+
+@require_safe
+def run_list(request: HttpRequest) -> HttpResponse:
+    form = RunFilterForm(request.GET)
+    page = page_of(request, form.apply())
+    return show(request, "dashboard/run_list.html", "Runs", form=form, page=page, sort=form.sort)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def run_new(request: HttpRequest) -> HttpResponse:
+    """Show the form; its answer launches a run, or shows every refusal beside its field."""
+    if request.method != "POST":
+        return _show_form(request, RunForm(initial=request.GET.dict()))
+    form = RunForm(request.POST)
+    if not form.is_valid():
+        return _show_form(request, form, status=422)
+    names = control.Naming(
+        form.cleaned_data["name"], form.cleaned_data["experiment"], command=f"POST {request.path}"
+    )
+    try:
+        run = control.launch(control.check_spec(form.spec_data()), names)
+    except InvalidSpec as refused:
+        form.show_refusals(refused)
+        return _show_form(request, form, status=422)
+    messages.success(request, f"{run.name} is queued.")
+    return redirect("run", run.pk)
+
+
+def _show_form(request: HttpRequest, form: RunForm, status: int = 200) -> HttpResponse:
+    algorithms = ALGORITHMS.values()
+    return show(
+        request, "dashboard/run_new.html", "New run", status, form=form, algorithms=algorithms
+    )

@@ -1,0 +1,185 @@
+"""The trainer process: `python -m apps.engine [--warm] [--supervised]`.
+
+Reads one job on stdin, then control lines; answers on stdout (see protocol.py). Needs no Django
+and no database:
+
+    echo '{"job": "train", "directory": "my-run", "spec": {"total_timesteps": 20000}}' \
+        | python -m apps.engine
+
+`--warm` imports everything and runs two tiny jobs before it reads, so that the real job starts at
+once. `--supervised` takes the end of stdin as the death of the supervisor: a training then saves a
+checkpoint and ends, within seconds or by force.
+"""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from io import FileIO
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import IO, Any
+
+# Idle OpenMP threads of two trainers that spin against each other stop both: they must sleep. Set
+# before torch is imported, which reads it once.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+os.environ.setdefault("MUJOCO_GL", "egl")
+
+from apps.engine import protocol
+from apps.engine.control import Control
+from apps.engine.errors import EngineError, FieldError, InvalidSpec
+from apps.engine.evaluation import evaluate
+from apps.engine.rundir import RunDirectory, read_json
+from apps.engine.spec import EvalSpec, RunSpec
+from apps.engine.training import train
+
+GRACE_AFTER_SUPERVISOR_S = 3.0
+EXIT_REFUSED = 1
+EXIT_ABANDONED = 4
+
+logger = logging.getLogger("apps.engine")
+
+
+def main() -> None:
+    """Run one job and leave."""
+    parser = argparse.ArgumentParser(
+        prog="python -m apps.engine", description="The trainer process."
+    )
+    parser.add_argument("--warm", action="store_true", help="run tiny jobs before reading one")
+    parser.add_argument("--supervised", action="store_true", help="end when stdin ends")
+    options = parser.parse_args()
+    replies = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
+    os.dup2(
+        sys.stderr.fileno(), sys.stdout.fileno()
+    )  # Whatever prints must not break the replies.
+    sys.excepthook = partial(_report_crash, replies)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    if options.warm:
+        warm_up()
+        replies.write(protocol.encode({"reply": "ready"}))
+    # Unbuffered: a thread that waits in a buffered read holds its lock, and the interpreter aborts
+    # when it ends meanwhile.
+    stdin = FileIO(sys.stdin.fileno(), closefd=False)
+    line = stdin.readline()
+    if not line:
+        return
+    control = Control()
+    signal.signal(signal.SIGTERM, partial(_stop_on_signal, control))
+    threading.Thread(
+        target=_listen, args=(stdin, control, options.supervised), daemon=True
+    ).start()
+    try:
+        result = run_job(protocol.decode(line, "job"), control)
+    except EngineError as error:
+        logger.error("%s", error)
+        replies.write(protocol.encode({"reply": "refused", "message": str(error)}))
+        sys.exit(EXIT_REFUSED)
+    replies.write(protocol.encode({"reply": "done", "result": result}))
+
+
+def run_job(job: dict[str, Any], control: Control) -> dict[str, Any]:
+    """Run a job and return its result.
+
+    Raises:
+        EngineError: Anything that the job refuses.
+    """
+    jobs: dict[str, Callable[[dict[str, Any], Control], dict[str, Any]]] = {
+        "train": _train,
+        "evaluate": _evaluate,
+    }
+    if job["job"] not in jobs:
+        raise protocol.BadLine(f"unknown job {job['job']!r}; allowed: {', '.join(jobs)}")
+    try:
+        return jobs[job["job"]](job, control)
+    except KeyError as error:
+        if error.args[0] in {"directory", "step", "name"}:
+            raise protocol.BadLine(f"the job lacks {error.args[0]!r}") from error
+        raise
+
+
+def _train(job: dict[str, Any], control: Control) -> dict[str, Any]:
+    directory = RunDirectory(Path(job["directory"]))
+    if "spec" in job:
+        if not isinstance(job["spec"], dict):
+            raise InvalidSpec([FieldError("spec", "is not an object")])
+        spec = RunSpec.from_dict(job["spec"])
+        directory.create(spec.as_dict(), {"id": directory.name, "name": directory.name})
+    else:
+        spec = RunSpec.from_dict(read_json(directory.spec))
+    _print_to(directory.train_log)
+    outcome = train(
+        spec, directory, control, job.get("keep_checkpoints", 3), job.get("command", "")
+    )
+    return asdict(outcome)
+
+
+def _evaluate(job: dict[str, Any], control: Control) -> dict[str, Any]:
+    directory = RunDirectory(Path(job["directory"]))
+    run = RunSpec.from_dict(read_json(directory.spec))
+    spec = EvalSpec.from_dict(job.get("spec", {}))
+    _print_to(directory.train_log)
+    return evaluate(directory, run, job["step"], spec, job["name"]).as_dict(job["name"])
+
+
+def warm_up() -> None:
+    """Run one tiny job of each algorithm, so that everything is imported and allocated."""
+    for algorithm in ("dqn", "ppo"):
+        with tempfile.TemporaryDirectory(prefix="rlgym-warm-") as folder:
+            small = {"n_steps": 64} if algorithm == "ppo" else {"buffer_size": 1000}
+            spec = RunSpec.from_dict(
+                {"algorithm": algorithm, "total_timesteps": 128, "hyperparameters": small}
+            )
+            directory = RunDirectory(Path(folder) / "run").create(spec.as_dict(), {})
+            train(spec, directory)
+
+
+def _print_to(path: Path) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(fd, sys.stdout.fileno())
+    os.dup2(fd, sys.stderr.fileno())
+    os.close(fd)
+
+
+def _listen(stdin: FileIO, control: Control, is_supervised: bool) -> None:
+    for line in stdin:
+        try:
+            request = protocol.decode(line, "control")
+        except protocol.BadLine as error:
+            logger.warning("a control line is ignored: %s", error)
+            continue
+        control.request_stop(reason=str(request.get("reason", "")))
+    if is_supervised:
+        control.request_stop("lost", "Its supervisor vanished.")
+        threading.Event().wait(GRACE_AFTER_SUPERVISOR_S)
+        os._exit(EXIT_ABANDONED)
+
+
+def _stop_on_signal(control: Control, number: int, frame: FrameType | None) -> None:
+    control.request_stop(reason="Its process was asked to end.")
+
+
+def _report_crash(
+    replies: IO[bytes],
+    kind: type[BaseException],
+    error: BaseException,
+    trace: TracebackType | None,
+) -> None:
+    text = "".join(traceback.format_exception(kind, error, trace))
+    sys.stderr.write(text)
+    replies.write(
+        protocol.encode(
+            {"reply": "crashed", "message": f"{kind.__name__}: {error}", "traceback": text}
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""The one Stable-Baselines3 callback and log writer: what the library says becomes events.
+
+Everything that must happen between rollouts happens here: episodes and scalars go to the log,
+checkpoints are due, a stop is obeyed. Nothing waits for a reader.
+"""
+
+import logging
+import math
+import time
+from typing import Any
+
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import KVWriter, Logger
+
+from apps.engine import checkpoints, events
+from apps.engine.control import Control
+from apps.engine.rundir import LogWriter, RunDirectory
+from apps.engine.spec import RunSpec
+
+FLUSH_INTERVAL_S = 0.2
+PROGRESS_INTERVAL_S = 1.0
+PRINT_INTERVAL_S = 5.0
+
+logger = logging.getLogger(__name__)
+
+
+class StopTraining(Exception):
+    """Raised between two rollouts to leave `learn()` when a stop was asked for."""
+
+
+class EventLog:
+    """Events on their way to the log: gathered for a moment, then written in one go."""
+
+    def __init__(self, writer: LogWriter) -> None:
+        self._writer = writer
+        self._pending: list[events.Event] = []
+        self._flushed_at = time.monotonic()
+
+    def add(self, event: events.Event) -> None:
+        """Take an event; it is in the file after at most `FLUSH_INTERVAL_S` and the next event."""
+        self._pending.append(event)
+        if time.monotonic() - self._flushed_at > FLUSH_INTERVAL_S:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is pending.
+
+        Raises:
+            DiskFull: The log kept its whole lines; what was pending stays pending.
+        """
+        if self._pending:
+            self._writer.write(self._pending)
+            self._pending.clear()
+        self._flushed_at = time.monotonic()
+
+
+class _ScalarWriter(KVWriter):
+    """Receives every scalar that the library logs."""
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+
+    def write(
+        self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0
+    ) -> None:
+        numbers = {}
+        for key, value in key_values.items():
+            number = (
+                value.item()
+                if hasattr(value, "item") and getattr(value, "size", 1) == 1
+                else value
+            )
+            if isinstance(number, int | float) and not isinstance(number, bool):
+                numbers[key] = number
+        self._log.add(events.metrics(step, numbers))
+
+    def close(self) -> None:
+        self._log.flush()
+
+
+def scalar_logger(log: EventLog) -> Logger:
+    """Return a Stable-Baselines3 logger that writes to a run's log and nowhere else."""
+    return Logger(folder=None, output_formats=[_ScalarWriter(log)])
+
+
+class TrainingCallback(BaseCallback):
+    """Records episodes and progress, saves checkpoints when due, obeys the control."""
+
+    def __init__(
+        self,
+        spec: RunSpec,
+        directory: RunDirectory,
+        log: EventLog,
+        control: Control,
+        keep_checkpoints: int,
+    ) -> None:
+        super().__init__()
+        self.episodes = 0
+        self._spec = spec
+        self._directory = directory
+        self._log = log
+        self._control = control
+        self._keep = keep_checkpoints
+        self._next_save = spec.steps_between_saves
+        self._next_evaluation = spec.eval_freq or math.inf
+        self._best_return = -math.inf
+        self._speed_step = 0
+        self._speed_at = time.monotonic()
+        self._printed_at = self._speed_at
+
+    def _on_training_start(self) -> None:
+        self._speed_step = self.num_timesteps
+        self._speed_at = self._printed_at = time.monotonic()
+
+    def _on_rollout_start(self) -> None:
+        # Between rollouts the model is whole: the place to save and to stop.
+        step = self.num_timesteps
+        should_evaluate = step >= self._next_evaluation
+        if should_evaluate or step >= self._next_save:
+            self.save(should_evaluate)
+        if self._control.is_stop_requested:
+            raise StopTraining
+
+    def _on_step(self) -> bool:
+        dones = self.locals["dones"]
+        if dones.any():
+            self._record_episodes(dones)
+        if time.monotonic() - self._speed_at > PROGRESS_INTERVAL_S:
+            self._record_progress()
+        return True
+
+    def _on_training_end(self) -> None:
+        # The scalars of the last update come after the last dump.
+        if self.logger.name_to_value:
+            self.logger.dump(self.num_timesteps)
+        self._log.flush()
+
+    def save(self, should_evaluate: bool) -> None:
+        """Save a checkpoint of the present step and log it."""
+        step = self.num_timesteps
+        mean_return = self.mean_return()
+        is_best = mean_return >= self._best_return
+        self._best_return = max(self._best_return, mean_return)
+        size_bytes = checkpoints.save(
+            self.model, self._directory, step, is_best, should_evaluate, self._keep
+        )
+        self._next_save = _next_multiple(step, self._spec.steps_between_saves)
+        if self._spec.eval_freq:
+            self._next_evaluation = _next_multiple(step, self._spec.eval_freq)
+        self._log.add(events.checkpoint(step, size_bytes, is_best, should_evaluate))
+        self._log.flush()
+
+    def mean_return(self) -> float:
+        """Return the mean return of the last 100 training episodes, -inf before the first."""
+        buffer = self.model.ep_info_buffer
+        if not buffer:
+            return -math.inf
+        return float(sum(info["r"] for info in buffer) / len(buffer))
+
+    def _record_episodes(self, dones: Any) -> None:
+        for env in dones.nonzero()[0]:
+            info = self.locals["infos"][env].get("episode")
+            if info is not None:
+                self.episodes += 1
+                self._log.add(events.episode(self.num_timesteps, info["r"], info["l"], int(env)))
+
+    def _record_progress(self) -> None:
+        now = time.monotonic()
+        speed = (self.num_timesteps - self._speed_step) / (now - self._speed_at)
+        self._speed_step, self._speed_at = self.num_timesteps, now
+        self._log.add(events.metrics(self.num_timesteps, {"rlgym/steps_per_s": speed}))
+        self._log.flush()
+        if now - self._printed_at > PRINT_INTERVAL_S:
+            self._printed_at = now
+            self.report(f"{speed:,.0f} steps/s")
+
+    def report(self, note: str) -> None:
+        """Print one line on where training stands."""
+        logger.info(
+            "step %s of %s, %s episodes, mean return %.1f, %s",
+            f"{self.num_timesteps:,}", f"{self._spec.total_timesteps:,}",
+            f"{self.episodes:,}", self.mean_return(), note,
+        )  # fmt: skip
+
+
+def _next_multiple(step: int, interval: int) -> int:
+    return (step // interval + 1) * interval

@@ -1,0 +1,28 @@
+"""How whoever watches a trainer speaks to it while it works."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(slots=True)
+class Control:
+    """Requests to a running trainer; another thread may set them at any time.
+
+    Attributes:
+        is_stop_requested: End at the next rollout, after a checkpoint.
+        ends_as: The status that a requested stop ends in.
+        reason: Why it was asked to stop, for people.
+    """
+
+    is_stop_requested: bool = False
+    ends_as: Literal["stopped", "lost"] = "stopped"
+    reason: str = ""
+
+    def request_stop(
+        self, ends_as: Literal["stopped", "lost"] = "stopped", reason: str = ""
+    ) -> None:
+        """Ask for an end at the next rollout; the first request counts."""
+        if not self.is_stop_requested:
+            self.ends_as = ends_as
+            self.reason = reason
+            self.is_stop_requested = True

@@ -1,0 +1,86 @@
+"""What a trainer process and its supervisor say to each other: one JSON object a line.
+
+To the trainer's stdin: first one job, then control lines. From its stdout: replies. What the
+training itself prints goes to the run's `train.log`.
+"""
+
+from typing import Any, Literal, NotRequired, TypedDict
+
+import orjson
+
+from apps.engine.errors import EngineError
+
+
+class TrainJob(TypedDict):
+    """Train in a run directory; with `spec` the directory is made first."""
+
+    job: Literal["train"]
+    directory: str
+    spec: NotRequired[dict[str, Any]]
+    keep_checkpoints: NotRequired[int]
+    command: NotRequired[str]
+
+
+class EvaluateJob(TypedDict):
+    """Evaluate the checkpoint at `step` into `eval/<name>.json`; `spec` is an `EvalSpec`."""
+
+    job: Literal["evaluate"]
+    directory: str
+    step: int
+    name: str
+    spec: NotRequired[dict[str, Any]]
+
+
+class DescribeJob(TypedDict):
+    """Construct an environment and say what its spaces are (see describing.py)."""
+
+    job: Literal["describe"]
+    environment: str
+    kwargs: NotRequired[dict[str, Any]]
+
+
+Job = TrainJob | EvaluateJob | DescribeJob
+
+
+class Request(TypedDict):
+    """A control line."""
+
+    control: Literal["stop"]
+    reason: NotRequired[str]
+
+
+class Reply(TypedDict):
+    """What a trainer says.
+
+    `ready`: warmed up and waiting for a job. `done`: `result` holds what came of it. `refused`: an
+    error in words meant for a user. `crashed`: an exception nobody foresaw, with its traceback.
+    """
+
+    reply: Literal["ready", "done", "refused", "crashed"]
+    result: NotRequired[dict[str, Any]]
+    message: NotRequired[str]
+    traceback: NotRequired[str]
+
+
+class BadLine(EngineError):
+    """A line that is no JSON object, or lacks what it must have."""
+
+
+def encode(message: Job | Request | Reply) -> bytes:
+    """Encode a message as one line, newline included."""
+    return orjson.dumps(message, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def decode(line: bytes, key: Literal["job", "control", "reply"]) -> dict[str, Any]:
+    """Decode a line that must be an object with `key`.
+
+    Raises:
+        BadLine: It is not.
+    """
+    try:
+        message = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise BadLine(f"not JSON: {error}") from error
+    if not isinstance(message, dict) or key not in message:
+        raise BadLine(f"not an object with the key {key!r}")
+    return message

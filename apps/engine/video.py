@@ -1,0 +1,170 @@
+"""Films: frames to an MP4 that every browser plays and seeks, with a caption and a poster.
+
+H.264, yuv420p, at most 720p, the index in front (faststart), a key frame every 30 frames. Frames
+go to the encoder one by one, so a film of any length takes the memory of one frame.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from moviepy.video.io.ffmpeg_writer import FFMPEG_VideoWriter
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from apps.engine.errors import FilmFailed
+
+MAX_WIDTH, MAX_HEIGHT = 1280, 720
+MIN_HEIGHT = 240
+MAX_FPS = 60.0
+POSTER_FRAME = 45
+CAPTION_HEIGHT = 24
+KEY_FRAME_INTERVAL = 30
+
+Frame = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class FilmInfo:
+    """A finished film.
+
+    Attributes:
+        path: The MP4, inside the run directory.
+        poster_path: The WebP still, inside the run directory.
+        width: Pixels.
+        height: Pixels.
+        fps: Frames a second.
+        n_frames: Frames.
+        duration_s: Seconds.
+        size_bytes: Size of the MP4.
+    """
+
+    path: str
+    poster_path: str
+    width: int
+    height: int
+    fps: float
+    n_frames: int
+    duration_s: float
+    size_bytes: int
+
+
+def picture_size(width: int, height: int) -> tuple[int, int]:
+    """Return the size at which a rendered frame is shown above its caption.
+
+    Small pixel art is enlarged by a whole factor, large frames are reduced to fit 720p with their
+    caption; both sides are even, as yuv420p needs.
+    """
+    room = MAX_HEIGHT - CAPTION_HEIGHT
+    scale = min(MAX_WIDTH / width, room / height, 1.0)
+    if height < MIN_HEIGHT:
+        scale = max(1, min(MIN_HEIGHT // height, MAX_WIDTH // width))
+    return max(2, int(width * scale) // 2 * 2), max(2, int(height * scale) // 2 * 2)
+
+
+class Film:
+    """Writes one film; the files appear when the block ends without an exception."""
+
+    def __init__(self, path: Path, fps: float) -> None:
+        self._path = path
+        self._beside = path.with_name(f".{path.stem}.tmp.mp4")
+        self._poster_path = path.with_suffix(".webp")
+        self._fps = min(max(fps, 1.0), MAX_FPS)
+        self._font = ImageFont.load_default(size=14)
+        self._writer: Any = None
+        self._size = (0, 0)
+        self._n_frames = 0
+        self._poster: Image.Image | None = None
+        self._info: FilmInfo | None = None
+
+    @property
+    def info(self) -> FilmInfo:
+        """The finished film."""
+        if self._info is None:
+            raise FilmFailed("the film is not finished")
+        return self._info
+
+    def add(self, frame: Any, caption: str) -> None:
+        """Add one frame with its caption below it.
+
+        Args:
+            frame: Shape (height, width, 3), uint8, as `env.render()` gives it.
+            caption: One short line.
+
+        Raises:
+            FilmFailed: The frame is no picture, or the encoder gave up.
+        """
+        if not isinstance(frame, np.ndarray) or frame.ndim != 3 or frame.shape[2] != 3:
+            raise FilmFailed(
+                f"the environment rendered {type(frame).__name__}, not an RGB picture"
+            )
+        picture = self._compose(Image.fromarray(frame.astype(np.uint8)), caption)
+        if self._writer is None:
+            self._open(picture.size)
+        try:
+            self._writer.write_frame(np.asarray(picture))
+        except OSError as error:
+            raise FilmFailed(f"the encoder stopped: {error}") from error
+        self._n_frames += 1
+        if self._n_frames <= POSTER_FRAME:
+            self._poster = picture
+
+    def _compose(self, frame: Image.Image, caption: str) -> Image.Image:
+        width, height = picture_size(*frame.size)
+        is_enlarged = width > frame.width
+        if frame.size != (width, height):
+            method = Image.Resampling.NEAREST if is_enlarged else Image.Resampling.LANCZOS
+            frame = frame.resize((width, height), method)
+        picture = Image.new("RGB", (width, height + CAPTION_HEIGHT), (16, 20, 24))
+        picture.paste(frame, (0, 0))
+        ImageDraw.Draw(picture).text((8, height + 4), caption, (225, 230, 235), font=self._font)
+        return picture
+
+    def _open(self, size: tuple[int, int]) -> None:
+        self._size = size
+        options = ["-pix_fmt", "yuv420p", "-g", str(KEY_FRAME_INTERVAL), "-movflags", "+faststart"]
+        self._writer = FFMPEG_VideoWriter(
+            str(self._beside), size, self._fps, codec="libx264", preset="veryfast",
+            threads=1, ffmpeg_params=options,
+        )  # fmt: skip
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._writer is not None:
+            self._writer.close()
+        try:
+            if error is None:
+                self._publish()
+        finally:
+            self._beside.unlink(missing_ok=True)
+
+    def _publish(self) -> None:
+        if self._poster is None or not self._beside.exists():
+            raise FilmFailed("no frame was rendered")
+        poster_beside = self._poster_path.with_name(f".{self._poster_path.name}.tmp")
+        self._poster.save(poster_beside, "WEBP", quality=80)
+        size_bytes = self._beside.stat().st_size
+        for beside, path in ((poster_beside, self._poster_path), (self._beside, self._path)):
+            with beside.open("rb") as file:
+                os.fsync(file.fileno())
+            beside.replace(path)
+        self._info = FilmInfo(
+            path=f"{self._path.parent.name}/{self._path.name}",
+            poster_path=f"{self._poster_path.parent.name}/{self._poster_path.name}",
+            width=self._size[0],
+            height=self._size[1],
+            fps=self._fps,
+            n_frames=self._n_frames,
+            duration_s=self._n_frames / self._fps,
+            size_bytes=size_bytes,
+        )

@@ -1,0 +1,113 @@
+"""Copy what the run directory says into the rows: summaries, checkpoints, evaluations, films.
+
+The directory is the truth; everything here can be done again at any time and ends the same.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Max
+
+from apps.engine.events import Event
+from apps.engine.rundir import RunDirectory
+from apps.experiments.models import Checkpoint, Evaluation, JobStatus, Run, RunStatus, Video
+from apps.metrics import store
+from apps.metrics.summary import RunSummary
+
+FINAL_STATUSES = frozenset(
+    {RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.STOPPED, RunStatus.LOST}
+)
+RESULT_COLUMNS = ("return_mean", "return_std", "return_min", "return_max", "length_mean")
+
+
+class LogCopier:
+    """Follows one run's log by cursor and keeps the rows that depend on it in step."""
+
+    def __init__(self, run: Run) -> None:
+        self.summary = RunSummary()
+        self._run = run
+        self._cursor = 0
+
+    def advance(self) -> tuple[dict[str, Any], list[int]]:
+        """Read what is new.
+
+        Returns:
+            The run's summary columns, and the steps of new checkpoints that ask for an evaluation.
+        """
+        new_checkpoints: list[Event] = []
+        for piece in store.read_all(self._run.directory.log, self._cursor):
+            self._cursor = piece.cursor
+            for event in piece.events:
+                self.summary.fold(event)
+                if event["type"] == "checkpoint":
+                    new_checkpoints.append(event)
+        if new_checkpoints:
+            sync_checkpoints(self._run, self.summary)
+        asked = [event["step"] for event in new_checkpoints if event.get("evaluate")]
+        return {**self.summary.columns(), "log_cursor": self._cursor}, asked
+
+
+def sync_checkpoints(run: Run, summary: RunSummary) -> None:
+    """Make the checkpoint rows name exactly the checkpoints that are on disk."""
+    present = set(checkpoint_steps(run.directory))
+    known = {step: event for step, event in summary.checkpoints.items() if step in present}
+    best = max((step for step, event in known.items() if event.get("best")), default=None)
+    with transaction.atomic():
+        run.checkpoints.exclude(step__in=known).delete()
+        Checkpoint.objects.bulk_create(
+            [
+                Checkpoint(
+                    run=run,
+                    step=step,
+                    size_bytes=event.get("size_bytes", 0),
+                    created_at=at(event["t"]),
+                    is_best=step == best,
+                )
+                for step, event in known.items()
+            ],
+            update_conflicts=True,
+            unique_fields=["run", "step"],
+            update_fields=["is_best", "size_bytes", "created_at"],
+        )
+
+
+def checkpoint_steps(directory: RunDirectory) -> list[int]:
+    """Return the steps that have a finished checkpoint on disk."""
+    manifests = directory.checkpoints.glob("[0-9]*/manifest.json")
+    return sorted(int(path.parent.name) for path in manifests)
+
+
+def result_columns(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of an evaluation's columns from its result file."""
+    columns = {name: result.get(name) for name in RESULT_COLUMNS}
+    return {**columns, "name": result["name"], "result": dict(result)}
+
+
+def record_film(evaluation: Evaluation, result: Mapping[str, Any]) -> None:
+    """Make the row of the film that an evaluation's result names, if it names one."""
+    film = result.get("film")
+    if not film:
+        return
+    fields = {
+        name: film[name] for name in ("poster_path", "duration_s", "width", "height", "size_bytes")
+    }
+    Video.objects.update_or_create(
+        run=evaluation.run,
+        path=film["path"],
+        defaults={**fields, "evaluation": evaluation, "step": evaluation.step},
+    )
+
+
+def update_evaluation_summary(run: Run) -> None:
+    """Set the run's last and best evaluation from its evaluation rows."""
+    done = Evaluation.objects.filter(run=run, status=JobStatus.COMPLETED)
+    last = done.order_by("-step", "-finished_at").values_list("return_mean", flat=True).first()
+    best = done.aggregate(best=Max("return_mean"))["best"]
+    Run.objects.filter(pk=run.pk).update(evaluation_last=last, evaluation_best=best)
+
+
+def at(unix_s: float) -> datetime:
+    """Return unix seconds as a time in UTC."""
+    return datetime.fromtimestamp(unix_s, UTC)

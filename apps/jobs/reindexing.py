@@ -1,0 +1,150 @@
+"""Rebuild rows from run directories, which are the truth."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+
+from apps.engine.errors import EngineError
+from apps.engine.rundir import RunDirectory, read_json
+from apps.engine.spec import RunSpec
+from apps.experiments.models import Evaluation, Experiment, JobStatus, Run, RunStatus
+from apps.jobs import bookkeeping
+from apps.jobs.bookkeeping import LogCopier
+
+
+@dataclass(slots=True)
+class Report:
+    """What a rebuild did.
+
+    Attributes:
+        runs: Ids of the runs that were rebuilt.
+        refused: Reason by directory name, for those that could not be read.
+    """
+
+    runs: list[str] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+def reindex() -> Report:
+    """Rebuild the rows of every run directory; a directory that cannot be read stops no other."""
+    report = Report()
+    for directory in run_directories():
+        try:
+            report.runs.append(reindex_run(directory).pk)
+        except EngineError as error:
+            report.refused[directory.name] = str(error)
+    return report
+
+
+def runs_root() -> Path:
+    """Return the folder that holds the run directories."""
+    return Path(settings.RUNS_ROOT)
+
+
+def run_directories() -> Iterator[RunDirectory]:
+    """Yield every run directory, in order of name."""
+    root = runs_root()
+    if root.is_dir():
+        for path in sorted(root.iterdir()):
+            if path.is_dir() and not path.name.startswith("."):
+                yield RunDirectory(path)
+
+
+def reindex_run(directory: RunDirectory) -> Run:
+    """Rebuild the rows of one run directory.
+
+    A run that a live supervisor owns keeps its status; one that says it is running while nobody
+    holds its lock is lost.
+
+    Raises:
+        EngineError: The directory's spec cannot be read.
+    """
+    spec = RunSpec.from_dict(read_json(directory.spec))
+    record = read_json(directory.record) if directory.record.exists() else {}
+    existing = Run.objects.filter(pk=directory.name).first()
+    with transaction.atomic():
+        run = _index_run(directory, spec, record, existing)
+    copier = LogCopier(run)
+    columns, _ = copier.advance()
+    bookkeeping.sync_checkpoints(run, copier.summary)
+    if existing is None or not existing.is_active:
+        columns |= _life(copier, directory)
+    Run.objects.filter(pk=run.pk).update(**columns)
+    _index_evaluations(run)
+    run.refresh_from_db()
+    return run
+
+
+def _index_run(
+    directory: RunDirectory, spec: RunSpec, record: dict[str, Any], existing: Run | None
+) -> Run:
+    name = str(record.get("name") or directory.name)
+    experiment_name = str(record.get("experiment") or "Found on disk")
+    experiment, _ = Experiment.objects.get_or_create(name=experiment_name)
+    fields = {
+        "name": name,
+        "experiment": experiment,
+        "spec": spec.as_dict(),
+        "algorithm": spec.algorithm,
+        "environment": spec.environment,
+        "preset": spec.preset or "",
+        "seed": spec.seed,
+        "total_timesteps": spec.total_timesteps,
+    }
+    if existing is None:
+        if record.get("created_at"):
+            fields["created_at"] = datetime.fromisoformat(str(record["created_at"]))
+        return Run.objects.create(pk=directory.name, **fields)
+    Run.objects.filter(pk=existing.pk).update(**fields)
+    existing.refresh_from_db()
+    return existing
+
+
+def _life(copier: LogCopier, directory: RunDirectory) -> dict[str, Any]:
+    """Return the columns of a run's life as its log tells it."""
+    summary = copier.summary
+    status, reason = summary.status, summary.reason
+    if status not in RunStatus.values:
+        status, reason = RunStatus.LOST, f"Its log says {status!r}, which is no status."
+    if status == RunStatus.RUNNING and directory.lock_holder() is None:
+        status, reason = RunStatus.LOST, "Its process vanished."
+    elif status == RunStatus.RUNNING:
+        # Trained outside the queue, at this moment: nobody here supervises it.
+        status, reason = RunStatus.LOST, "It is being trained by a process outside the queue."
+    times = {
+        "queued_at": summary.queued_at,
+        "started_at": summary.started_at,
+        "finished_at": summary.finished_at if status in bookkeeping.FINAL_STATUSES else None,
+    }
+    return {
+        "status": status,
+        "status_reason": reason,
+        **{name: bookkeeping.at(value) if value else None for name, value in times.items()},
+    }
+
+
+def _index_evaluations(run: Run) -> None:
+    for path in sorted(run.directory.evaluations.glob("eval_*.json")):
+        result = read_json(path)
+        spec = result["spec"]
+        evaluation, _ = Evaluation.objects.update_or_create(
+            run=run,
+            name=result["name"],
+            defaults={
+                **bookkeeping.result_columns(result),
+                "step": result["step"],
+                "status": JobStatus.COMPLETED,
+                "seed": spec["seed"],
+                "n_episodes": spec["n_episodes"],
+                "is_deterministic": spec["is_deterministic"],
+                "should_film": spec["should_film"],
+                "finished_at": bookkeeping.at(path.stat().st_mtime),
+            },
+        )
+        bookkeeping.record_film(evaluation, result)
+    bookkeeping.update_evaluation_summary(run)

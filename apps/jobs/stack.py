@@ -1,0 +1,150 @@
+"""The web server and the worker under one roof: started, watched, restarted, ended in order."""
+
+import ctypes
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections import deque
+from dataclasses import dataclass, field
+
+from django.conf import settings
+
+PR_SET_PDEATHSIG = 1
+END_TIMEOUT_S = 35.0
+START_TIMEOUT_S = 60.0
+MAX_RESTARTS = 5
+RESTART_WINDOW_S = 60.0
+
+logger = logging.getLogger(__name__)
+
+
+class StackFailed(Exception):
+    """The server or the worker could not be brought or kept up."""
+
+
+@dataclass(slots=True)
+class _Service:
+    """One process of the stack and when it was restarted lately."""
+
+    name: str
+    command: list[str]
+    process: subprocess.Popen[bytes] | None = None
+    restarts: deque[float] = field(default_factory=deque)
+
+
+class Stack:
+    """The processes of `manage.py up`.
+
+    Each child has a session of its own, so that a Ctrl-C reaches only this process, which ends
+    them in order; should this process be killed, Linux ends them too.
+    """
+
+    def __init__(self, host: str, port: int, workers: int, with_web: bool = True) -> None:
+        self._address = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"
+        self._with_web = with_web
+        self._services = [_Service("worker", _worker_command(workers))]
+        if with_web:
+            self._services.append(_Service("web", _web_command(host, port)))
+
+    @property
+    def address(self) -> str:
+        """Where the web server answers."""
+        return self._address
+
+    def start(self) -> None:
+        """Start everything and wait until the web server answers.
+
+        Raises:
+            StackFailed: The web server ended or did not answer in time.
+        """
+        for service in self._services:
+            self._spawn(service)
+        if not self._with_web:
+            return
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not self._answers():
+            web = self._services[-1].process
+            if web is None or web.poll() is not None or time.monotonic() > deadline:
+                raise StackFailed(
+                    f"the web server does not answer at {self._address}; is the port taken? "
+                    "Try another with --port"
+                )
+            time.sleep(0.1)
+
+    def tend(self) -> None:
+        """Restart what has died; call about once a second.
+
+        Raises:
+            StackFailed: A service dies again and again.
+        """
+        for service in self._services:
+            process = service.process
+            if process is None or process.poll() is None:
+                continue
+            now = time.monotonic()
+            while service.restarts and now - service.restarts[0] > RESTART_WINDOW_S:
+                service.restarts.popleft()
+            if len(service.restarts) >= MAX_RESTARTS:
+                raise StackFailed(
+                    f"the {service.name} process died {MAX_RESTARTS} times in a minute"
+                )
+            logger.warning(
+                "the %s process ended with %s: restarting", service.name, process.returncode
+            )
+            service.restarts.append(now)
+            self._spawn(service)
+
+    def stop(self) -> None:
+        """End everything, the worker first: its runs are saved while pages still answer."""
+        for service in self._services:
+            process = service.process
+            if process is None or process.poll() is not None:
+                continue
+            process.terminate()
+            try:
+                process.wait(END_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def _spawn(self, service: _Service) -> None:
+        service.process = subprocess.Popen(
+            service.command,
+            cwd=settings.BASE_DIR,
+            start_new_session=True,
+            preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+        )
+
+    def _answers(self) -> bool:
+        request = urllib.request.Request(f"{self._address}/api/v1/health")
+        try:
+            with urllib.request.urlopen(request, timeout=2) as response:
+                return bool(response.status == 200)
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            return False
+
+
+def _worker_command(workers: int) -> list[str]:
+    return [sys.executable, "manage.py", "worker", "--workers", str(workers)]
+
+
+def _web_command(host: str, port: int) -> list[str]:
+    # Daphne has no back-pressure; the limits keep what a client can make it hold small.
+    return [
+        sys.executable, "-m", "daphne", "-b", host, "-p", str(port), "-v", "0", "--no-server-name",
+        "--websocket-max-message-size", "65536", "--ping-interval", "20", "--ping-timeout", "30",
+        "--application-close-timeout", "5", "rlgym.asgi:application",
+    ]  # fmt: skip
+
+
+def _end_with_parent() -> None:
+    # Runs in the child before exec. The signal comes when the *thread* that forked ends: this one
+    # is the main thread, which lives as long as the process.
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() == 1:
+        os._exit(1)

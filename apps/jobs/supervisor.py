@@ -1,0 +1,232 @@
+"""Supervisors: each owns one trainer process from its claim to its end.
+
+A supervisor claims a row, hands the job to a trainer, beats, copies the log into rows, passes a
+stop on, and writes how it ended. Every write names the attempt it claimed; when one changes
+row belongs to somebody else and the trainer is ended. Training never waits for any of it.
+"""
+
+import logging
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import cache
+
+from django.conf import settings
+
+from apps.engine import events
+from apps.engine.protocol import Reply
+from apps.engine.rundir import read_json
+from apps.engine.spec import EvalSpec, default_evaluation_seed
+from apps.experiments.models import Evaluation, IllegalMove, JobStatus, Run, RunStatus
+from apps.jobs import bookkeeping
+from apps.jobs.bookkeeping import LogCopier
+from apps.jobs.trainer import Reserve, TrainerProcess
+
+FORCE_AFTER_S = 30.0
+SHUTDOWN_REASON = "The worker was shut down."
+MAX_REASON_LENGTH = 500
+
+logger = logging.getLogger(__name__)
+
+# Set when this process is asked to end; supervisors then ask their trainers.
+shutdown = threading.Event()
+
+Watch = Callable[[Run], None]
+
+
+@cache
+def reserve() -> Reserve:
+    """Return this process's warm trainer in reserve."""
+    return Reserve(settings.WARM_TRAINER)
+
+
+@cache
+def training_slots() -> threading.BoundedSemaphore:
+    """Return the slots that bound how many runs this process trains at once."""
+    return threading.BoundedSemaphore(settings.WORKERS)
+
+
+def new_owner() -> str:
+    """Return a name for a supervisor that is unlike any other's, and tells host and process."""
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+
+
+def train_queued(ring_evaluations: Callable[[], object]) -> None:
+    """Train queued runs, oldest first, until none waits or every slot is taken."""
+    slots = training_slots()
+    while not shutdown.is_set() and slots.acquire(blocking=False):
+        try:
+            run = Run.objects.next_queued()
+            if run is None:
+                return
+            if run.claim(new_owner()):
+                supervise_run(run, reserve().take(), ring_evaluations)
+        finally:
+            slots.release()
+
+
+def evaluate_queued() -> None:
+    """Evaluate what is queued, oldest first, until nothing waits."""
+    while not shutdown.is_set():
+        evaluation = Evaluation.objects.next_queued()
+        if evaluation is None:
+            return
+        if evaluation.claim(new_owner()):
+            supervise_evaluation(evaluation, reserve().take())
+
+
+def supervise_run(
+    run: Run,
+    trainer: TrainerProcess,
+    ring_evaluations: Callable[[], object],
+    watch: Watch | None = None,
+) -> Run:
+    """Train a claimed run to its end.
+
+    Args:
+        run: A run that `claim` succeeded on.
+        trainer: A trainer without a job.
+        ring_evaluations: Called when an evaluation has been asked for.
+        watch: Called after each beat with the refreshed run, for a progress bar.
+    """
+    logger.info("run %s (%s): training, attempt %s", run.pk, run.name, run.attempt)
+    with trainer:
+        copier = LogCopier(run)
+        trainer.send(
+            {
+                "job": "train",
+                "directory": str(run.directory.path),
+                "keep_checkpoints": settings.KEEP_CHECKPOINTS,
+                "command": str(read_json(run.directory.record).get("command", "")),
+            }
+        )
+        reserve().fill()
+        stop = _StopRequest(run, trainer)
+        while not trainer.wait(settings.HEARTBEAT_S):
+            stop.pass_on()
+            if not _beat(run, copier, ring_evaluations):
+                logger.warning("run %s belongs to another supervisor now", run.pk)
+                return run
+            if watch:
+                watch(run)
+        _beat(run, copier, ring_evaluations)
+        _finish_run(run, trainer, copier, stop.was_forced)
+    if watch:
+        watch(run)
+    logger.info("run %s (%s): %s %s", run.pk, run.name, run.status, run.status_reason)
+    return run
+
+
+def supervise_evaluation(evaluation: Evaluation, trainer: TrainerProcess) -> Evaluation:
+    """Carry out a claimed evaluation; on shutdown it goes back to the queue."""
+    run = evaluation.run
+    name = datetime.now(UTC).strftime("eval_%Y%m%dT%H%M%S%fZ")
+    spec = EvalSpec(
+        n_episodes=evaluation.n_episodes,
+        seed=evaluation.seed,
+        is_deterministic=evaluation.is_deterministic,
+        should_film=evaluation.should_film,
+    )
+    with trainer:
+        trainer.send(
+            {
+                "job": "evaluate",
+                "directory": str(run.directory.path),
+                "step": evaluation.step,
+                "name": name,
+                "spec": spec.as_dict(),
+            }
+        )
+        reserve().fill()
+        while not trainer.wait(settings.HEARTBEAT_S):
+            if not evaluation.beat():
+                return evaluation
+            if shutdown.is_set():
+                evaluation.requeue()
+                return evaluation
+        _finish_evaluation(evaluation, trainer.reply())
+    return evaluation
+
+
+class _StopRequest:
+    """Passes a stop on to a trainer once, and forces it when it does not obey in time."""
+
+    def __init__(self, run: Run, trainer: TrainerProcess) -> None:
+        self._run = run
+        self._trainer = trainer
+        self._asked_at: float | None = None
+        self.was_forced = False
+
+    def pass_on(self) -> None:
+        """Look for a request; called at each beat."""
+        if self._asked_at is None:
+            reason = self._reason()
+            if reason is not None:
+                self._trainer.send({"control": "stop", "reason": reason})
+                self._asked_at = time.monotonic()
+        elif time.monotonic() - self._asked_at > FORCE_AFTER_S and not self.was_forced:
+            self.was_forced = True
+            self._trainer.kill()
+
+    def _reason(self) -> str | None:
+        if shutdown.is_set():
+            return SHUTDOWN_REASON
+        request = Run.objects.filter(pk=self._run.pk, stop_requested_at__isnull=False)
+        return request.values_list("status_reason", flat=True).first()
+
+
+def _beat(run: Run, copier: LogCopier, ring_evaluations: Callable[[], object]) -> bool:
+    columns, to_evaluate = copier.advance()
+    is_mine = run.beat(**columns)
+    for name, value in columns.items():
+        setattr(run, name, value)
+    if is_mine and to_evaluate:
+        for step in to_evaluate:
+            spec = EvalSpec(
+                n_episodes=run.spec["eval_episodes"], seed=default_evaluation_seed(run.seed)
+            )
+            Evaluation.objects.ask(run, step, spec)
+        ring_evaluations()
+    return is_mine
+
+
+def _finish_run(run: Run, trainer: TrainerProcess, copier: LogCopier, was_forced: bool) -> None:
+    reply = trainer.reply()
+    status, reason = _ending(reply, trainer.was_killed, was_forced)
+    if copier.summary.status not in bookkeeping.FINAL_STATUSES:
+        # The trainer had no chance to write its last line.
+        run.directory.append(events.status(run.step, status, reason))
+    try:
+        run.move_to(
+            status, status_reason=reason[:MAX_REASON_LENGTH], error=reply.get("traceback", "")
+        )
+    except IllegalMove:
+        logger.warning("run %s was ended by somebody else as %s", run.pk, run.status)
+
+
+def _ending(reply: Reply, was_killed: bool, was_forced: bool) -> tuple[RunStatus, str]:
+    if reply["reply"] == "done":
+        result = reply["result"]
+        return RunStatus(result["status"]), str(result["reason"])
+    if was_forced:
+        return RunStatus.STOPPED, f"It did not stop within {FORCE_AFTER_S:.0f} s and was forced."
+    message = reply.get("message", "")
+    if was_killed:
+        return RunStatus.LOST, message
+    return RunStatus.FAILED, message
+
+
+def _finish_evaluation(evaluation: Evaluation, reply: Reply) -> None:
+    if reply["reply"] != "done":
+        error = reply.get("traceback") or reply.get("message", "")
+        evaluation.finish(JobStatus.FAILED, error=error)
+        logger.warning("%s failed: %s", evaluation, reply.get("message", ""))
+        return
+    result = reply["result"]
+    if evaluation.finish(JobStatus.COMPLETED, **bookkeeping.result_columns(result)):
+        bookkeeping.record_film(evaluation, result)
+        bookkeeping.update_evaluation_summary(evaluation.run)

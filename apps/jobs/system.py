@@ -1,0 +1,53 @@
+"""How the machine and the queue are doing."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from django.conf import settings
+
+from apps.experiments.models import Run, RunStatus
+from apps.jobs import presence
+
+
+@dataclass(frozen=True, slots=True)
+class SystemStatus:
+    """One look at the machine and the queue.
+
+    Attributes:
+        workers: Worker processes that live.
+        queued: Runs that wait.
+        running: Runs that train.
+        cpu_fraction: Share of all cores in use since the last look, 0 to 1.
+        memory_fraction: Share of memory in use, 0 to 1.
+        disk_free_bytes: Free bytes where runs are kept.
+        disk_fraction: Share of that disk in use, 0 to 1.
+    """
+
+    workers: int
+    queued: int
+    running: int
+    cpu_fraction: float
+    memory_fraction: float
+    disk_free_bytes: int
+    disk_fraction: float
+
+    @property
+    def is_worker_missing(self) -> bool:
+        """Whether nobody is there to do the work."""
+        return self.workers == 0
+
+
+def status() -> SystemStatus:
+    """Look once; costs no waiting."""
+    disk = shutil.disk_usage(settings.MEDIA_ROOT)
+    return SystemStatus(
+        workers=presence.count(Path(settings.HOME)),
+        queued=Run.objects.filter(status=RunStatus.QUEUED).count(),
+        running=Run.objects.filter(status=RunStatus.RUNNING).count(),
+        cpu_fraction=psutil.cpu_percent(interval=None) / 100,
+        memory_fraction=psutil.virtual_memory().percent / 100,
+        disk_free_bytes=disk.free,
+        disk_fraction=disk.used / disk.total,
+    )

@@ -1,0 +1,114 @@
+"""The watchdog: rings for what waits, decides about what is silent.
+
+It judges a beat by its own monotonic clock, so a jump of the wall clock changes nothing. Any
+number of watchdogs may run: every decision is a compare-and-set.
+"""
+
+import logging
+import os
+import signal
+import time
+from dataclasses import dataclass, field
+
+from django.conf import settings
+
+from apps.engine import events
+from apps.engine.rundir import RunDirectory
+from apps.experiments.models import (
+    SILENT_AFTER_BEATS,
+    Evaluation,
+    IllegalMove,
+    JobStatus,
+    Leased,
+    Run,
+    RunStatus,
+)
+from apps.jobs import bookkeeping, control
+from apps.jobs.bookkeeping import LogCopier
+
+MAX_EVALUATION_ATTEMPTS = 3
+RING_INTERVAL_S = 2.0
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Watchdog:
+    """Remembers when it saw each lease move last."""
+
+    _seen: dict[tuple[str, object], tuple[tuple[str, int, int], float]] = field(
+        default_factory=dict
+    )
+    _rang_at: float = float("-inf")
+
+    def tick(self) -> None:
+        """Look once; call about once a second."""
+        now = time.monotonic()
+        if now - self._rang_at >= RING_INTERVAL_S:
+            self._rang_at = now
+            control.ring_queued()
+        runs = list(Run.objects.filter(status=RunStatus.RUNNING))
+        evaluations = list(Evaluation.objects.filter(status=JobStatus.RUNNING))
+        for run in runs:
+            if self._is_dead(run, now):
+                decide_run(run)
+        for evaluation in evaluations:
+            if self._is_dead(evaluation, now):
+                decide_evaluation(evaluation)
+        present = {(type(row).__name__, row.pk) for row in (*runs, *evaluations)}
+        self._seen = {key: seen for key, seen in self._seen.items() if key in present}
+
+    def _is_dead(self, row: Leased, now: float) -> bool:
+        if row.is_on_this_host and not is_alive(row.owner_pid):
+            return True
+        key = (type(row).__name__, row.pk)
+        lease = (row.owner, row.attempt, row.beats)
+        if key not in self._seen or self._seen[key][0] != lease:
+            self._seen[key] = (lease, now)
+        return now - self._seen[key][1] > SILENT_AFTER_BEATS * settings.HEARTBEAT_S
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process of this machine lives."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def decide_run(run: Run) -> None:
+    """Settle a run whose supervisor is gone: what its log says it ended as, else lost."""
+    _end_trainer(run.directory)
+    copier = LogCopier(run)
+    columns, _ = copier.advance()
+    status, reason = RunStatus.LOST, "Its worker vanished."
+    if copier.summary.status in bookkeeping.FINAL_STATUSES:
+        status, reason = RunStatus(copier.summary.status), copier.summary.reason
+    try:
+        run.move_to(status, status_reason=reason, **columns)
+    except IllegalMove:
+        return  # Another watchdog was first, or the run has ended.
+    if copier.summary.status not in bookkeeping.FINAL_STATUSES:
+        run.directory.append(events.status(run.step, status, reason))
+    logger.warning("run %s (%s) is %s: %s", run.pk, run.name, status, reason)
+
+
+def decide_evaluation(evaluation: Evaluation) -> None:
+    """Queue an evaluation again whose supervisor is gone; after three attempts it has failed."""
+    if evaluation.attempt < MAX_EVALUATION_ATTEMPTS:
+        evaluation.requeue()
+    else:
+        evaluation.finish(JobStatus.FAILED, error="Its worker vanished three times.")
+
+
+def _end_trainer(directory: RunDirectory) -> None:
+    """End a trainer whose supervisor is gone, should it still hold the run's lock."""
+    holder = directory.lock_holder()
+    if holder:
+        try:
+            os.killpg(holder, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            logger.warning("trainer %s of run %s could not be ended", holder, directory.name)

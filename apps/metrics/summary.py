@@ -1,0 +1,112 @@
+"""Fold a run's log into the few numbers that lists show.
+
+The same fold serves a supervisor, line by line while a run trains, and a rebuild from disk.
+"""
+
+import math
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from apps.engine.events import Event, value_of
+
+RETURN_KEY = "rollout/ep_rew_mean"
+LENGTH_KEY = "rollout/ep_len_mean"
+SPEED_WINDOW_S = 10.0
+
+
+@dataclass(slots=True)
+class RunSummary:
+    """What the log says so far.
+
+    Attributes:
+        step: Environment steps done.
+        episodes: Training episodes that ended.
+        return_last: Latest mean return of the last 100 training episodes.
+        return_best: Best of those means.
+        return_mean: Mean return of all training episodes.
+        length_last: Latest mean length of the last 100 training episodes.
+        length_mean: Mean length of all training episodes.
+        steps_per_second: Speed over the last ten seconds of training.
+        status: Latest status in the log.
+        reason: Its reason.
+        queued_at: Unix seconds of the last `queued` line.
+        started_at: Unix seconds of the first `running` line.
+        finished_at: Unix seconds of the last status line.
+        checkpoints: Checkpoint events by step.
+    """
+
+    step: int = 0
+    episodes: int = 0
+    return_last: float | None = None
+    return_best: float | None = None
+    return_mean: float | None = None
+    length_last: float | None = None
+    length_mean: float | None = None
+    steps_per_second: float | None = None
+    status: str = "draft"
+    reason: str = ""
+    queued_at: float | None = None
+    started_at: float | None = None
+    finished_at: float | None = None
+    checkpoints: dict[int, Event] = field(default_factory=dict)
+    _marks: deque[tuple[float, int]] = field(default_factory=deque)
+
+    def fold(self, event: Event) -> None:
+        """Take one more event into account."""
+        if event["type"] in {"metrics", "episode", "checkpoint"}:
+            self._advance(event["t"], event["step"])
+        if event["type"] == "metrics":
+            self._fold_metrics(event)
+        elif event["type"] == "episode":
+            self._fold_episode(event)
+        elif event["type"] == "checkpoint":
+            self.checkpoints[event["step"]] = event
+        elif event["type"] == "status":
+            self._fold_status(event)
+
+    def columns(self) -> dict[str, Any]:
+        """Return the values of the run's summary columns."""
+        names = (
+            "step", "episodes", "return_last", "return_best", "return_mean", "length_last",
+            "length_mean", "steps_per_second",
+        )  # fmt: skip
+        return {name: getattr(self, name) for name in names}
+
+    def _advance(self, at: float, step: int) -> None:
+        self.step = max(self.step, step)
+        self._marks.append((at, step))
+        while len(self._marks) > 2 and at - self._marks[0][0] > SPEED_WINDOW_S:
+            self._marks.popleft()
+        first_at, first_step = self._marks[0]
+        if at > first_at:
+            self.steps_per_second = (step - first_step) / (at - first_at)
+
+    def _fold_metrics(self, event: Event) -> None:
+        mean_return = value_of(event, RETURN_KEY)
+        if mean_return is not None and math.isfinite(mean_return):
+            self.return_last = mean_return
+            is_best = self.return_best is None or mean_return > self.return_best
+            self.return_best = mean_return if is_best else self.return_best
+        mean_length = value_of(event, LENGTH_KEY)
+        if mean_length is not None and math.isfinite(mean_length):
+            self.length_last = mean_length
+
+    def _fold_episode(self, event: Event) -> None:
+        episode_return, length = event.get("return"), event.get("length")
+        if not isinstance(episode_return, int | float) or not isinstance(length, int | float):
+            return
+        self.episodes += 1
+        share = 1.0 / self.episodes
+        self.return_mean = (self.return_mean or 0.0) * (1.0 - share) + episode_return * share
+        self.length_mean = (self.length_mean or 0.0) * (1.0 - share) + length * share
+
+    def _fold_status(self, event: Event) -> None:
+        self.status = str(event.get("status", ""))
+        self.reason = str(event.get("reason", ""))
+        if self.status == "queued":
+            self.queued_at = event["t"]
+        elif self.status == "running":
+            self.started_at = self.started_at or event["t"]
+        elif self.status != "draft":
+            self.finished_at = event["t"]

@@ -1,0 +1,13 @@
+"""The ASGI application: pages and REST over HTTP, live events over websockets."""
+
+import os
+
+from channels.routing import ProtocolTypeRouter
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "rlgym.settings")
+http_application = get_asgi_application()
+
+from apps.live.routing import websocket_application  # noqa: E402 - needs Django set up
+
+application = ProtocolTypeRouter({"http": http_application, "websocket": websocket_application})

@@ -1,0 +1,61 @@
+"""Fixtures that several rooms' tests share."""
+
+from pathlib import Path
+
+import pytest
+from django.conf import settings as django_settings
+from pytest_django.fixtures import SettingsWrapper
+
+from apps.engine.spec import RunSpec
+from apps.experiments.models import Experiment, Run, new_run_id
+
+TINY_PPO = {
+    "algorithm": "ppo",
+    "environment": "CartPole-v1",
+    "total_timesteps": 256,
+    "hyperparameters": {"n_steps": 64, "batch_size": 32, "n_epochs": 1, "net_arch": [8]},
+}
+TINY_DQN = {
+    "algorithm": "dqn",
+    "environment": "CartPole-v1",
+    "total_timesteps": 256,
+    "hyperparameters": {"learning_starts": 32, "buffer_size": 1000, "net_arch": [8]},
+}
+
+
+@pytest.fixture
+def home(tmp_path: Path, settings: SettingsWrapper) -> Path:
+    """A data directory of this test's own, for whatever runs in this process."""
+    settings.HOME = tmp_path
+    settings.MEDIA_ROOT = tmp_path / "media"
+    settings.RUNS_ROOT = tmp_path / "media" / "runs"
+    settings.TRASH_ROOT = tmp_path / "media" / "trash"
+    assert django_settings.RUNS_ROOT == settings.RUNS_ROOT
+    return tmp_path
+
+
+def make_run(**fields: object) -> Run:
+    """Make a run with a directory and a row, without ringing the queue; fields win over the tiny spec's."""
+    spec = RunSpec.from_dict(TINY_PPO)
+    experiment, _ = Experiment.objects.get_or_create(name="Tests")
+    values: dict[str, object] = {
+        "id": new_run_id(),
+        "name": "tiny",
+        "experiment": experiment,
+        "spec": spec.as_dict(),
+        "algorithm": spec.algorithm,
+        "environment": spec.environment,
+        "seed": spec.seed,
+        "total_timesteps": spec.total_timesteps,
+        **fields,
+    }
+    run = Run(**values)
+    record = {
+        "id": run.pk,
+        "name": run.name,
+        "experiment": run.experiment.name,
+        "created_at": run.created_at.isoformat(),
+    }
+    run.directory.create(run.spec, record)
+    run.save(force_insert=True)
+    return run

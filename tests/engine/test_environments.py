@@ -1,0 +1,226 @@
+"""The registry of environments: cards, descriptions and refusals."""
+
+import importlib.util
+import re
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import orjson
+import pytest
+from gymnasium import spaces
+
+from apps.engine.environments import (
+    ENVIRONMENTS,
+    FAMILIES,
+    EnvironmentCard,
+    describe,
+    known_ids,
+    make_env,
+    space_kind,
+    unknown_message,
+)
+from apps.engine.errors import UnknownEnvironment
+
+# What needs no more packages than ours: found in the registry, so that a new one is tested too.
+INSTALLED = [
+    id_
+    for id_, spec in sorted(gymnasium.registry.items())
+    if isinstance(spec.entry_point, str)
+    and spec.entry_point.startswith(("gymnasium.envs.classic_control", "gymnasium.envs.toy_text"))
+]
+each_card = pytest.mark.parametrize("card", ENVIRONMENTS.values(), ids=ENVIRONMENTS)
+
+
+@each_card
+def test_a_card_agrees_with_the_environment_that_it_describes(card: EnvironmentCard) -> None:
+    description = describe(card.id)
+    assert description.id == card.id
+    assert description.action_space.kind == card.action_space
+    assert description.max_episode_steps == card.max_episode_steps
+    assert description.reward_threshold == card.solved_return
+    assert "rgb_array" in description.render_modes
+
+
+@each_card
+def test_a_card_says_what_a_page_needs(card: EnvironmentCard) -> None:
+    assert ENVIRONMENTS[card.id] is card
+    assert card.family in FAMILIES
+    assert card.meaning.endswith(".")
+    assert card.observation
+    assert card.reward
+
+
+@each_card
+def test_a_known_environment_renders_a_frame(card: EnvironmentCard) -> None:
+    env = make_env(card.id, render_mode="rgb_array")
+    try:
+        env.reset(seed=1)
+        frame: Any = env.render()
+    finally:
+        env.close()
+    assert frame.ndim == 3
+    assert frame.shape[2] == 3
+
+
+def test_the_registry_holds_what_the_installed_packages_bring() -> None:
+    assert {"CartPole-v1", "Taxi-v4", "FrozenLake-v1", "Pendulum-v1"} <= set(INSTALLED)
+
+
+@pytest.mark.filterwarnings("ignore:.*out of date.*:DeprecationWarning")
+@pytest.mark.parametrize("environment", INSTALLED)
+def test_every_environment_of_the_installed_packages_can_be_described(environment: str) -> None:
+    description = describe(environment)
+    env = gymnasium.make(environment)
+    assert description.action_space.kind == space_kind(env.action_space)
+    assert description.observation_space.kind == space_kind(env.observation_space)
+    assert env.spec is not None
+    assert description.max_episode_steps == env.spec.max_episode_steps
+    assert description.render_fps > 0
+    env.close()
+
+
+@pytest.mark.parametrize("environment", ["CartPole-v1", "Blackjack-v1", "Pendulum-v1", "Taxi-v4"])
+def test_a_description_is_json(environment: str) -> None:
+    data = orjson.loads(orjson.dumps(describe(environment).as_dict()))
+    assert data["id"] == environment
+    assert set(data["action_space"]) == {"kind", "shape", "dtype", "n", "low", "high"}
+
+
+def test_the_description_of_cartpole_is_as_its_source_says() -> None:
+    description = describe("CartPole-v1")
+    assert description.action_space.kind == "discrete"
+    assert description.action_space.n == 2
+    assert description.action_space.shape == ()
+    assert description.observation_space.kind == "box"
+    assert description.observation_space.shape == (4,)
+    assert description.observation_space.dtype == "float32"
+    assert (description.observation_space.low, description.observation_space.high) == (None, None)
+    assert description.max_episode_steps == 500
+    assert description.reward_threshold == 475.0
+    assert description.render_modes == ("human", "rgb_array")
+    assert description.render_fps == 50
+
+
+def test_the_description_of_a_bounded_box_has_its_extreme_bounds() -> None:
+    action_space = describe("Pendulum-v1").action_space
+    assert (action_space.kind, action_space.low, action_space.high) == ("box", -2.0, 2.0)
+    assert action_space.n is None
+
+
+class OwnBox(spaces.Box):
+    """A box of somebody's own."""
+
+
+@pytest.mark.parametrize(
+    ("space", "kind"),
+    [
+        (spaces.Discrete(3), "discrete"),
+        (spaces.Box(-1, 1, (2,)), "box"),
+        (OwnBox(-1, 1, (2,)), "box"),
+        (spaces.MultiDiscrete([2, 3]), "multi_discrete"),
+        (spaces.MultiBinary(4), "multi_binary"),
+        (spaces.Dict({"a": spaces.Discrete(2)}), "other"),
+        (spaces.Tuple([spaces.Discrete(2)]), "other"),
+        (spaces.Text(3), "other"),
+    ],
+)
+def test_a_space_has_its_kind(space: Any, kind: str) -> None:
+    assert space_kind(space) == kind
+
+
+def test_an_environment_with_a_dictionary_of_observations_can_be_described(tmp_path: Path) -> None:
+    (tmp_path / "own_dictionary_env.py").write_text(
+        "import gymnasium\n"
+        "from gymnasium import spaces\n"
+        "class Env(gymnasium.Env):\n"
+        "    observation_space = spaces.Dict({'a': spaces.Box(0, 1, (2,))})\n"
+        "    action_space = spaces.MultiDiscrete([2, 3])\n"
+        "gymnasium.register('OwnDictionary-v0', Env)\n"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(tmp_path))
+        patch.setattr(gymnasium.envs.registration, "registry", dict(gymnasium.registry))
+        description = describe("own_dictionary_env:OwnDictionary-v0")
+    assert description.observation_space.kind == "other"
+    assert description.action_space.kind == "multi_discrete"
+    assert description.action_space.shape == (2,)
+    assert description.max_episode_steps is None
+    assert description.reward_threshold is None
+    assert orjson.dumps(description.as_dict())
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("CartPol-v1", "CartPole-v1"),
+        ("cartpole-v1", "CartPole-v1"),
+        ("CartPole-v9", "CartPole-v1"),
+        ("Pendulum", "Pendulum-v1"),
+        ("MountainCarContinous-v0", "MountainCarContinuous-v0"),
+    ],
+)
+def test_an_unknown_id_is_refused_with_the_closest_ones(typed: str, meant: str) -> None:
+    assert f"{typed!r} is not a registered environment; did you mean" in unknown_message(typed)
+    assert meant in unknown_message(typed)
+
+
+@pytest.mark.parametrize("typed", ["CartPol-v1", "CartPole-v9", "Nope/CartPole-v1", "qqq", "a/b"])
+def test_making_an_unknown_environment_is_refused_with_something_to_try(typed: str) -> None:
+    with pytest.raises(UnknownEnvironment, match=re.escape(repr(typed))) as caught:
+        make_env(typed)
+    assert "did you mean" in str(caught.value) or "try CartPole-v1" in str(caught.value)
+
+
+def test_an_id_that_is_close_to_nothing_is_refused_with_what_is_known() -> None:
+    assert unknown_message("qqqqqq").endswith(f"try {', '.join(ENVIRONMENTS)}")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("Box2D") is not None, reason="Box2D is installed")
+def test_an_environment_whose_package_is_missing_says_what_to_install() -> None:
+    with pytest.raises(UnknownEnvironment) as caught:
+        make_env("LunarLander-v3")
+    message = str(caught.value)
+    assert "LunarLander-v3 needs a package that is not installed" in message
+    assert "pip install" in message
+    assert "box2d" in message
+
+
+def test_a_module_that_is_missing_is_named() -> None:
+    with pytest.raises(UnknownEnvironment, match="No module named 'no_such_module'"):
+        make_env("no_such_module:Env-v0")
+
+
+@pytest.mark.parametrize(
+    ("environment", "kwargs", "named"),
+    [
+        ("CartPole-v1", {"wings": 2}, "wings"),
+        ("CartPole-v1", {"id": "Pendulum-v1"}, "id"),
+        ("FrozenLake-v1", {"map_name": "nowhere"}, "nowhere"),
+        ("Taxi-v4", {"wings": 2}, "wings"),
+    ],
+)
+def test_kwargs_that_an_environment_refuses_are_named(
+    environment: str, kwargs: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(UnknownEnvironment, match=named) as caught:
+        make_env(environment, kwargs)
+    assert environment in str(caught.value)
+
+
+def test_kwargs_reach_the_environment() -> None:
+    env = make_env("Pendulum-v1", {"g": 3.7})
+    assert env.unwrapped.g == 3.7  # type: ignore[attr-defined]
+    env.close()
+
+
+def test_the_caller_keeps_its_kwargs() -> None:
+    kwargs = {"g": 3.7}
+    make_env("Pendulum-v1", kwargs, render_mode="rgb_array").close()
+    assert kwargs == {"g": 3.7}
+
+
+def test_known_ids_are_sorted_and_hold_every_card() -> None:
+    ids = known_ids()
+    assert ids == sorted(ids)
+    assert set(ENVIRONMENTS) <= set(ids)
