@@ -3,8 +3,7 @@
 from pathlib import Path
 
 import pytest
-from django.conf import settings as django_settings
-from pytest_django.fixtures import SettingsWrapper
+from pytest_django import Settings
 
 from apps.engine.spec import RunSpec
 from apps.experiments.models import Experiment, Run, new_run_id
@@ -24,18 +23,17 @@ TINY_DQN = {
 
 
 @pytest.fixture
-def home(tmp_path: Path, settings: SettingsWrapper) -> Path:
+def home(tmp_path: Path, settings: Settings) -> Path:
     """A data directory of this test's own, for whatever runs in this process."""
     settings.HOME = tmp_path
     settings.MEDIA_ROOT = tmp_path / "media"
     settings.RUNS_ROOT = tmp_path / "media" / "runs"
     settings.TRASH_ROOT = tmp_path / "media" / "trash"
-    assert django_settings.RUNS_ROOT == settings.RUNS_ROOT
     return tmp_path
 
 
 def make_run(**fields: object) -> Run:
-    """Make a run with a directory and a row, without ringing the queue; fields win over the tiny spec's."""
+    """Make a run with a directory and a row, without ringing the queue; fields win."""
     spec = RunSpec.from_dict(TINY_PPO)
     experiment, _ = Experiment.objects.get_or_create(name="Tests")
     values: dict[str, object] = {

@@ -30,7 +30,7 @@ EPISODE_PIECE_BYTES = 1 << 16
 def get_metrics(
     request: HttpRequest,
     run_id: str,
-    keys: str = Query("", description="Metric keys by comma; empty: all."),
+    wanted: str = Query("", alias="keys", description="Metric keys by comma; empty: all."),
     max_points: int = Query(1500, ge=4, le=20_000, description="About how many of each curve."),
     from_step: int = Query(0, ge=0, lt=2**53),
     to_step: int | None = Query(None, ge=0, lt=2**53),
@@ -40,8 +40,8 @@ def get_metrics(
     log = find_run(run_id).directory.log
     if after is not None:
         return _delta(log, after)
-    wanted = [key.strip() for key in keys.split(",") if key.strip()] or None
-    found = store.series(log, wanted, max_points, from_step, to_step)
+    keys = [key.strip() for key in wanted.split(",") if key.strip()] or None
+    found = store.series(log, keys, max_points, from_step, to_step)
     curves = found.series.values()
     return _json({
         "cursor": found.cursor,
@@ -60,8 +60,8 @@ def _series(curve: store.Series) -> dict[str, Any]:
     }
     shown = {
         "steps": curve.steps.astype(np.int64),
-        "values": curve.values,
-        "times": curve.times,
+        "values": np.ascontiguousarray(curve.values),
+        "times": np.ascontiguousarray(curve.times),
         "n_raw": curve.n_raw,
         "downsampled": curve.is_downsampled,
     }
@@ -105,13 +105,16 @@ def list_episodes(
     start, seen = _parse_episode_cursor(cursor)
     _check_cursor(log, start, "cursor")
     episodes: list[Event] = []
+    next_cursor = None
     for piece, cursor_after in _episode_pieces(log, start):
         taken = piece[seen : seen + limit - len(episodes)]
         episodes += taken
         if len(episodes) == limit:
-            return {"episodes": episodes, "next_cursor": f"{start}-{seen + len(taken)}"}
+            next_cursor = f"{start}-{seen + len(taken)}"
+            break
         start, seen = cursor_after, 0
-    return {"episodes": episodes, "next_cursor": None}
+    shown = [{name: one[name] for name in one if name != "type"} for one in episodes]
+    return _json({"episodes": shown, "next_cursor": next_cursor})
 
 
 def _episode_pieces(log: Path, start: int) -> Iterator[tuple[list[Event], int]]:

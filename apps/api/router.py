@@ -9,7 +9,7 @@ import orjson
 from django.contrib.auth.decorators import login_not_required
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.urls import URLPattern, URLResolver
-from ninja import NinjaAPI
+from ninja import NinjaAPI, Router
 from ninja.errors import ValidationError, ValidationErrorContext
 from ninja.openapi.schema import OpenAPISchema
 from ninja.operation import Operation
@@ -134,6 +134,19 @@ def _readers_only(view: View) -> View:
     return guarded
 
 
+unmatched = Router()
+
+
+@unmatched.api_operation(
+    ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
+    "/{path:rest}",
+    include_in_schema=False,
+)
+def unknown_address(request: HttpRequest, rest: str) -> NoReturn:
+    """Answer whatever no operation does."""
+    raise Http404(f"{request.path} is not an address of this API; /api/v1/docs lists them.")
+
+
 api = Api(
     title="rlgym",
     version="1",
@@ -152,13 +165,4 @@ api.add_router("/videos", videos.router, tags=["videos"])
 api.add_router("/experiments", experiments.router, tags=["experiments"])
 api.add_router("", catalogue.router, tags=["catalogue"])
 api.add_router("", system.router, tags=["system"])
-
-
-@api.api_operation(
-    ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
-    "/{path:rest}",
-    include_in_schema=False,
-)
-def unknown_address(request: HttpRequest, rest: str) -> NoReturn:
-    """Answer whatever no operation does."""
-    raise Http404(f"{request.path} is not an address of this API; /api/v1/docs lists them.")
+api.add_router("", unmatched)  # The last: it matches everything.

@@ -1,6 +1,8 @@
 """The JSON that the API takes and gives; a name here is public (docs/api.md).
 
 Times are UTC, ISO 8601. NaN and Inf become null; where they matter (`Series`) they are flagged.
+What comes in are plain pydantic models: Ninja's `Schema` reads anything that has attributes, so it
+takes a list for an object without fields and drops unknown fields.
 """
 
 from datetime import datetime
@@ -9,14 +11,13 @@ from typing import Any, Literal
 
 from django.urls import reverse
 from ninja import Field, Schema
-from pydantic import ConfigDict
+from pydantic import BaseModel, ConfigDict
 
 from apps.engine.algorithms import ALGORITHMS
 from apps.engine.presets import LENGTH_TITLES, PRESET_TITLES
 from apps.engine.spec import BOUNDS, DEVICES, EVALUATION_BOUNDS
 from apps.experiments.models import Evaluation, JobStatus, Run, RunStatus, Video
 
-Name = Field("", max_length=120)
 RUN_STATUSES: list[Any] = [str(status) for status in RunStatus.values]
 JOB_STATUSES: list[Any] = [str(status) for status in JobStatus.values]
 
@@ -50,7 +51,7 @@ def _documented(
 # --- runs
 
 
-class RunIn(Schema):
+class RunIn(BaseModel):
     """A spec, and what to call the run. Unknown fields are refused."""
 
     model_config = ConfigDict(extra="allow")
@@ -82,7 +83,7 @@ class RunIn(Schema):
         return self.model_dump(exclude_unset=True, exclude={"name", "experiment", "start"})
 
 
-class RunChange(Schema):
+class RunChange(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: str = Field(min_length=1, max_length=120)
@@ -203,7 +204,7 @@ class EpisodePage(Schema):
 # --- evaluations and films
 
 
-class EvaluationIn(Schema):
+class EvaluationIn(BaseModel):
     """What to evaluate. Unknown fields are refused."""
 
     model_config = ConfigDict(extra="allow")
@@ -330,14 +331,14 @@ class VideoPage(Schema):
 # --- experiments
 
 
-class ExperimentIn(Schema):
+class ExperimentIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: str = Field(min_length=1, max_length=120)
     hypothesis: str = Field("", max_length=10_000, description="What you expect to see, and why.")
 
 
-class ExperimentChange(Schema):
+class ExperimentChange(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     hypothesis: str = Field(max_length=10_000)

@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 
 from apps.accounts.models import ApiToken
 from apps.dashboard.templatetags.instruments import UNDO_TAG, badge, number, percent
@@ -73,8 +74,9 @@ class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     search_fields = ("name", "id", "experiment__name", "environment")
     date_hierarchy = "created_at"
     actions = ("start", "stop", "evaluate", "move_to_trash")
-    readonly_fields = tuple(
-        field.name for field in Run._meta.fields if field.name not in {"owner", "beats", "beat_at"}
+    readonly_fields = (
+        "page",
+        *(f.name for f in Run._meta.fields if f.name not in {"owner", "beats", "beat_at"}),
     )
     fields = readonly_fields
 
@@ -107,9 +109,9 @@ class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         try:
             control.delete(run)
         except REFUSALS as refused:
-            messages.error(request, str(refused))
+            messages.error(request, capfirst(str(refused)))
             return False
-        told = f"{run.name} was moved to the trash."
+        told = f"Moved to the trash: {run.name}."
         messages.success(request, told, extra_tags=UNDO_TAG + run_id)
         run.pk = run_id  # Django names the deleted row in its own log.
         return True
@@ -136,15 +138,15 @@ class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     @admin.action(description="Start (drafts)")
     def start(self, request: HttpRequest, runs: QuerySet[Run]) -> None:
-        self._each(request, runs, control.queue, "queued")
+        self._each(request, runs, control.queue, "Queued")
 
     @admin.action(description="Stop")
     def stop(self, request: HttpRequest, runs: QuerySet[Run]) -> None:
-        self._each(request, runs, control.stop, "asked to stop")
+        self._each(request, runs, control.stop, "Asked to stop")
 
     @admin.action(description="Evaluate the last checkpoint")
     def evaluate(self, request: HttpRequest, runs: QuerySet[Run]) -> None:
-        self._each(request, runs, control.evaluate, "queued for evaluation")
+        self._each(request, runs, control.evaluate, "Queued for evaluation")
 
     @admin.action(description="Move to the trash", permissions=["delete"])
     def move_to_trash(self, request: HttpRequest, runs: QuerySet[Run]) -> None:
@@ -162,7 +164,7 @@ class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             else:
                 names.append(run.name)
         if names:
-            messages.success(request, f"{', '.join(names)}: {done}.")
+            messages.success(request, f"{done}: {', '.join(names)}.")
 
 
 @admin.register(Checkpoint)

@@ -20,6 +20,8 @@ from apps.engine.spec import RunSpec
 FLUSH_INTERVAL_S = 0.2
 PROGRESS_INTERVAL_S = 1.0
 PRINT_INTERVAL_S = 5.0
+# A save takes about 15 ms: at the default frequency one in five seconds costs 0.3 %.
+MIN_DEFAULT_SAVE_INTERVAL_S = 5.0
 
 logger = logging.getLogger(__name__)
 
@@ -106,17 +108,17 @@ class TrainingCallback(BaseCallback):
         self._best_return = -math.inf
         self._speed_step = 0
         self._speed_at = time.monotonic()
-        self._printed_at = self._speed_at
+        self._printed_at = self._saved_at = self._speed_at
 
     def _on_training_start(self) -> None:
         self._speed_step = self.num_timesteps
-        self._speed_at = self._printed_at = time.monotonic()
+        self._speed_at = self._printed_at = self._saved_at = time.monotonic()
 
     def _on_rollout_start(self) -> None:
         # Between rollouts the model is whole: the place to save and to stop.
         step = self.num_timesteps
         should_evaluate = step >= self._next_evaluation
-        if should_evaluate or step >= self._next_save:
+        if should_evaluate or (step >= self._next_save and self._may_save()):
             self.save(should_evaluate)
         if self._control.is_stop_requested:
             raise StopTraining
@@ -135,6 +137,10 @@ class TrainingCallback(BaseCallback):
             self.logger.dump(self.num_timesteps)
         self._log.flush()
 
+    def _may_save(self) -> bool:
+        is_default = self._spec.save_freq == 0
+        return not is_default or time.monotonic() - self._saved_at > MIN_DEFAULT_SAVE_INTERVAL_S
+
     def save(self, should_evaluate: bool) -> None:
         """Save a checkpoint of the present step and log it."""
         step = self.num_timesteps
@@ -147,6 +153,7 @@ class TrainingCallback(BaseCallback):
         self._next_save = _next_multiple(step, self._spec.steps_between_saves)
         if self._spec.eval_freq:
             self._next_evaluation = _next_multiple(step, self._spec.eval_freq)
+        self._saved_at = time.monotonic()
         self._log.add(events.checkpoint(step, size_bytes, is_best, should_evaluate))
         self._log.flush()
 

@@ -19,7 +19,7 @@ from stable_baselines3.common.utils import set_random_seed
 
 from apps.engine import checkpoints, events
 from apps.engine.environments import make_env
-from apps.engine.errors import FilmFailed
+from apps.engine.errors import EngineError, FilmFailed
 from apps.engine.rundir import RunDirectory, write_json
 from apps.engine.spec import EvalSpec, RunSpec
 from apps.engine.training import ALGORITHM_CLASSES, threads_for
@@ -185,7 +185,7 @@ def _film(
 ) -> EvalResult:
     try:
         film = _film_episodes(directory, run, model, result, name)
-    except (FilmFailed, OSError, gymnasium.error.Error) as error:
+    except (EngineError, OSError, gymnasium.error.Error) as error:
         logger.warning("no film: %s", error)
         return EvalResult(result.step, result.spec, result.episodes, film_error=str(error))
     return EvalResult(result.step, result.spec, result.episodes, film)

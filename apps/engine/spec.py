@@ -57,7 +57,7 @@ class RunSpec:
         device: `auto`, `cpu` or `cuda`.
         eval_freq: Steps between evaluations while training; 0: only at the end.
         eval_episodes: Episodes of each evaluation.
-        save_freq: Steps between checkpoints; 0: a tenth of the run.
+        save_freq: Steps between checkpoints; 0: a tenth of the run, at most one in five seconds.
     """
 
     algorithm: str

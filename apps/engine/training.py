@@ -161,7 +161,7 @@ def build_model(spec: RunSpec, env: VecEnv) -> BaseAlgorithm:
         env,
         seed=spec.seed,
         device=device_for(spec.device, is_image),
-        **_constructor_arguments(spec.hyperparameters),
+        **constructor_arguments(spec),
     )
 
 
@@ -202,9 +202,9 @@ def _make_vec_env(spec: RunSpec) -> VecEnv:
     return make_vec_env(make, n_envs=spec.n_envs, seed=spec.seed)
 
 
-def _constructor_arguments(hyperparameters: dict[str, Any]) -> dict[str, Any]:
+def constructor_arguments(spec: RunSpec) -> dict[str, Any]:
     """Turn a spec's hyperparameters into keyword arguments of the algorithm's constructor."""
-    arguments = dict(hyperparameters)
+    arguments = dict(spec.hyperparameters)
     net_arch = arguments.pop("net_arch", None)
     activation = arguments.pop("activation_fn", None)
     for name, value in arguments.items():

@@ -60,7 +60,7 @@ def picture_size(width: int, height: int) -> tuple[int, int]:
     """
     room = MAX_HEIGHT - CAPTION_HEIGHT
     scale = min(MAX_WIDTH / width, room / height, 1.0)
-    if height < MIN_HEIGHT:
+    if scale == 1.0 and height < MIN_HEIGHT:
         scale = max(1, min(MIN_HEIGHT // height, MAX_WIDTH // width))
     return max(2, int(width * scale) // 2 * 2), max(2, int(height * scale) // 2 * 2)
 

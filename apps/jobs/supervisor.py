@@ -2,7 +2,8 @@
 
 A supervisor claims a row, hands the job to a trainer, beats, copies the log into rows, passes a
 stop on, and writes how it ended. Every write names the attempt it claimed; when one changes
-row belongs to somebody else and the trainer is ended. Training never waits for any of it.
+nothing, the row belongs to somebody else and the trainer is ended. Training never waits for any
+of it.
 """
 
 import logging

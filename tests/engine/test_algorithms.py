@@ -127,6 +127,14 @@ def test_bounds_of_whole_numbers_are_written_in_full() -> None:
     )
 
 
+@each_parameter
+def test_shares_and_discounts_go_from_0_to_1(algorithm: Algorithm, schema: Hyperparameter) -> None:
+    shares = {"gamma", "gae_lambda", "tau", "exploration_fraction", "exploration_initial_eps",
+              "exploration_final_eps"}  # fmt: skip
+    if schema.name in shares:
+        assert (schema.low, schema.high) == (0.0, 1.0)
+
+
 def test_resolving_nothing_gives_every_default_and_no_refusal() -> None:
     for algorithm in ALGORITHMS.values():
         values, errors = algorithm.resolve({})

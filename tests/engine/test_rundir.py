@@ -1,6 +1,7 @@
 """The run directory under real processes, real short writes and real kills."""
 
 import errno
+import fcntl
 import hashlib
 import os
 import signal
@@ -137,6 +138,19 @@ def test_a_writer_may_be_closed_twice(directory: RunDirectory) -> None:
     writer = LogWriter(directory.log)
     writer.close()
     writer.close()
+
+
+def test_a_writer_waits_for_the_one_that_holds_the_logs_lock(directory: RunDirectory) -> None:
+    before = directory.append(events.metrics(1, {}))
+    writer = threading.Thread(target=directory.append, args=(events.metrics(2, {}),))
+    with directory.log.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        writer.start()
+        writer.join(timeout=0.2)
+        assert writer.is_alive()
+        assert directory.log.stat().st_size == before
+    writer.join(timeout=30)
+    assert step_lines(directory.log) == [1, 2]
 
 
 APPEND_FROM_A_PROCESS = """

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
+from django.utils.text import capfirst
 from django.views.decorators.http import require_POST
 
 from apps.dashboard.forms import EvaluateForm
@@ -21,7 +22,7 @@ def _try(request: HttpRequest, verb: Callable[[], object], success: str) -> bool
     try:
         verb()
     except REFUSALS as refused:
-        messages.error(request, str(refused))
+        messages.error(request, capfirst(str(refused)))
         return False
     messages.success(request, success)
     return True
@@ -30,14 +31,14 @@ def _try(request: HttpRequest, verb: Callable[[], object], success: str) -> bool
 @require_POST
 def start(request: HttpRequest, run_id: str) -> HttpResponse:
     run = get_object_or_404(Run, pk=run_id)
-    _try(request, lambda: control.queue(run), f"{run.name} is queued.")
+    _try(request, lambda: control.queue(run), f"Queued: {run.name}.")
     return redirect("run", run_id)
 
 
 @require_POST
 def stop(request: HttpRequest, run_id: str) -> HttpResponse:
     run = get_object_or_404(Run, pk=run_id)
-    _try(request, lambda: control.stop(run), f"{run.name} stops at its next update.")
+    _try(request, lambda: control.stop(run), f"Asked to stop: {run.name}.")
     return redirect("run", run_id)
 
 
@@ -67,9 +68,9 @@ def delete(request: HttpRequest, run_id: str) -> HttpResponse:
     try:
         control.delete(run)
     except REFUSALS as refused:
-        messages.error(request, str(refused))
+        messages.error(request, capfirst(str(refused)))
         return redirect("run", run_id)
-    messages.success(request, f"{run.name} was moved to the trash.", extra_tags=UNDO_TAG + run_id)
+    messages.success(request, f"Moved to the trash: {run.name}.", extra_tags=UNDO_TAG + run_id)
     return redirect("run-list")
 
 

@@ -74,7 +74,8 @@ def _trail(run: Run) -> str:
     """Return what the run has left so far, as one word: it changes when there is more to show."""
     evaluations = run.evaluations.order_by("pk").values_list("pk", "status")
     left = ".".join(f"{pk}{status[0]}" for pk, status in evaluations)
-    return f"{run.status[0]}{run.checkpoints.count()}-{run.videos.count()}-{left}"
+    last = run.checkpoints.order_by("step").values_list("step", flat=True).last()
+    return f"{run.status}-{last}-{run.videos.count()}-{left}"
 
 
 def _header(run: Run) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def run_new(request: HttpRequest) -> HttpResponse:
     except InvalidSpec as refused:
         form.show_refusals(refused)
         return _show_form(request, form, status=422)
-    messages.success(request, f"{run.name} is queued.")
+    messages.success(request, f"Queued: {run.name}.")
     return redirect("run", run.pk)
 
 

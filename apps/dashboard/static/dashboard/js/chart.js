@@ -133,9 +133,9 @@ export class Chart {
     if (!values.length) return;
     const last = number(values.at(-1));
     const [lowest, highest] = values.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [Infinity, -Infinity]);
-    const best = "best" in this.figure.dataset ? `best ${number(highest)}` : `lowest ${number(lowest)}, highest ${number(highest)}`;
+    const best = "best" in this.figure.dataset ? `best ${number(highest)}` : `from ${number(lowest)} to ${number(highest)}`;
     this.figure.setAttribute("aria-label", `${title}: last ${last}, ${best}`);
-    this.figure.querySelector(".chart-now").textContent = `last ${last} · ${best.replace(", ", " · ")}`;
+    this.figure.querySelector(".chart-now").textContent = `last ${last} · ${best}`;
     this.note();
   }
 

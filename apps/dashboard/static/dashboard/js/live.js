@@ -6,13 +6,16 @@ const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 15000;
 const FAILURES_BEFORE_FALLBACK = 3;
 const HIDDEN_REST_MS = 30000;
-const REFUSALS = new Set([4401, 4403, 4404]);
+const NOT_LOGGED_IN = 4401;
+const NO_SUCH_RUN = 4404;
+const BAD_CURSOR = 4422;
 
 export class Live {
   // `socketPath(after)` and `streamPath(after)` give addresses; without the latter there is no
-  // fallback. `onMessage` gets each message, `onState` "live", "waiting" or "ended".
-  constructor({ socketPath, streamPath, after = 0, onMessage, onState = () => {} }) {
-    Object.assign(this, { socketPath, streamPath, after, onMessage, onState });
+  // fallback. `onMessage` gets each message, `onState` "live", "waiting" or "ended"; `onLost` is
+  // called when the cursor is of no use any more, because the log is another one.
+  constructor({ socketPath, streamPath, after = 0, onMessage, onState = () => {}, onLost = () => {} }) {
+    Object.assign(this, { socketPath, streamPath, after, onMessage, onState, onLost });
     this.failures = 0;
     this.isEnded = false;
     this.open();
@@ -45,7 +48,11 @@ export class Live {
       if (this.socket !== socket) return;
       this.socket = null;
       if (!hasOpened) this.failures += 1;
-      if (REFUSALS.has(event.code)) this.end();
+      if (event.code === NOT_LOGGED_IN || event.code === NO_SUCH_RUN) this.end();
+      else if (event.code === BAD_CURSOR) {
+        this.end();
+        this.onLost();
+      }
       else this.again();
     };
   }

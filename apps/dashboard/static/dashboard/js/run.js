@@ -5,6 +5,7 @@ import { Live } from "./live.js";
 
 const MAX_POINTS = 1500;
 const MAX_LIVE_POINTS = 8000;
+const LOST_WAIT_MS = 2000;
 const EPISODE_KEYS = { "episode/return": "return", "episode/length": "length" };
 
 const root = document.getElementById("charts");
@@ -73,6 +74,7 @@ function follow(after) {
     socketPath: (cursor) => `/ws/runs/${runId}/?after=${cursor}`,
     streamPath: (cursor) => `/api/v1/runs/${runId}/stream?after=${cursor}`,
     onMessage: take,
+    onLost: () => setTimeout(restart, LOST_WAIT_MS),
     onState: (state) => { root.dataset.stream = state; },
   });
 }

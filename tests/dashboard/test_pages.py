@@ -1,0 +1,132 @@
+"""Every page answers, keeps its policy, and asks nothing of a foreign origin."""
+
+from html.parser import HTMLParser
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from apps.experiments.models import Run, RunStatus
+from tests.conftest import make_run
+
+PAGES = ("dashboard", "run-list", "run-new", "experiment-list", "video-list", "admin:index")
+PARTS = ("dashboard-active", "dashboard-recent", "dashboard-machine", "dashboard-video")
+RUN_PAGES = ("run",)
+RUN_PARTS = (
+    "run-header", "run-actions", "run-evaluations", "run-video", "run-checkpoints", "run-timeline",
+    "run-log",
+)  # fmt: skip
+ADMIN_LISTS = ("run", "experiment", "checkpoint", "evaluation", "video")
+
+
+class InlineFinder(HTMLParser):
+    """Collects what a strict policy forbids, and addresses that leave this origin."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        given = dict(attributes)
+        if tag == "style" or (tag == "script" and "src" not in given):
+            self.found.append(f"<{tag}>")
+        for name, value in given.items():
+            if name == "style" or name.startswith("on"):
+                self.found.append(f"{tag} {name}={value}")
+            is_address = name in {"src", "href", "action", "poster", "hx-get", "hx-post"}
+            if is_address and (value or "").startswith(("http:", "https:", "//", "javascript:")):
+                self.found.append(f"{tag} {name}={value}")
+
+
+def inline_parts(html: str) -> list[str]:
+    """Return what of a page the policy forbids."""
+    finder = InlineFinder()
+    finder.feed(html)
+    return finder.found
+
+
+def test_the_finder_sees_what_it_must_see() -> None:
+    html = '<p style="a"><script>x</script><a onclick="x" href="https://example.org/">'
+    assert len(inline_parts(html)) == 4
+
+
+@pytest.mark.parametrize("name", [*PAGES, *PARTS])
+@pytest.mark.parametrize("is_empty", [True, False])
+def test_page_answers_without_inline_code(
+    reader: Client, request: pytest.FixtureRequest, name: str, is_empty: bool
+) -> None:
+    if not is_empty:
+        request.getfixturevalue("finished")
+        make_run(status=RunStatus.RUNNING, owner="host:1", name="active <b>")
+    response = reader.get(reverse(name))
+    assert response.status_code == (204 if is_empty and name == "dashboard-video" else 200)
+    assert inline_parts(response.content.decode()) == []
+    assert "<b>" not in response.content.decode()
+
+
+@pytest.mark.parametrize("name", [*RUN_PAGES, *RUN_PARTS])
+def test_page_of_a_run_answers_without_inline_code(
+    reader: Client, finished: Run, name: str
+) -> None:
+    response = reader.get(reverse(name, args=[finished.pk]))
+    assert response.status_code == 200
+    assert inline_parts(response.content.decode()) == []
+
+
+@pytest.mark.parametrize("name", ADMIN_LISTS)
+def test_admin_answers_without_inline_code(reader: Client, finished: Run, name: str) -> None:
+    response = reader.get(reverse(f"admin:experiments_{name}_changelist"))
+    assert response.status_code == 200
+    assert inline_parts(response.content.decode()) == []
+
+
+def test_pages_carry_a_strict_policy(reader: Client) -> None:
+    policy = reader.get("/")["Content-Security-Policy"]
+    assert "default-src 'self'" in policy
+    assert "unsafe" not in policy
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_stranger_is_sent_to_the_login_page(client: Client, db: None, name: str) -> None:
+    response = client.get(reverse(name))
+    assert response.status_code == 302
+    assert response["Location"].startswith("/admin/login/")
+
+
+def test_login_page_tells_how_to_get_in_without_a_password(client: Client, db: None) -> None:
+    html = client.get("/admin/login/").content.decode()
+    assert "python manage.py login_link" in html
+    assert inline_parts(html) == []
+
+
+def test_an_empty_dashboard_offers_one_thing_to_do(reader: Client) -> None:
+    assert b"Train CartPole" in reader.get("/").content
+
+
+def test_a_dashboard_with_runs_does_not_welcome_again(reader: Client, finished: Run) -> None:
+    assert b"Train CartPole" not in reader.get("/").content
+
+
+def test_the_dashboard_says_when_no_worker_is_alive(reader: Client) -> None:
+    assert b"python manage.py worker" in reader.get("/").content
+
+
+def test_the_latest_film_is_not_sent_twice(reader: Client, finished: Run) -> None:
+    video = finished.videos.get()
+    assert reader.get(reverse("dashboard-video"), {"known": video.pk}).status_code == 204
+    assert f"/api/v1/videos/{video.pk}/file".encode() in reader.get("/").content
+
+
+def test_experiments_of_mixed_environments_show_no_best_return(
+    reader: Client, finished: Run
+) -> None:
+    assert b"21.5" in reader.get("/experiments/").content
+    make_run(environment="Acrobot-v1", return_best=-80.0)
+    assert b"21.5" not in reader.get("/experiments/").content
+
+
+def test_an_unknown_address_shows_a_page_of_ours(reader: Client) -> None:
+    response = reader.get("/runs/nosuchrun/")
+    assert response.status_code == 404
+    assert b"Not found" in response.content
+    assert inline_parts(response.content.decode()) == []

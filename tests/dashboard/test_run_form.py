@@ -1,0 +1,148 @@
+"""The form of a new run: refusals beside their fields, nothing of it lost."""
+
+import pytest
+from django.http import HttpResponse
+from django.test import Client
+
+from apps.dashboard.forms import RunForm
+from apps.engine.algorithms import ALGORITHMS
+from apps.experiments.models import Run, RunStatus
+
+PLAIN = {
+    "algorithm": "ppo",
+    "environment": "CartPole-v1",
+    "preset": "fast",
+    "length": "quick",
+    "seed": "3",
+}
+
+
+def post(reader: Client, **fields: str) -> HttpResponse:
+    """Send the form with fields over the plain ones."""
+    return reader.post("/runs/new/", {**PLAIN, **fields})  # type: ignore[return-value]
+
+
+def refusals(response: HttpResponse) -> dict[str, list[str]]:
+    """Return the refused fields of the shown form."""
+    assert response.status_code == 422
+    form: RunForm = response.context["form"]  # type: ignore[attr-defined]
+    return {name: [str(error) for error in errors] for name, errors in form.errors.items()}
+
+
+def test_a_filled_form_queues_a_run(reader: Client) -> None:
+    response = post(reader, name="mine", experiment="Question one")
+    run = Run.objects.get()
+    assert response["Location"] == f"/runs/{run.pk}/"
+    assert (run.name, run.experiment.name, run.seed) == ("mine", "Question one", 3)
+    assert run.status == RunStatus.QUEUED
+    assert run.total_timesteps == 20_000
+    assert run.spec["n_envs"] == 8, "the preset's"
+
+
+def test_the_row_of_the_dashboard_suffices(reader: Client) -> None:
+    fields = {
+        "algorithm": "dqn",
+        "environment": "CartPole-v1",
+        "preset": "fast",
+        "length": "quick",
+    }
+    reader.post("/runs/new/", fields)
+    assert Run.objects.get().algorithm == "dqn"
+
+
+def test_exact_steps_win_over_the_length(reader: Client) -> None:
+    post(reader, total_timesteps="1234")
+    assert Run.objects.get().total_timesteps == 1234
+
+
+def test_hyperparameters_win_over_the_preset(reader: Client) -> None:
+    post(reader, **{"hyperparameters.gamma": "0.5", "hyperparameters.net_arch": "32, 16"})
+    given = Run.objects.get().spec["hyperparameters"]
+    assert given["gamma"] == 0.5
+    assert given["net_arch"] == [32, 16]
+    assert given["n_steps"] == 32, "blank keeps the preset's"
+
+
+def test_null_can_be_typed(reader: Client) -> None:
+    fields = {"hyperparameters.net_arch": "null", "preset": "high_score", "algorithm": "dqn"}
+    post(reader, **fields)
+    assert Run.objects.get().spec["hyperparameters"]["net_arch"] is None
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("environment", "No Such!"),
+        ("environment", ""),
+        ("seed", "-1"),
+        ("seed", "many"),
+        ("total_timesteps", "0"),
+        ("total_timesteps", "99999999999"),
+        ("n_envs", "1000"),
+        ("preset", "best"),
+        ("length", "endless"),
+        ("device", "tpu"),
+        ("name", "n" * 121),
+        ("hyperparameters.learning_rate", "fast"),
+        ("hyperparameters.gamma", "1.5"),
+        ("hyperparameters.normalize_advantage", "perhaps"),
+        ("hyperparameters.batch_size", "100000"),
+    ],
+)
+def test_a_refused_value_is_told_beside_its_field_and_kept(
+    reader: Client, field: str, value: str
+) -> None:
+    response = post(reader, **{field: value, "experiment": "kept"})
+    assert [*refusals(response)] == [field]
+    html = response.content.decode()
+    assert 'value="kept"' in html
+    if value and "choice" not in type(RunForm(PLAIN).fields[field]).__name__.lower():
+        assert f'value="{value}"' in html
+    assert not Run.objects.exists()
+
+
+def test_every_refusal_is_shown_at_once(reader: Client) -> None:
+    response = post(reader, seed="-1", **{"hyperparameters.gamma": "2"})
+    assert {*refusals(response)} == {"seed", "hyperparameters.gamma"}
+    assert "it must be" in refusals(response)["hyperparameters.gamma"][0]
+
+
+def test_refused_hyperparameters_are_unfolded(reader: Client) -> None:
+    html = post(reader, **{"hyperparameters.gamma": "2"}).content.decode()
+    assert '<details class="panel" open>' in html
+
+
+def test_an_unknown_algorithm_is_refused_at_the_top(reader: Client) -> None:
+    assert "ppo" in refusals(post(reader, algorithm="pppo"))["__all__"][0]
+
+
+def test_an_algorithm_that_cannot_act_there_is_refused(reader: Client) -> None:
+    message = refusals(post(reader, algorithm="dqn", environment="Pendulum-v1"))["__all__"][0]
+    assert "box" in message
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_choosing_an_algorithm_is_a_plain_link(reader: Client, name: str) -> None:
+    html = reader.get("/runs/new/", {"algorithm": name}).content.decode()
+    for hyperparameter in ALGORITHMS[name].hyperparameters:
+        assert f'name="hyperparameters.{hyperparameter}"' in html
+    assert f'<input type="hidden" name="algorithm" value="{name}"' in html
+
+
+def test_what_was_typed_comes_along(reader: Client) -> None:
+    query = {"algorithm": "dqn", "seed": "77", "environment": "Acrobot-v1", "preset": "stable"}
+    html = reader.get("/runs/new/", query).content.decode()
+    assert 'value="77"' in html
+    assert 'value="Acrobot-v1"' in html
+    assert 'value="stable" selected' in html
+
+
+def test_blank_fields_show_what_the_preset_gives(reader: Client) -> None:
+    html = reader.get("/runs/new/", {"algorithm": "ppo", "preset": "fast"}).content.decode()
+    assert 'placeholder="32 (preset)"' in html
+    html = reader.get("/runs/new/", {"algorithm": "ppo", "preset": ""}).content.decode()
+    assert 'placeholder="2048 (default)"' in html
+
+
+def test_an_algorithm_nobody_has_shows_the_default_form(reader: Client) -> None:
+    assert reader.get("/runs/new/", {"algorithm": "'><script>"}).status_code == 200

@@ -1,0 +1,92 @@
+"""The list of runs: filters, a whitelist of sortings, pages, summary columns only."""
+
+import pytest
+from django.test import Client
+from pytest_django import DjangoAssertNumQueries
+
+from apps.dashboard.forms import SORTS
+from apps.experiments.models import Experiment, RunStatus
+from tests.conftest import make_run
+
+
+def listed(reader: Client, **query: object) -> list[str]:
+    """Return the names of the listed runs in order."""
+    response = reader.get("/runs/", query)
+    assert response.status_code == 200
+    return [run.name for run in response.context["page"]]
+
+
+@pytest.fixture
+def three(reader: Client) -> None:
+    """Runs a, b and c that differ in everything that can be filtered."""
+    other = Experiment.objects.create(name="Other question")
+    make_run(name="a", return_best=1.0, step=256)
+    make_run(name="b", return_best=3.0, status=RunStatus.QUEUED, environment="Acrobot-v1", step=9)
+    make_run(name="c", algorithm="dqn", experiment=other, step=100)
+
+
+@pytest.mark.parametrize("order", [sign + name for name in SORTS for sign in ("", "-")])
+def test_every_column_sorts(reader: Client, three: None, order: str) -> None:
+    assert sorted(listed(reader, order=order)) == ["a", "b", "c"]
+
+
+def test_sorting_puts_what_has_no_value_last(reader: Client, three: None) -> None:
+    assert listed(reader, order="best") == ["a", "b", "c"]
+    assert listed(reader, order="-best") == ["b", "a", "c"]
+    assert listed(reader, order="-progress") == ["a", "c", "b"]
+
+
+@pytest.mark.parametrize("order", ["spec", "error", "experiment__hypothesis", "?", "--name", "1"])
+def test_other_sortings_are_refused_and_the_newest_come_first(
+    reader: Client, three: None, order: str
+) -> None:
+    response = reader.get("/runs/", {"order": order})
+    assert [run.name for run in response.context["page"]] == ["c", "b", "a"]
+    assert b"not one of the available choices" in response.content
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ({"status": "queued"}, ["b"]),
+        ({"status": "nonsense"}, ["c", "b", "a"]),
+        ({"algorithm": "dqn"}, ["c"]),
+        ({"environment": "Acrobot-v1"}, ["b"]),
+        ({"q": "other"}, ["c"]),
+        ({"q": "nothing"}, []),
+        ({"q": "a", "algorithm": "dqn"}, []),
+    ],
+)
+def test_filters_narrow_the_list(
+    reader: Client, three: None, query: dict[str, str], names: list[str]
+) -> None:
+    assert listed(reader, **query) == names
+
+
+def test_the_runs_of_an_experiment_can_be_listed(reader: Client, three: None) -> None:
+    experiment = Experiment.objects.get(name="Other question")
+    assert listed(reader, experiment=experiment.pk) == ["c"]
+
+
+def test_a_column_link_turns_the_order_around_and_keeps_the_filter(
+    reader: Client, three: None
+) -> None:
+    html = reader.get("/runs/", {"order": "-name", "status": "queued"}).content.decode()
+    assert 'aria-sort="descending"' in html
+    assert "?status=queued&amp;order=name" in html
+
+
+def test_many_runs_are_paged_with_few_queries(
+    reader: Client, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    for number in range(60):
+        make_run(name=f"run {number}")
+    with django_assert_max_num_queries(8):
+        assert len(listed(reader)) == 50
+    assert len(listed(reader, page=2)) == 10
+    assert len(listed(reader, page="last")) == 50
+
+
+def test_lists_read_neither_specs_nor_tracebacks(reader: Client, three: None) -> None:
+    run = reader.get("/runs/").context["page"][0]
+    assert {"spec", "error"} <= run.get_deferred_fields()

@@ -1,0 +1,26 @@
+"""Run directories for the engine's tests, and one tiny run that several tests read."""
+
+from pathlib import Path
+
+import pytest
+
+from apps.engine.rundir import RunDirectory
+from apps.engine.spec import RunSpec
+from apps.engine.training import train
+from tests.conftest import TINY_DQN, TINY_PPO
+
+TINY = {"ppo": TINY_PPO, "dqn": TINY_DQN}
+
+
+def make_directory(folder: Path, spec: RunSpec) -> RunDirectory:
+    """Make an untrained run directory."""
+    return RunDirectory(folder).create(spec.as_dict(), {"id": folder.name, "name": folder.name})
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunSpec, RunDirectory]:
+    """A tiny PPO run that was trained to its end; do not change it."""
+    spec = RunSpec.from_dict(TINY_PPO)
+    directory = make_directory(tmp_path_factory.mktemp("trained") / "run", spec)
+    train(spec, directory)
+    return spec, directory

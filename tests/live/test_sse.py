@@ -1,0 +1,166 @@
+"""Server-sent events: resume, end, refusals."""
+
+import re
+from typing import Any
+
+import orjson
+import pytest
+from asgiref.sync import sync_to_async
+from django.test import AsyncClient, Client
+
+from apps.experiments.models import Run
+from apps.live import sse
+from tests.live.conftest import finish, metric, steps_of
+
+EVENT = re.compile(rb"id: (\d+)\ndata: (.*)\n\n")
+
+
+@pytest.fixture
+def browser(token: str) -> AsyncClient:
+    return AsyncClient(headers={"Authorization": f"Bearer {token}"})
+
+
+def parse(body: bytes) -> list[dict[str, Any]]:
+    """Return the events of a stream as the websocket would have sent them."""
+    return [{"id": int(found[0]), **orjson.loads(found[1])} for found in EVENT.findall(body)]
+
+
+async def read_all(response: Any) -> bytes:
+    """Read a stream until the server ends it."""
+    return b"".join([chunk async for chunk in response.streaming_content])
+
+
+async def test_a_finished_run_is_streamed_to_its_end(run: Run, browser: AsyncClient) -> None:
+    await finish(run)
+    response = await browser.get(f"/api/v1/runs/{run.pk}/stream")
+    assert response["Content-Type"] == "text/event-stream"
+    body = await read_all(response)
+    assert body.startswith(b"retry: 1000\n\n")
+    messages = parse(body)
+    assert steps_of(messages) == [*range(10)]
+    assert messages[-1]["events"] == [{"type": "end", "status": "completed"}]
+    size = run.directory.log.stat().st_size
+    assert messages[-1]["id"] == size
+    # The reconnect that every EventSource makes is told that there is nothing more.
+    again = await browser.get(
+        f"/api/v1/runs/{run.pk}/stream", headers={"Last-Event-ID": str(size)}
+    )
+    assert again.status_code == 204
+
+
+async def test_an_event_id_resumes_and_wins_over_the_address(
+    run: Run, browser: AsyncClient
+) -> None:
+    size = run.directory.log.stat().st_size
+    run.directory.append(metric(10))
+    await finish(run)
+    path = f"/api/v1/runs/{run.pk}/stream"
+    by_address = await browser.get(path, {"after": size})
+    assert steps_of(parse(await read_all(by_address))) == [10]
+    by_header = await browser.get(path, {"after": 0}, headers={"Last-Event-ID": str(size)})
+    assert steps_of(parse(await read_all(by_header))) == [10]
+
+
+async def test_every_event_id_resumes_without_loss_or_repetition(
+    run: Run, browser: AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sse, "MAX_BYTES", 1)  # Each stream ends after one message.
+    await finish(run)
+    cursor, messages, status = 0, list[dict[str, Any]](), 200
+    while status == 200:
+        response = await browser.get(
+            f"/api/v1/runs/{run.pk}/stream", headers={"Last-Event-ID": str(cursor)}
+        )
+        status = response.status_code
+        if status == 200:
+            (message,) = parse(await read_all(response))
+            messages.append(message)
+            cursor = message["id"]
+    assert status == 204
+    assert steps_of(messages) == [*range(10)]
+
+
+async def test_a_live_run_is_followed_as_it_writes(run: Run, browser: AsyncClient) -> None:
+    response = await browser.get(f"/api/v1/runs/{run.pk}/stream")
+    messages: list[dict[str, Any]] = []
+    written = 10
+    async for chunk in response.streaming_content:
+        messages += parse(chunk)
+        if messages and written < 13:
+            run.directory.append(metric(written))
+            written += 1
+        elif messages:
+            await finish(run)
+    assert steps_of(messages) == [*range(13)]
+    assert messages[-1]["events"][0]["type"] == "end"
+
+
+async def test_silence_is_kept_alive(
+    run: Run, browser: AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sse.tail.follow, "__defaults__", (0.0, 0.05))
+    size = run.directory.log.stat().st_size
+    response = await browser.get(f"/api/v1/runs/{run.pk}/stream", {"after": size})
+    chunks = response.streaming_content
+    assert await anext(chunks) == sse.RETRY
+    assert await anext(chunks) == sse.KEEP_ALIVE
+    await finish(run)
+    async for _ in chunks:
+        pass
+
+
+async def test_a_stream_ends_after_its_time(
+    run: Run, browser: AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sse, "MAX_SECONDS", 0.0)
+    response = await browser.get(f"/api/v1/runs/{run.pk}/stream")
+    assert steps_of(parse(await read_all(response))) == [*range(10)]
+
+
+async def test_a_session_may_watch(run: Run, cookie: bytes) -> None:
+    await finish(run)
+    client = AsyncClient()
+    client.cookies["sessionid"] = cookie.decode().partition("=")[2]
+    response = await client.get(f"/api/v1/runs/{run.pk}/stream")
+    assert steps_of(parse(await read_all(response))) == [*range(10)]
+
+
+def assert_problem(response: Any, status: int) -> None:
+    assert response.status_code == status
+    assert response["Content-Type"] == "application/problem+json"
+    assert response.json()["status"] == status
+
+
+@pytest.mark.parametrize("credential", ["", "Bearer nonsense", "Basic YTpi"])
+async def test_a_stranger_is_refused_and_not_redirected(credential: str, run: Run) -> None:
+    client = AsyncClient(headers={"Authorization": credential})
+    assert_problem(await client.get(f"/api/v1/runs/{run.pk}/stream"), 401)
+
+
+async def test_an_unknown_run_is_a_problem(run: Run, browser: AsyncClient) -> None:
+    for text in ("nothing", "%00", ".."):
+        assert_problem(await browser.get(f"/api/v1/runs/{text}/stream"), 404)
+
+
+@pytest.mark.parametrize("cursor", ["-1", "soon", "999999", "1.5"])
+async def test_a_cursor_that_is_none_is_a_problem(
+    cursor: str, run: Run, browser: AsyncClient
+) -> None:
+    path = f"/api/v1/runs/{run.pk}/stream"
+    assert_problem(await browser.get(path, {"after": cursor}), 422)
+    assert_problem(await browser.get(path, headers={"Last-Event-ID": cursor}), 422)
+
+
+@pytest.mark.parametrize("method", ["post", "put", "delete", "head"])
+async def test_only_get_streams(method: str, run: Run, token: str) -> None:
+    client = Client(headers={"Authorization": f"Bearer {token}"})
+    call = sync_to_async(getattr(client, method))
+    response = await call(f"/api/v1/runs/{run.pk}/stream")
+    assert response.status_code == 405
+    assert response["Allow"] == "GET"
+
+
+async def test_a_run_may_be_named(run: Run, browser: AsyncClient) -> None:
+    await finish(run)
+    response = await browser.get("/api/v1/runs/tiny/stream")
+    assert steps_of(parse(await read_all(response))) == [*range(10)]

@@ -1,0 +1,391 @@
+"""Reading logs: series, tails and last lines of logs written by hand."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from apps.engine import events
+from apps.engine.rundir import LogWriter
+from apps.metrics.store import last_lines, latest, read_all, series, tail
+
+LAW = settings(deadline=None, max_examples=60)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """Where a log may be."""
+    return tmp_path / "metrics.jsonl"
+
+
+def point(step: int, t: float = 0.0, **values: Any) -> dict[str, Any]:
+    """A metrics line as the contract writes it; `a__b` is the key `a/b`."""
+    named = {key.replace("__", "/"): value for key, value in values.items()}
+    return {"type": "metrics", "t": t, "step": step, "values": named}
+
+
+def attempt(number: int, from_step: int) -> dict[str, Any]:
+    """An attempt line as the contract writes it."""
+    return {
+        "type": "attempt", "t": 0.0, "step": from_step, "attempt": number,
+        "from_step": from_step, "fidelity": "exact",
+    }  # fmt: skip
+
+
+def write(log: Path, *lines: dict[str, Any] | bytes) -> int:
+    """Write lines by hand, bytes as they are, and return the size of the log."""
+    data = [line if isinstance(line, bytes) else orjson.dumps(line) + b"\n" for line in lines]
+    return log.write_bytes(b"".join(data))
+
+
+def points_of(log: Path, key: str = "a", **options: Any) -> list[tuple[float, float]]:
+    """Return the steps and values of one curve."""
+    one = series(log, **options).series.get(key)
+    return [] if one is None else list(zip(one.steps.tolist(), one.values.tolist(), strict=True))
+
+
+# Series.
+
+
+def test_a_curve_has_the_steps_values_and_times_of_its_points(log: Path) -> None:
+    size = write(log, point(1, 10.5, a=1.0), point(2, 11.5, a=3, b=9.0))
+    found = series(log)
+    assert found.keys == ["a", "b"]
+    assert found.cursor == size
+    assert found.malformed == 0
+    curve = found.series["a"]
+    assert (curve.key, curve.n_raw, curve.is_downsampled) == ("a", 2, False)
+    assert curve.steps.tolist() == [1, 2]
+    assert curve.values.tolist() == [1, 3]
+    assert curve.times.tolist() == [10.5, 11.5]
+    assert curve.steps.dtype == curve.values.dtype == curve.times.dtype == np.float64
+
+
+def test_nan_and_infinity_come_back_as_they_were_logged(log: Path) -> None:
+    line = point(1, a=None, b=None, c=None, d=None)
+    line["special"] = {"a": "nan", "b": "inf", "c": "-inf"}
+    write(log, line)
+    values = {key: one.values.tolist() for key, one in series(log).series.items()}
+    assert math.isnan(values["a"][0])
+    assert values["b"] == [math.inf]
+    assert values["c"] == [-math.inf]
+    assert math.isnan(values["d"][0])
+
+
+def test_what_the_writer_wrote_is_what_the_reader_reads(log: Path) -> None:
+    with LogWriter(log) as writer:
+        writer.write([events.metrics(5, {"a": math.inf, "b": np.float32(0.5)})])
+        writer.write([events.episode(6, -math.inf, 30, 0), events.episode(7, 2.0, 31, 0)])
+    found = series(log).series
+    assert found["a"].values.tolist() == [math.inf]
+    assert found["b"].values.tolist() == [0.5]
+    assert found["episode/return"].values.tolist() == [-math.inf, 2.0]
+    assert found["episode/length"].values.tolist() == [30, 31]
+
+
+def test_episodes_and_evaluations_are_curves_too(log: Path) -> None:
+    write(
+        log,
+        {"type": "episode", "t": 1.0, "step": 9, "return": 7.5, "length": 9, "env": 0},
+        {"type": "evaluation", "t": 2.0, "step": 10, "return_mean": 42.0, "name": "eval_1"},
+        {"type": "evaluation", "t": 3.0, "step": 20, "name": "eval_2"},
+        {"type": "status", "t": 4.0, "step": 20, "status": "completed"},
+    )
+    assert series(log).keys == ["episode/length", "episode/return", "eval/mean_reward"]
+    assert points_of(log, "episode/return") == [(9, 7.5)]
+    assert points_of(log, "episode/length") == [(9, 9)]
+    assert points_of(log, "eval/mean_reward") == [(10, 42.0)]
+
+
+def test_malformed_lines_are_counted_and_skipped(log: Path) -> None:
+    broken = [
+        b"\n", b"not json\n", b"\xff\xfe\n", b"[]\n", b'{"type":"metrics"}\n',
+        b'{"type":[],"t":1,"step":1}\n', b'{"type":"attempt","t":1,"step":1}\n',
+        b'{"type":"attempt","t":1,"step":1,"from_step":null}\n',
+        b'{"type":"metrics","t":1,"step":1,"values":3}\n',
+        b'{"type":"episode","t":1,"step":1,"return":"x","length":1}\n',
+    ]  # fmt: skip
+    size = write(log, point(1, a=1.0), *broken, point(2, a=2.0))
+    found = series(log)
+    assert found.malformed == len(broken)
+    assert found.cursor == size
+    assert points_of(log) == [(1, 1.0), (2, 2.0)]
+
+
+def test_a_value_that_is_no_number_leaves_the_other_values_of_its_line(log: Path) -> None:
+    write(log, point(1, a="high", b=2.0, c=[1], d={}))
+    found = series(log)
+    assert list(found.series) == ["b"]
+    assert found.malformed == 0
+
+
+def test_a_torn_last_line_is_left_out_until_it_is_whole(log: Path) -> None:
+    whole = write(log, point(1, a=1.0))
+    line = orjson.dumps(point(2, a=2.0)) + b"\n"
+    for cut in range(len(line)):
+        write(log, point(1, a=1.0), line[:cut])
+        assert points_of(log) == [(1, 1.0)]
+        assert series(log).cursor == whole
+        assert series(log).malformed == 0
+    write(log, point(1, a=1.0), line)
+    assert points_of(log) == [(1, 1.0), (2, 2.0)]
+
+
+def test_points_that_a_later_attempt_started_over_are_superseded(log: Path) -> None:
+    write(
+        log, attempt(1, 0), *(point(step, a=float(step)) for step in (1, 2, 3, 4)),
+        attempt(2, 2), point(3, a=30.0), point(4, a=40.0), point(5, a=50.0),
+    )  # fmt: skip
+    assert points_of(log) == [(1, 1.0), (2, 2.0), (3, 30.0), (4, 40.0), (5, 50.0)]
+
+
+def test_each_attempt_supersedes_whatever_came_before_it(log: Path) -> None:
+    write(
+        log, point(1, a=1.0), point(5, a=5.0),
+        attempt(2, 4), point(5, a=50.0), point(8, a=80.0),
+        attempt(3, 6), point(8, a=800.0),
+        attempt(4, 0), point(2, a=2000.0),
+    )  # fmt: skip
+    assert points_of(log) == [(2, 2000.0)]
+
+
+def test_an_attempt_supersedes_every_curve_and_forgets_no_key(log: Path) -> None:
+    write(
+        log, point(5, a=5.0), point(9, b=9.0),
+        {"type": "episode", "t": 0.0, "step": 9, "return": 1.0, "length": 9, "env": 0},
+        attempt(2, 5),
+    )  # fmt: skip
+    found = series(log)
+    assert list(found.series) == ["a"]
+    assert found.keys == ["a", "b", "episode/length", "episode/return"]
+
+
+def test_a_point_logged_late_takes_its_place_by_step(log: Path) -> None:
+    write(log, point(1, a=1.0), point(9, a=9.0), point(4, a=4.0), point(9, a=99.0))
+    assert points_of(log) == [(1, 1.0), (4, 4.0), (9, 9.0), (9, 99.0)]
+
+
+def test_points_of_one_step_stay_in_the_order_in_which_they_were_logged(log: Path) -> None:
+    values = [float((i * 37) % 101) for i in range(200)]
+    write(log, *(point(7 - i % 2, a=value) for i, value in enumerate(values)))
+    assert points_of(log) == [(6, v) for v in values[1::2]] + [(7, v) for v in values[::2]]
+
+
+def test_only_the_wanted_keys_are_returned_and_all_are_named(log: Path) -> None:
+    write(log, point(1, a=1.0, b=2.0, c=3.0))
+    found = series(log, keys=["c", "a", "missing"])
+    assert list(found.series) == ["c", "a"]
+    assert found.keys == ["a", "b", "c"]
+    assert series(log, keys=[]).series == {}
+
+
+@pytest.mark.parametrize(
+    ("window", "steps"),
+    [
+        ({}, [0, 5, 10, 15]),
+        ({"from_step": 5}, [5, 10, 15]),
+        ({"to_step": 10}, [0, 5, 10]),
+        ({"from_step": 6, "to_step": 14}, [10]),
+        ({"to_step": 0}, [0]),
+        ({"from_step": 16}, []),
+        ({"from_step": 10, "to_step": 5}, []),
+    ],
+)
+def test_a_window_of_steps_includes_both_ends(
+    log: Path, window: dict[str, int], steps: list[int]
+) -> None:
+    write(log, *(point(step, a=1.0) for step in (0, 5, 10, 15)))
+    assert [step for step, _ in points_of(log, **window)] == steps
+
+
+def test_a_long_curve_is_thinned_and_says_so(log: Path) -> None:
+    values = [math.sin(step / 50) for step in range(2000)]
+    values[777], values[1234] = 50.0, -50.0
+    write(log, *(point(step, t=step / 10, a=value) for step, value in enumerate(values)))
+    curve = series(log, max_points=100).series["a"]
+    assert curve.n_raw == 2000
+    assert curve.is_downsampled
+    assert len(curve.steps) <= 110
+    assert (curve.steps[0], curve.steps[-1]) == (0, 1999)
+    assert curve.steps[np.argmax(curve.values)] == 777
+    assert curve.steps[np.argmin(curve.values)] == 1234
+    assert curve.times.tolist() == pytest.approx([step / 10 for step in curve.steps])
+
+
+def test_a_window_of_a_long_curve_shows_more_of_it(log: Path) -> None:
+    write(log, *(point(step, a=float(step % 13)) for step in range(2000)))
+    window = series(log, max_points=100, from_step=500, to_step=560).series["a"]
+    assert window.n_raw == 61
+    assert not window.is_downsampled
+    assert window.steps.tolist() == list(range(500, 561))
+
+
+def test_a_curve_exactly_as_long_as_was_asked_for_is_not_thinned(log: Path) -> None:
+    write(log, *(point(step, a=1.0) for step in range(100)))
+    assert not series(log, max_points=100).series["a"].is_downsampled
+    assert series(log, max_points=99).series["a"].is_downsampled
+
+
+@pytest.mark.parametrize("content", [None, b"", b"torn"])
+def test_a_log_without_a_line_has_no_curve(log: Path, content: bytes | None) -> None:
+    if content is not None:
+        log.write_bytes(content)
+    found = series(log)
+    assert (found.series, found.keys, found.cursor, found.malformed) == ({}, [], 0, 0)
+    assert series(log, keys=["a"]).series == {}
+    assert latest(log) == {}
+    assert list(read_all(log)) == []
+
+
+Attempts = list[tuple[int, list[int]]]
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 30), st.lists(st.integers(1, 8), max_size=8)),
+        min_size=1,
+        max_size=4,
+    )
+)
+@LAW
+def test_what_is_shown_never_overlaps_however_often_a_run_was_resumed(
+    tmp_path_factory: pytest.TempPathFactory, attempts: Attempts
+) -> None:
+    log = tmp_path_factory.mktemp("run") / "metrics.jsonl"
+    expected: dict[int, float] = {}
+    lines: list[dict[str, Any]] = []
+    for number, (from_step, gaps) in enumerate(attempts):
+        expected = {step: value for step, value in expected.items() if step <= from_step}
+        lines.append(attempt(number, from_step))
+        step = from_step
+        for gap in gaps:
+            step += gap
+            expected[step] = float(number)
+            lines.append(point(step, a=float(number)))
+    write(log, *lines)
+    assert points_of(log) == sorted(expected.items())
+
+
+# Latest.
+
+
+def test_the_latest_values_are_those_of_the_last_steps(log: Path) -> None:
+    write(log, point(1, a=1.0, b=5.0), point(3, a=3.0), point(2, a=2.0), point(3, a=4.0))
+    assert latest(log) == {"a": 4.0, "b": 5.0}
+
+
+def test_the_latest_value_may_be_nan(log: Path) -> None:
+    write(log, point(1, a=1.0), point(2, a=None))
+    assert math.isnan(latest(log)["a"])
+
+
+def test_the_latest_value_of_a_long_log_is_its_last(log: Path) -> None:
+    write(log, *(point(step, a=float(-step)) for step in range(4000)))
+    assert latest(log) == {"a": -3999.0}
+
+
+# Tails.
+
+
+def test_a_tail_goes_on_from_its_cursor_without_gap_or_repeat(log: Path) -> None:
+    first = write(log, point(1, a=1.0), b"broken\n", point(2, a=2.0))
+    found = tail(log, 0)
+    assert [event["step"] for event in found.events] == [1, 2]
+    assert (found.cursor, found.malformed) == (first, 1)
+    assert tail(log, first).events == []
+    assert tail(log, first).cursor == first
+    with log.open("ab") as file:
+        file.write(orjson.dumps(point(3, a=3.0)) + b"\n" + b'{"torn')
+    found = tail(log, first)
+    assert [event["step"] for event in found.events] == [3]
+    assert tail(log, found.cursor).events == []
+
+
+def test_a_tail_of_a_large_log_comes_in_pieces_of_about_the_asked_size(log: Path) -> None:
+    size = write(log, *(point(step, a=1.0) for step in range(1000)))
+    found = tail(log, 0, max_bytes=2000)
+    assert 0 < found.cursor <= 2000
+    assert 20 < len(found.events) < 100
+    everything = [event["step"] for piece in read_all(log) for event in piece.events]
+    assert everything == list(range(1000))
+    assert [piece.cursor for piece in read_all(log)][-1] == size
+
+
+@given(st.lists(st.sampled_from(["point", "broken", "long", "blank"]), max_size=12),
+       st.integers(1, 300))  # fmt: skip
+@LAW
+def test_tailing_in_pieces_equals_reading_everything(
+    tmp_path_factory: pytest.TempPathFactory, kinds: list[str], max_bytes: int
+) -> None:
+    log = tmp_path_factory.mktemp("run") / "metrics.jsonl"
+    made = {
+        "broken": b"{broken\n",
+        "blank": b"\n",
+        "long": orjson.dumps(point(0, **{"x" * 500: 1.0})) + b"\n",
+    }
+    size = write(log, *(made.get(kind) or point(i, a=1.0) for i, kind in enumerate(kinds)))
+    cursor, malformed, steps = 0, 0, []
+    while cursor < size:
+        piece = tail(log, cursor, max_bytes)
+        assert piece.cursor > cursor
+        cursor, malformed = piece.cursor, malformed + piece.malformed
+        steps += [event["step"] for event in piece.events]
+    assert cursor == size
+    assert malformed == sum(kind in {"broken", "blank"} for kind in kinds)
+    assert len(steps) == len(kinds) - malformed
+
+
+# Last lines.
+
+
+@pytest.mark.parametrize(
+    ("content", "count", "lines"),
+    [
+        (b"", 5, []),
+        (b"one\ntwo\nthree\n", 2, ["two", "three"]),
+        (b"one\ntwo\nthree", 2, ["two", "three"]),
+        (b"one\ntwo\n", 9, ["one", "two"]),
+        (b"one\ntwo\n", 0, []),
+        (b"one\ntwo\n", -1, []),
+        (b"one\n\n\n", 2, ["", ""]),
+        (b"\n", 1, [""]),
+        (b"caf\xc3\xa9\n\xff\xfe\n", 2, ["café", "��"]),
+    ],
+)
+def test_the_last_lines_of_a_text(
+    tmp_path: Path, content: bytes, count: int, lines: list[str]
+) -> None:
+    path = tmp_path / "train.log"
+    path.write_bytes(content)
+    assert last_lines(path, count) == lines
+
+
+def test_the_last_lines_of_a_missing_file_are_none(tmp_path: Path) -> None:
+    assert last_lines(tmp_path / "missing", 5) == []
+
+
+def test_a_line_of_json_is_not_split_at_characters_that_json_may_hold(log: Path) -> None:
+    reason = "a\u2028b\u2029c\x85d\x0ce"
+    write(log, {"type": "status", "t": 1.0, "step": 1, "status": "failed", "reason": reason})
+    (line,) = last_lines(log, 5)
+    assert orjson.loads(line)["reason"] == reason
+
+
+def test_the_first_of_the_last_lines_is_whole_although_the_read_began_within_one(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "train.log"
+    path.write_text("".join(f"line {number:04d}\n" for number in range(1000)))
+    lines = last_lines(path, 50, max_bytes=105)
+    assert lines == [f"line {number:04d}" for number in range(990, 1000)]
+
+
+def test_one_line_longer_than_the_read_is_shown_from_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "train.log"
+    path.write_text("x" * 100 + "end")
+    assert last_lines(path, 5, max_bytes=10) == ["x" * 7 + "end"]

@@ -1,0 +1,125 @@
+"""The whole stack as a user starts it, and the system's Chromium to look at it."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty, Queue
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page
+
+ROOT = Path(__file__).resolve().parents[2]
+START_TIMEOUT_S = 90.0
+END_TIMEOUT_S = 60.0
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A running stack.
+
+    Attributes:
+        address: Where it answers, without a trailing slash.
+        login: The one-time address that it printed.
+        home: Its data directory.
+    """
+
+    address: str
+    login: str
+    home: Path
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args() -> dict[str, Any]:
+    """Start the system's Chromium; none is downloaded."""
+    if CHROMIUM is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("no chromium on this machine; install it (Debian: apt install chromium)")
+        pytest.skip("no chromium on this machine; install it (Debian: apt install chromium)")
+    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    return {"executable_path": CHROMIUM, "args": arguments}
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """`manage.py up` in a data directory of its own, ended as Ctrl-C ends it."""
+    home = tmp_path_factory.mktemp("home")
+    port = free_port()
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RLGYM_")}
+    process = subprocess.Popen(
+        [sys.executable, "manage.py", "up", "--host", "127.0.0.1", "--port", str(port)],
+        cwd=ROOT,
+        env={**kept, "DJANGO_SETTINGS_MODULE": "rlgym.settings", "RLGYM_HOME": str(home)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        login = _printed_address(process, port)
+        yield Served(f"http://127.0.0.1:{port}", login, home)
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(END_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+
+
+def _printed_address(process: subprocess.Popen[str], port: int) -> str:
+    """Read what the stack prints until it tells the address; go on reading so it never blocks."""
+    lines: Queue[str] = Queue()
+    assert process.stdout is not None
+    stdout = process.stdout
+    threading.Thread(target=lambda: [lines.put(line) for line in stdout], daemon=True).start()
+    printed = ""
+    while True:
+        try:
+            printed += lines.get(timeout=START_TIMEOUT_S)
+        except Empty:
+            pytest.fail(f"no login address within {START_TIMEOUT_S} s:\n{printed}")
+        if found := re.search(rf"http://127\.0\.0\.1:{port}/login/\S+", printed):
+            return found[0]
+
+
+class Witness:
+    """What went wrong in a page: console errors, exceptions, requests to a foreign origin."""
+
+    def __init__(self, page: Page, address: str) -> None:
+        self.complaints: list[str] = []
+        page.on("console", lambda message: self._console(message.type, message.text))
+        page.on("pageerror", lambda error: self.complaints.append(f"exception: {error}"))
+        page.on("request", lambda request: self._request(request.url, address))
+
+    def _console(self, kind: str, text: str) -> None:
+        if kind in {"error", "warning"}:
+            self.complaints.append(f"{kind}: {text}")
+
+    def _request(self, url: str, address: str) -> None:
+        is_ours = url.startswith((address, address.replace("http", "ws", 1), "data:", "blob:"))
+        if not is_ours:
+            self.complaints.append(f"foreign request: {url}")
+
+
+@pytest.fixture
+def witness(page: Page, served: Served) -> Iterator[Witness]:
+    """Watch the page; the test fails when there is anything to complain of."""
+    one = Witness(page, served.address)
+    yield one
+    assert one.complaints == []

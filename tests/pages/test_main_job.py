@@ -1,0 +1,168 @@
+"""The main job in a real browser: start a run, watch its curve move, see the agent play.
+
+Everything is real: `manage.py up`, its worker, its trainer, its film.
+"""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.pages.conftest import Served, Witness
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
+
+SIZES = {"desk": (1280, 900), "phone": (375, 740)}
+TRAINING_TIMEOUT_MS = 120_000
+FILM_TIMEOUT_MS = 120_000
+
+
+@pytest.fixture(scope="module")
+def session(browser: Browser, served: Served) -> Iterator[dict[str, object]]:
+    """Log in once: the address works once."""
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(served.login)
+    expect(page).to_have_url(f"{served.address}/")
+    yield context.storage_state()  # type: ignore[misc]
+    context.close()
+
+
+@pytest.fixture(params=SIZES)
+def page(
+    request: pytest.FixtureRequest, browser: Browser, session: dict[str, object]
+) -> Iterator[Page]:
+    """A page of a desk's or a phone's size, logged in."""
+    width, height = SIZES[request.param]
+    context = browser.new_context(
+        viewport={"width": width, "height": height},
+        storage_state=session,  # type: ignore[arg-type]
+    )
+    yield context.new_page()
+    context.close()
+
+
+def assert_no_sideways_scroll(page: Page) -> None:
+    """A phone's reader scrolls down only."""
+    width = page.evaluate("document.documentElement.scrollWidth")
+    assert width <= page.viewport_size["width"], page.url  # type: ignore[index]
+
+
+def start_run(page: Page, served: Served, algorithm: str, steps: int) -> None:
+    """Fill in the form and send it."""
+    page.goto(f"{served.address}/runs/new/?algorithm={algorithm}")
+    page.get_by_label("Exact steps").fill(str(steps))
+    page.get_by_label("Seed", exact=True).fill("7")
+    page.locator("#run-form button.primary").click()
+    expect(page).to_have_url(re.compile(r"/runs/[a-z0-9]{10}/$"))
+
+
+def label_of(page: Page, title: str) -> str:
+    """Return what a chart tells a screen reader."""
+    return page.locator(f"figure[data-title='{title}']").get_attribute("aria-label") or ""
+
+
+@pytest.mark.usefixtures("witness")
+def test_a_run_is_started_watched_and_seen_playing(page: Page, served: Served) -> None:
+    start_run(page, served, "ppo", 30_000)
+    chart = page.locator("figure[data-title='Training return']")
+    expect(chart.locator("canvas")).to_be_visible(timeout=TRAINING_TIMEOUT_MS)
+    expect(page.locator("#run-header .badge-running")).to_be_visible()
+    early = label_of(page, "Training return")
+    progress = page.locator("#run-header progress")
+    first = float(progress.get_attribute("value") or 0)
+    expect(page.locator("#run-header .badge-completed")).to_be_visible(timeout=TRAINING_TIMEOUT_MS)
+    assert first < 1, "the header was seen before the end"
+    expect(progress).to_have_attribute("value", "1.0000")
+    late = label_of(page, "Training return")
+    assert re.match(r"Training return: last [\d.]+, best [\d.]+", late)
+    assert early != late, "the chart moved without a reload"
+    watch_film(page)
+    assert_no_sideways_scroll(page)
+    chart.get_by_text("View as table").click()
+    assert chart.locator("tbody tr").count() > 2
+
+
+def watch_film(page: Page) -> None:
+    """Wait for the film of the evaluation, play it, and seek in it."""
+    video = page.locator("#film video")
+    expect(video).to_be_visible(timeout=FILM_TIMEOUT_MS)
+    expect(page.locator("#evaluations .badge-completed")).to_be_visible()
+    assert page.locator("#evaluations tbody tr").count() == 5
+    video.evaluate("video => { video.muted = true; return video.play(); }")
+    page.wait_for_function("document.querySelector('#film video').currentTime > 0.3")
+    video.evaluate("video => { video.currentTime = video.duration / 2; }")
+    page.wait_for_function(
+        "(() => { const video = document.querySelector('#film video');"
+        " return !video.seeking && video.currentTime >= video.duration / 2; })()"
+    )
+    assert video.evaluate("video => video.seekable.end(0)") > 1
+    assert video.evaluate("video => video.error") is None
+
+
+@pytest.mark.usefixtures("witness")
+def test_every_page_fits_and_complains_of_nothing(page: Page, served: Served) -> None:
+    for path in (
+        "/",
+        "/runs/",
+        "/runs/new/?algorithm=dqn",
+        "/experiments/",
+        "/videos/",
+        "/admin/",
+    ):
+        page.goto(served.address + path)
+        page.wait_for_load_state("load")
+        page.wait_for_timeout(300)
+        assert_no_sideways_scroll(page)
+
+
+@pytest.mark.usefixtures("witness")
+def test_a_running_run_is_stopped_and_the_dashboard_tells(page: Page, served: Served) -> None:
+    start_run(page, served, "ppo", 5_000_000)
+    run_page = page.url
+    expect(page.locator("#run-header .badge-running")).to_be_visible(timeout=TRAINING_TIMEOUT_MS)
+    page.goto(f"{served.address}/")
+    row = page.locator("#active-runs li").first
+    expect(row.locator(".badge-running")).to_be_visible()
+    step = row.locator("[data-cell=step]")
+    first = step.inner_text()
+    expect(step).not_to_have_text(first, timeout=TRAINING_TIMEOUT_MS)
+    page.goto(run_page)
+    page.locator("summary", has_text="Stop").click()
+    page.get_by_role("button", name="Stop this run").click()
+    expect(page.locator("#run-header .badge-stopped")).to_be_visible(timeout=TRAINING_TIMEOUT_MS)
+    page.locator("summary", has_text="Delete").click()
+    page.get_by_role("button", name="Delete this run").click()
+    page.get_by_role("button", name="Undo").click()
+    expect(page).to_have_url(run_page)
+
+
+def test_the_form_works_without_javascript(
+    browser: Browser, session: dict[str, object], served: Served
+) -> None:
+    context = browser.new_context(java_script_enabled=False, storage_state=session)  # type: ignore[arg-type]
+    page = context.new_page()
+    page.goto(f"{served.address}/runs/new/")
+    page.get_by_role("link", name="DQN").click()
+    page.get_by_text("All hyperparameters of DQN").click()
+    page.get_by_label("gamma").fill("7")
+    page.get_by_label("Exact steps").fill("600")
+    page.locator("#run-form button.primary").click()
+    expect(page.locator(".field-error")).to_contain_text("must be a number from 0 to 1")
+    assert page.get_by_label("gamma").input_value() == "7"
+    page.get_by_label("gamma").fill("0.9")
+    page.locator("#run-form button.primary").click()
+    expect(page).to_have_url(re.compile(r"/runs/[a-z0-9]{10}/$"))
+    context.close()
+
+
+def test_the_theme_changes_the_charts(page: Page, served: Served, witness: Witness) -> None:
+    page.goto(f"{served.address}/runs/?status=completed")
+    page.locator("tbody a").first.click()
+    expect(page.locator("figure canvas").first).to_be_visible()
+    picture = "document.querySelector('figure canvas').toDataURL()"
+    light = page.evaluate(picture)
+    page.locator(".theme-toggle").first.click()
+    page.wait_for_timeout(300)
+    assert page.evaluate(picture) != light

@@ -1,0 +1,232 @@
+"""The walls of the house, held by tests: who imports whom, and names that say nothing."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+EMPTY_NAMES = {
+    "utils", "util", "helpers", "helper", "common", "core", "base", "misc", "services", "service",
+    "managers", "manager", "handlers", "handler",
+}  # fmt: skip
+OUR_FOLDERS = ("apps", "rlgym", "tests", "benchmarks")
+CATCH_ALL_IS_ALLOWED_IN = {"apps/jobs/tasks.py"}
+HEAVY = {"torch", "stable_baselines3", "moviepy"}
+# What the processes that must stay light begin with.
+LIGHT = {
+    "web": ["rlgym.asgi", "rlgym.urls"],
+    "worker": ["apps.jobs.tasks", "apps.jobs.control", "apps.metrics.store"],
+    "engine": ["apps.engine.spec", "apps.engine.environments", "apps.engine.rundir"],
+}
+# An address that names an XML vocabulary; no browser asks for it.
+VOCABULARIES = {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
+FOREIGN = re.compile(r"""https?:\\?/\\?/[^\s"'<>)]+|(?<=["'(=])\s*//[\w.-]+\.\w+[^\s"'<>)]*""")
+
+
+def python_files() -> list[Path]:
+    """Every Python file of ours."""
+    return [
+        file
+        for folder in OUR_FOLDERS
+        for file in sorted((ROOT / folder).rglob("*.py"))
+        if "__pycache__" not in file.parts
+    ]
+
+
+def name_of(file: Path) -> str:
+    """A file's path as people write it."""
+    return file.relative_to(ROOT).as_posix()
+
+
+def nodes_of(file: Path) -> Iterator[ast.AST]:
+    """Every node of a file's syntax tree."""
+    return ast.walk(ast.parse(file.read_text(), name_of(file)))
+
+
+def test_imports_keep_every_contract() -> None:
+    linter = Path(sys.executable).with_name("lint-imports")
+    result = subprocess.run(
+        [linter, "--no-cache", "--no-logo"], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "0 broken" in result.stdout
+
+
+def test_every_room_has_its_floor() -> None:
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    contracts = pyproject["tool"]["importlinter"]["contracts"]
+    (layers,) = [contract["layers"] for contract in contracts if contract["type"] == "layers"]
+    named = {name.strip() for layer in layers for name in layer.split("|")}
+    rooms = {f"apps.{folder.parent.name}" for folder in ROOT.glob("apps/*/__init__.py")}
+    assert named == rooms | {"rlgym"}
+
+
+def test_the_torch_modules_of_the_engine_are_walled_off_by_a_contract() -> None:
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    contracts = pyproject["tool"]["importlinter"]["contracts"]
+    forbidden = {
+        name
+        for contract in contracts
+        if contract["type"] == "forbidden" and "rlgym" in contract["source_modules"]
+        for name in contract["forbidden_modules"]
+    }
+    heavy = {
+        f"apps.engine.{file.stem}"
+        for file in ROOT.glob("apps/engine/*.py")
+        if HEAVY & {name.split(".")[0] for name in imported_by(file)}
+    }
+    assert heavy
+    assert heavy <= forbidden
+
+
+def imported_by(file: Path) -> set[str]:
+    """Names of the modules that a file imports."""
+    names: set[str] = set()
+    for node in nodes_of(file):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module or "")
+    return names
+
+
+@pytest.mark.parametrize("process", LIGHT)
+def test_a_light_process_loads_no_learning_library(process: str, tmp_path: Path) -> None:
+    code = (
+        "import importlib, sys, django; "
+        f"{process != 'engine'} and django.setup(); "
+        f"[importlib.import_module(module) for module in {LIGHT[process]!r}]; "
+        f"print(sorted({HEAVY!r} & set(sys.modules)), 'django.conf' in sys.modules)"
+    )
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("RLGYM_")},
+        "RLGYM_HOME": str(tmp_path),
+        "DJANGO_SETTINGS_MODULE": "rlgym.settings",
+    }
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split() == ["[]", "True" if process != "engine" else "False"]
+
+
+def test_no_file_and_no_folder_has_a_name_that_says_nothing() -> None:
+    paths = {path for file in python_files() for path in (file, *file.parents)}
+    assert [
+        name_of(path)
+        for path in sorted(paths)
+        if path.is_relative_to(ROOT) and path.stem.lower().strip("_") in EMPTY_NAMES
+    ] == []
+
+
+def test_no_class_has_a_name_that_says_nothing() -> None:
+    assert [
+        f"{name_of(file)}: {node.name}"
+        for file in python_files()
+        for node in nodes_of(file)
+        if isinstance(node, ast.ClassDef)
+        and (node.name.lower() in EMPTY_NAMES or re.search(r"(Manager|Helper|Utils?)$", node.name))
+    ] == []
+
+
+def test_everything_is_caught_in_one_place_only() -> None:
+    catching = {
+        name_of(file)
+        for file in python_files()
+        for node in nodes_of(file)
+        if isinstance(node, ast.ExceptHandler) and catches_everything(node)
+    }
+    assert catching - CATCH_ALL_IS_ALLOWED_IN == set()
+
+
+def catches_everything(handler: ast.ExceptHandler) -> bool:
+    """Whether a handler swallows any error: it is as wide as that, and does not raise it again."""
+    types = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
+    is_wide = any(
+        kind is None or (isinstance(kind, ast.Name) and kind.id in {"Exception", "BaseException"})
+        for kind in types
+    )
+    last = handler.body[-1]
+    return is_wide and not (isinstance(last, ast.Raise) and last.exc is None)
+
+
+@pytest.mark.parametrize(
+    ("handler", "is_catch_all"),
+    [
+        ("except: pass", True),
+        ("except Exception: pass", True),
+        ("except (OSError, BaseException): pass", True),
+        ("except Exception: log(); raise", False),
+        ("except OSError: pass", False),
+    ],
+)
+def test_a_catch_all_is_recognised(handler: str, is_catch_all: bool) -> None:
+    (node,) = ast.parse(f"try: pass\n{handler}").body
+    assert isinstance(node, ast.Try)
+    assert catches_everything(node.handlers[0]) is is_catch_all
+
+
+def test_no_import_is_relative() -> None:
+    assert [
+        f"{name_of(file)}:{node.lineno}"
+        for file in python_files()
+        for node in nodes_of(file)
+        if isinstance(node, ast.ImportFrom) and node.level
+    ] == []
+
+
+def test_settings_alone_reads_our_variables() -> None:
+    reading = re.compile(r"(environ|getenv)\W[^\n]*RLGYM_")
+    assert [
+        name_of(file)
+        for file in python_files()
+        if file.parts[len(ROOT.parts)] in {"apps", "rlgym"}
+        and file != ROOT / "rlgym" / "settings.py"
+        and reading.search(file.read_text())
+    ] == []
+
+
+def foreign_addresses(text: str) -> list[str]:
+    """Addresses of other hosts in a template, script, style sheet or picture."""
+    found = [match.strip() for match in FOREIGN.findall(text)]
+    return [address for address in found if address.rstrip("\\") not in VOCABULARIES]
+
+
+def test_no_page_names_a_foreign_origin() -> None:
+    files = [*ROOT.glob("templates/**/*"), *ROOT.glob("apps/*/templates/**/*")]
+    files += ROOT.glob("apps/*/static/**/*")
+    texts = [f for f in files if f.suffix in {".html", ".js", ".css", ".svg", ".txt", ".json"}]
+    assert texts
+    found = {}
+    for file in texts:
+        text = file.read_text()
+        if "vendor" in file.parts:  # The banner of a vendored file names its project.
+            text = re.sub(r"\A\s*/\*.*?\*/", "", text, flags=re.DOTALL)
+        if addresses := foreign_addresses(text):
+            found[name_of(file)] = addresses
+    assert found == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "addresses"),
+    [
+        ('<script src="https://cdn.example/x.js">', ["https://cdn.example/x.js"]),
+        ('<link href="//cdn.example/x.css">', ["//cdn.example/x.css"]),
+        ("background: url(//cdn.example/x.png)", ["//cdn.example/x.png"]),
+        ("@import 'http://cdn.example/x.css'", ["http://cdn.example/x.css"]),
+        ('<svg xmlns="http://www.w3.org/2000/svg">', []),
+        ("// a comment about example.org", []),
+        ('<a href="/runs/">', []),
+        ("const half = a //b.c\n", []),
+    ],
+)
+def test_a_foreign_address_is_recognised(text: str, addresses: list[str]) -> None:
+    assert foreign_addresses(text) == addresses
