@@ -25,8 +25,8 @@ from apps.engine import events
 from apps.engine.errors import DiskFull, RunDirectoryBusy, RunDirectoryError
 
 READ_CHUNK_BYTES = 1 << 20
-LOCK_ATTEMPTS = 10
-LOCK_RETRY_S = 0.01
+LOCK_ATTEMPTS = 25
+LOCK_RETRY_S = 0.02
 
 
 class RunDirectory:

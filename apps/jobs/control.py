@@ -200,7 +200,7 @@ def delete(run: Run) -> None:
     if run.directory.path.exists():
         shutil.rmtree(trash / run.pk, ignore_errors=True)
         run.directory.path.rename(trash / run.pk)
-    run.delete()
+    Run.objects.filter(pk=run.pk).delete()  # Through the query: the caller's object keeps its id.
 
 
 def restore(run_id: str) -> Run:

@@ -17,6 +17,7 @@ from apps.live import tail
 # cursor with the reconnect that every EventSource makes by itself.
 MAX_BYTES = 4 << 20
 MAX_SECONDS = 600.0
+KEEP_ALIVE_S = 15.0
 RETRY = b"retry: 1000\n\n"
 KEEP_ALIVE = b": keep-alive\n\n"
 
@@ -69,7 +70,7 @@ async def _events(run: Run, cursor: int) -> AsyncIterator[bytes]:
     yield RETRY
     async with (
         tail.watching(run.pk, run.directory.log) as watched,
-        aclosing(tail.follow(watched, cursor)) as pieces,
+        aclosing(tail.follow(watched, cursor, idle_s=KEEP_ALIVE_S)) as pieces,
     ):
         async for piece in pieces:
             chunk = piece.as_sse() if piece else KEEP_ALIVE

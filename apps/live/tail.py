@@ -95,7 +95,7 @@ class Tail:
         self._pieces: OrderedDict[tuple[int, int], asyncio.Task[Piece]] = OrderedDict()
         # In a context of its own: the task outlives the request of the viewer that started it.
         self._polling = asyncio.create_task(self._poll(), context=contextvars.Context())
-        self._polling.add_done_callback(lambda _: self._ring())
+        self._polling.add_done_callback(self._wake_all)
 
     def stop(self) -> None:
         """End the polling."""
@@ -103,9 +103,7 @@ class Tail:
 
     async def ready(self) -> None:
         """Wait for the first look at the log."""
-        waiting = asyncio.ensure_future(self._is_ready.wait())
-        await asyncio.wait({waiting, self._polling}, return_when=asyncio.FIRST_COMPLETED)
-        waiting.cancel()
+        await self._is_ready.wait()
         self._raise_if_broken()
 
     @property
@@ -141,6 +139,11 @@ class Tail:
     def _raise_if_broken(self) -> None:
         if self._polling.done() and not self._polling.cancelled():
             self._polling.result()
+
+    def _wake_all(self, _: asyncio.Task[None]) -> None:
+        """Let viewers find out that the polling has ended."""
+        self._is_ready.set()
+        self._ring()
 
     def _ring(self) -> None:
         self._news.set()

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from apps.analysis.curves import FloatArray, smooth, thin
 
-LAW = settings(deadline=None, max_examples=150)
+LAW = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 SPECIAL = [np.nan, np.inf, -np.inf]
 
 

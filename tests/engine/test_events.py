@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from apps.engine import events
 from apps.engine.events import EVENT_TYPES, MalformedLine, decode, encode, return_of, value_of
 from tests.engine.strategies import json_values
 
-LAW = settings(deadline=None, max_examples=150)
+LAW = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 numbers = (
     st.floats()

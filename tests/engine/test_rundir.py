@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from apps.engine import events
@@ -34,7 +34,7 @@ from apps.engine.rundir import (
 )
 
 ROOT = Path(__file__).resolve().parents[2]
-LAW = settings(deadline=None, max_examples=100)
+LAW = settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 # Whole lines as a log may hold them, blank and non-ASCII ones too.
 line_lists = st.lists(st.binary(max_size=30).map(lambda data: data.replace(b"\n", b" ")))
 

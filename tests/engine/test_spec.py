@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from apps.engine.algorithms import (
@@ -32,7 +32,7 @@ from apps.engine.spec import (
 )
 from tests.engine.strategies import json_values, spec_data
 
-LAW = settings(deadline=None, max_examples=80)
+LAW = settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.too_slow])
 NUMBERS = [
     pytest.param(algorithm.name, schema, id=f"{algorithm.name}-{name}")
     for algorithm in ALGORITHMS.values()
@@ -651,6 +651,7 @@ def test_checkpoints_come_every_tenth_of_the_run_unless_said_otherwise(
 
 
 @given(st.integers(0, MAX_SEED))
+@LAW
 def test_an_evaluations_seed_is_valid_and_not_the_runs_own(seed: int) -> None:
     evaluation_seed = default_evaluation_seed(seed)
     assert 0 <= evaluation_seed <= MAX_SEED
@@ -679,6 +680,7 @@ def test_what_is_no_assignment_is_refused_under_its_option(text: str) -> None:
 
 
 @given(st.lists(st.text(max_size=20), max_size=3))
+@LAW
 def test_only_invalid_spec_comes_out_of_arbitrary_assignments(texts: list[str]) -> None:
     with suppress(InvalidSpec):
         values = parse_assignments(texts, "-params")

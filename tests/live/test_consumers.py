@@ -6,8 +6,11 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 from channels.testing import WebsocketCommunicator
+from django.contrib.auth.models import User
+from django.utils import timezone
 
-from apps.experiments.models import Run, RunStatus
+from apps.experiments.models import Run
+from apps.live import board
 from apps.live.consumers import BadAcknowledgement, RunConsumer, Window, _acknowledged
 from tests.conftest import make_run
 from tests.live.conftest import close_code, finish, metric, socket, steps_of, take
@@ -99,8 +102,6 @@ async def test_a_viewer_that_acknowledges_late_but_in_time_stays(run: Run, cooki
 
 
 async def _scope_of(run: Run, cookie: bytes) -> dict[str, Any]:
-    from django.contrib.auth.models import User
-
     user = await sync_to_async(User.objects.get)()
     return {"user": user, "url_route": {"kwargs": {"run_id": run.pk}}}
 
@@ -108,7 +109,8 @@ async def _scope_of(run: Run, cookie: bytes) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "text",
     [
-        "hello", "{}", "[]", "null", '{"ack": "1"}', '{"ack": 1.5}', '{"ack": true}', '{"ack": -1}',
+        "hello", "{}", "[]", "null",
+        '{"ack": "1"}', '{"ack": 1.5}', '{"ack": true}', '{"ack": -1}',
         '{"ack": 99999999}', '{"ack": 0, "x": 1}', '{"ack": 0' + " " * 300 + "}", '{"nack": 1}',
     ],
 )  # fmt: skip
@@ -187,8 +189,6 @@ async def test_the_dashboard_shows_active_runs_and_what_changes(run: Run, cookie
 async def test_the_dashboard_keeps_what_just_finished_and_leaves_out_the_old(
     run: Run, cookie: bytes
 ) -> None:
-    from django.utils import timezone
-
     just = await sync_to_async(make_run)(status="failed", finished_at=timezone.now())
     await sync_to_async(make_run)(status="draft")
     old = await sync_to_async(make_run)()
@@ -200,8 +200,6 @@ async def test_the_dashboard_keeps_what_just_finished_and_leaves_out_the_old(
 
 
 async def test_dashboards_share_one_poller(run: Run, cookie: bytes) -> None:
-    from apps.live import board
-
     viewers = [await watch("/ws/dashboard/", cookie) for _ in range(5)]
     messages = [await take(viewer) for viewer in viewers]
     assert all(message == messages[0] for message in messages)
@@ -237,7 +235,3 @@ async def test_the_window_closes_at_two_and_opens_by_acknowledgement() -> None:
 @pytest.mark.parametrize(("text", "number"), [('{"ack":0}', 0), ('{"ack": 17}', 17), (None, None)])
 def test_an_acknowledgement_is_an_id(text: str | None, number: int | None) -> None:
     assert _acknowledged(text) == number
-
-
-def test_an_active_status_is_what_the_dashboard_means() -> None:
-    assert RunStatus.RUNNING.value == "running"

@@ -81,7 +81,7 @@ def test_what_is_no_origin_is_none(text: str) -> None:
     assert parse_origin(text) is None
 
 
-async def test_a_foreign_page_is_refused_before_anything_is_looked_up() -> None:
+async def test_a_foreign_page_is_refused(transactional_db: None) -> None:
     viewer = socket("/ws/dashboard/", origin=b"http://evil.example:8000")
     assert await viewer.connect(10) == (False, 1000)
     await viewer.disconnect()

@@ -15,9 +15,20 @@ from tests.live.conftest import finish, metric, steps_of
 EVENT = re.compile(rb"id: (\d+)\ndata: (.*)\n\n")
 
 
+class Program:
+    """A client with a token."""
+
+    def __init__(self, authorization: str) -> None:
+        self._authorization = {"Authorization": authorization}
+
+    async def get(self, path: str, query: Any = None, headers: Any = None) -> Any:
+        named = {**self._authorization, **(headers or {})}
+        return await AsyncClient().get(path, query, headers=named)
+
+
 @pytest.fixture
-def browser(token: str) -> AsyncClient:
-    return AsyncClient(headers={"Authorization": f"Bearer {token}"})
+def program(token: str) -> Program:
+    return Program(f"Bearer {token}")
 
 
 def parse(body: bytes) -> list[dict[str, Any]]:
@@ -30,9 +41,9 @@ async def read_all(response: Any) -> bytes:
     return b"".join([chunk async for chunk in response.streaming_content])
 
 
-async def test_a_finished_run_is_streamed_to_its_end(run: Run, browser: AsyncClient) -> None:
+async def test_a_finished_run_is_streamed_to_its_end(run: Run, program: Program) -> None:
     await finish(run)
-    response = await browser.get(f"/api/v1/runs/{run.pk}/stream")
+    response = await program.get(f"/api/v1/runs/{run.pk}/stream")
     assert response["Content-Type"] == "text/event-stream"
     body = await read_all(response)
     assert body.startswith(b"retry: 1000\n\n")
@@ -42,33 +53,31 @@ async def test_a_finished_run_is_streamed_to_its_end(run: Run, browser: AsyncCli
     size = run.directory.log.stat().st_size
     assert messages[-1]["id"] == size
     # The reconnect that every EventSource makes is told that there is nothing more.
-    again = await browser.get(
+    again = await program.get(
         f"/api/v1/runs/{run.pk}/stream", headers={"Last-Event-ID": str(size)}
     )
     assert again.status_code == 204
 
 
-async def test_an_event_id_resumes_and_wins_over_the_address(
-    run: Run, browser: AsyncClient
-) -> None:
+async def test_an_event_id_resumes_and_wins_over_the_address(run: Run, program: Program) -> None:
     size = run.directory.log.stat().st_size
     run.directory.append(metric(10))
     await finish(run)
     path = f"/api/v1/runs/{run.pk}/stream"
-    by_address = await browser.get(path, {"after": size})
+    by_address = await program.get(path, {"after": size})
     assert steps_of(parse(await read_all(by_address))) == [10]
-    by_header = await browser.get(path, {"after": 0}, headers={"Last-Event-ID": str(size)})
+    by_header = await program.get(path, {"after": 0}, headers={"Last-Event-ID": str(size)})
     assert steps_of(parse(await read_all(by_header))) == [10]
 
 
 async def test_every_event_id_resumes_without_loss_or_repetition(
-    run: Run, browser: AsyncClient, monkeypatch: pytest.MonkeyPatch
+    run: Run, program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sse, "MAX_BYTES", 1)  # Each stream ends after one message.
     await finish(run)
     cursor, messages, status = 0, list[dict[str, Any]](), 200
     while status == 200:
-        response = await browser.get(
+        response = await program.get(
             f"/api/v1/runs/{run.pk}/stream", headers={"Last-Event-ID": str(cursor)}
         )
         status = response.status_code
@@ -80,8 +89,8 @@ async def test_every_event_id_resumes_without_loss_or_repetition(
     assert steps_of(messages) == [*range(10)]
 
 
-async def test_a_live_run_is_followed_as_it_writes(run: Run, browser: AsyncClient) -> None:
-    response = await browser.get(f"/api/v1/runs/{run.pk}/stream")
+async def test_a_live_run_is_followed_as_it_writes(run: Run, program: Program) -> None:
+    response = await program.get(f"/api/v1/runs/{run.pk}/stream")
     messages: list[dict[str, Any]] = []
     written = 10
     async for chunk in response.streaming_content:
@@ -96,11 +105,11 @@ async def test_a_live_run_is_followed_as_it_writes(run: Run, browser: AsyncClien
 
 
 async def test_silence_is_kept_alive(
-    run: Run, browser: AsyncClient, monkeypatch: pytest.MonkeyPatch
+    run: Run, program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sse.tail.follow, "__defaults__", (0.0, 0.05))
+    monkeypatch.setattr(sse, "KEEP_ALIVE_S", 0.05)
     size = run.directory.log.stat().st_size
-    response = await browser.get(f"/api/v1/runs/{run.pk}/stream", {"after": size})
+    response = await program.get(f"/api/v1/runs/{run.pk}/stream", {"after": size})
     chunks = response.streaming_content
     assert await anext(chunks) == sse.RETRY
     assert await anext(chunks) == sse.KEEP_ALIVE
@@ -110,10 +119,10 @@ async def test_silence_is_kept_alive(
 
 
 async def test_a_stream_ends_after_its_time(
-    run: Run, browser: AsyncClient, monkeypatch: pytest.MonkeyPatch
+    run: Run, program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sse, "MAX_SECONDS", 0.0)
-    response = await browser.get(f"/api/v1/runs/{run.pk}/stream")
+    response = await program.get(f"/api/v1/runs/{run.pk}/stream")
     assert steps_of(parse(await read_all(response))) == [*range(10)]
 
 
@@ -133,22 +142,19 @@ def assert_problem(response: Any, status: int) -> None:
 
 @pytest.mark.parametrize("credential", ["", "Bearer nonsense", "Basic YTpi"])
 async def test_a_stranger_is_refused_and_not_redirected(credential: str, run: Run) -> None:
-    client = AsyncClient(headers={"Authorization": credential})
-    assert_problem(await client.get(f"/api/v1/runs/{run.pk}/stream"), 401)
+    assert_problem(await Program(credential).get(f"/api/v1/runs/{run.pk}/stream"), 401)
 
 
-async def test_an_unknown_run_is_a_problem(run: Run, browser: AsyncClient) -> None:
+async def test_an_unknown_run_is_a_problem(run: Run, program: Program) -> None:
     for text in ("nothing", "%00", ".."):
-        assert_problem(await browser.get(f"/api/v1/runs/{text}/stream"), 404)
+        assert_problem(await program.get(f"/api/v1/runs/{text}/stream"), 404)
 
 
 @pytest.mark.parametrize("cursor", ["-1", "soon", "999999", "1.5"])
-async def test_a_cursor_that_is_none_is_a_problem(
-    cursor: str, run: Run, browser: AsyncClient
-) -> None:
+async def test_a_cursor_that_is_none_is_a_problem(cursor: str, run: Run, program: Program) -> None:
     path = f"/api/v1/runs/{run.pk}/stream"
-    assert_problem(await browser.get(path, {"after": cursor}), 422)
-    assert_problem(await browser.get(path, headers={"Last-Event-ID": cursor}), 422)
+    assert_problem(await program.get(path, {"after": cursor}), 422)
+    assert_problem(await program.get(path, headers={"Last-Event-ID": cursor}), 422)
 
 
 @pytest.mark.parametrize("method", ["post", "put", "delete", "head"])
@@ -160,7 +166,7 @@ async def test_only_get_streams(method: str, run: Run, token: str) -> None:
     assert response["Allow"] == "GET"
 
 
-async def test_a_run_may_be_named(run: Run, browser: AsyncClient) -> None:
+async def test_a_run_may_be_named(run: Run, program: Program) -> None:
     await finish(run)
-    response = await browser.get("/api/v1/runs/tiny/stream")
+    response = await program.get("/api/v1/runs/tiny/stream")
     assert steps_of(parse(await read_all(response))) == [*range(10)]

@@ -4,10 +4,12 @@ import asyncio
 import random
 import threading
 from contextlib import aclosing
+from itertools import pairwise
 from pathlib import Path
 
 import orjson
 import pytest
+from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -195,7 +197,7 @@ async def test_a_viewer_gets_at_most_one_piece_a_gap(run: Run) -> None:
             taken_at.append(loop.time())
             assert piece is not None
             run.directory.append(metric(step))
-    gaps = [later - earlier for earlier, later in zip(taken_at, taken_at[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(taken_at)]
     # Time may only make a gap longer, whatever the machine is doing.
     assert all(gap >= tail.MIN_GAP_S - 0.02 for gap in gaps)
 
@@ -236,8 +238,6 @@ async def test_a_run_that_is_deleted_ends_its_streams(run: Run) -> None:
 @pytest.mark.parametrize("status", ["completed", "failed", "stopped", "lost"])
 def test_a_final_run_is_over_once_its_last_lines_are_in(status: str, run: Run) -> None:
     stopped = Run.objects.filter(pk=run.pk)
-    from django.utils import timezone
-
     stopped.update(status=status, finished_at=timezone.now())
     assert tail.end_of(run.pk) is None
     stopped.update(finished_at=timezone.now() - tail.SETTLE_TIME)

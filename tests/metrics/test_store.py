@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from apps.engine import events
 from apps.engine.rundir import LogWriter
 from apps.metrics.store import last_lines, latest, read_all, series, tail
 
-LAW = settings(deadline=None, max_examples=60)
+LAW = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 
 
 @pytest.fixture

@@ -42,7 +42,8 @@ export class Live {
     socket.onmessage = (event) => {
       const message = JSON.parse(event.data);
       this.take(message);
-      if (message.id !== undefined) socket.send(JSON.stringify({ ack: message.id }));
+      const isOpen = socket.readyState === WebSocket.OPEN; // The last message ends the stream.
+      if (message.id !== undefined && isOpen) socket.send(JSON.stringify({ ack: message.id }));
     };
     socket.onclose = (event) => {
       if (this.socket !== socket) return;

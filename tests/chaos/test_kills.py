@@ -1,0 +1,123 @@
+"""Kill -9 of trainer, worker, web server; the end of everything in order. Nothing is lost."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.live_stack import LiveStack, wait_until
+
+pytestmark = [pytest.mark.chaos, pytest.mark.slow]
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[LiveStack]:
+    with LiveStack(tmp_path / "home") as stack:
+        yield stack
+
+
+def last_status(log: Path) -> str:
+    lines = [json.loads(line) for line in log.read_bytes().splitlines()]
+    return str([line["status"] for line in lines if line["type"] == "status"][-1])
+
+
+def test_a_killed_worker_leaves_no_trainer_and_no_run_that_seems_to_run(stack: LiveStack) -> None:
+    run = stack.launch()
+    log = stack.wait_for_training(run["id"])
+    trainer = psutil.Process(stack.trainer_pid(run["id"]))
+    (worker,) = stack.find("manage.py worker")
+    worker.kill()
+    killed_at = time.monotonic()
+    wait_until(lambda: not trainer.is_running(), 5, "the trainer to end with its supervisor")
+    lost = stack.wait_for(run["id"], "lost", timeout_s=30 - (time.monotonic() - killed_at))
+    assert lost["step"] > 0
+    assert last_status(log) == "lost"
+    # `up` brings a new worker, and work goes on.
+    again = stack.launch(timesteps=2000)
+    assert stack.wait_for(again["id"], "completed")["progress"] == 1.0
+
+
+def test_a_killed_trainer_is_a_lost_run_with_its_reason(stack: LiveStack) -> None:
+    run = stack.launch()
+    log = stack.wait_for_training(run["id"])
+    os.kill(stack.trainer_pid(run["id"]), signal.SIGKILL)
+    lost = stack.wait_for(run["id"], "lost", timeout_s=30)
+    assert "SIGKILL" in lost["status_reason"]
+    assert last_status(log) == "lost"
+
+
+def test_a_killed_web_server_costs_a_stream_no_line_and_repeats_none(stack: LiveStack) -> None:
+    token = stack.token()
+    run = stack.launch(timesteps=30_000)
+    log = stack.wait_for_training(run["id"])
+    seen: list[dict[str, object]] = []
+    cursor, kills = "0", 0
+    while not seen or seen[-1]["type"] != "end":
+        try:
+            with stack.request(
+                f"/api/v1/runs/{run['id']}/stream", token, **{"Last-Event-ID": cursor}
+            ) as stream:
+                for line in stream:
+                    if line.startswith(b"id: "):
+                        cursor_after = line[4:].decode().strip()
+                    elif line.startswith(b"data: "):
+                        seen += json.loads(line[6:])["events"]
+                        cursor = cursor_after
+                        if kills < 2 and len(seen) > 40 * (kills + 1):
+                            kills += 1
+                            (web,) = stack.find("daphne")
+                            web.kill()
+        except (OSError, TimeoutError):
+            time.sleep(0.2)  # The server is on its way back.
+    assert kills == 2
+    lines = [json.loads(line) for line in log.read_bytes().splitlines()]
+    assert seen[:-1] == lines
+
+
+def test_the_end_of_everything_saves_the_run_and_leaves_no_process(stack: LiveStack) -> None:
+    run = stack.launch()
+    log = stack.wait_for_training(run["id"])
+    stack.process.send_signal(signal.SIGINT)
+    assert stack.process.wait(timeout=30) == 0
+    assert stack.processes() == []
+    ended = stack.run(run["id"])
+    assert ended["status"] == "stopped"
+    assert last_status(log) == "stopped"
+    saved = json.loads((log.parent / "checkpoints" / "manifest.json").read_text())["last"]
+    assert saved == ended["step"] > 0
+    assert not list(log.parent.rglob("*.tmp*"))
+
+
+def test_a_killed_up_takes_its_children_along(stack: LiveStack) -> None:
+    run = stack.launch()
+    stack.wait_for_training(run["id"])
+    stack.process.kill()
+    wait_until(lambda: not stack.processes(), 30, "web server, worker and trainer to end")
+    assert stack.run(run["id"])["status"] == "stopped"
+
+
+def test_the_rows_can_be_rebuilt_from_the_directories(stack: LiveStack) -> None:
+    run = stack.launch(timesteps=2000)
+    stack.wait_for(run["id"], "completed")
+    evaluated = wait_until(
+        lambda: (shown := stack.run(run["id"]))["evaluation_last"] is not None and shown,
+        60,
+        "the evaluation",
+    )
+    stack.process.send_signal(signal.SIGTERM)
+    stack.process.wait(timeout=30)
+    for path in stack.home.glob("db.sqlite3*"):
+        path.unlink()
+    assert stack.manage("reindex") == {"runs": [run["id"]], "refused": {}}
+    rebuilt = stack.run(run["id"])
+    times = ("started_at", "finished_at", "steps_per_second")
+    assert {k: v for k, v in rebuilt.items() if k not in (*times, "evaluations")} == {
+        k: v for k, v in evaluated.items() if k not in (*times, "evaluations")
+    }
+    ours, theirs = rebuilt["evaluations"][0], evaluated["evaluations"][0]
+    assert {**ours, "id": 0} == {**theirs, "id": 0}

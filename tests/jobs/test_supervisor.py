@@ -1,0 +1,240 @@
+"""Supervisors with real trainer processes: from the queue to rows."""
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pytest_django import Settings
+
+from apps.engine.spec import EvalSpec
+from apps.experiments.models import Evaluation, JobStatus, Run, RunStatus, Video
+from apps.jobs import control, supervisor
+from apps.jobs.trainer import TRAINER, TrainerProcess
+from apps.metrics import store
+from tests.conftest import TINY_PPO, make_run
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("home", "quiet_worker"),
+    pytest.mark.slow,
+]
+
+
+@pytest.fixture
+def quiet_worker(settings: Settings) -> Iterator[None]:
+    """A worker's state of this test's own: one slot, no trainer in reserve."""
+    settings.WARM_TRAINER = False
+    settings.WORKERS = 1
+    supervisor.reserve.cache_clear()
+    supervisor.training_slots.cache_clear()
+    supervisor.shutdown.clear()
+    yield
+    supervisor.shutdown.clear()
+    supervisor.reserve.cache_clear()
+    supervisor.training_slots.cache_clear()
+
+
+class Bell:
+    """Counts how often it was rung."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self) -> None:
+        self.count += 1
+
+
+def claimed(**changes: object) -> Run:
+    run = control.launch(control.check_spec({**TINY_PPO, **changes}))
+    assert run.claim(supervisor.new_owner())
+    return run
+
+
+def test_a_queued_run_is_trained_evaluated_and_filmed() -> None:
+    run = control.launch(control.check_spec({**TINY_PPO, "eval_episodes": 2}))
+    bell = Bell()
+    supervisor.train_queued(bell)
+    run.refresh_from_db()
+    assert (run.status, run.step, run.progress) == (RunStatus.COMPLETED, 256, 1.0)
+    assert run.episodes > 3
+    assert run.return_last is not None
+    assert run.return_best >= run.return_last
+    assert run.length_mean == pytest.approx(run.return_mean)  # CartPole pays 1 a step.
+    assert run.log_cursor == run.directory.log.stat().st_size
+    assert [checkpoint.step for checkpoint in run.checkpoints.all()] == [256]
+    assert bell.count == 1
+    supervisor.evaluate_queued()
+    evaluation = Evaluation.objects.get()
+    assert (evaluation.status, evaluation.step) == (JobStatus.COMPLETED, 256)
+    assert len(evaluation.result["episodes"]) == 2
+    video = Video.objects.get()
+    assert video.evaluation == evaluation
+    assert (run.directory.path / video.path).stat().st_size == video.size_bytes
+    run.refresh_from_db()
+    assert run.evaluation_last == run.evaluation_best == evaluation.return_mean
+
+
+def test_queued_runs_are_trained_oldest_first_and_each_once() -> None:
+    runs = [control.launch(control.check_spec({**TINY_PPO, "seed": seed})) for seed in (1, 2, 3)]
+    supervisor.train_queued(Bell())
+    for run in runs:
+        run.refresh_from_db()
+    assert [run.status for run in runs] == [RunStatus.COMPLETED] * 3
+    assert [run.attempt for run in runs] == [1, 1, 1]
+    assert runs[0].started_at < runs[1].started_at < runs[2].started_at
+
+
+def test_a_busy_worker_leaves_the_queue_alone() -> None:
+    run = control.launch(control.check_spec(TINY_PPO))
+    assert supervisor.training_slots().acquire(blocking=False)
+    supervisor.train_queued(Bell())
+    run.refresh_from_db()
+    assert run.status == RunStatus.QUEUED
+
+
+def test_a_stop_reaches_the_trainer_and_leaves_a_checkpoint() -> None:
+    run = claimed(total_timesteps=10_000_000)
+
+    def stop_once_training(now: Run) -> None:
+        if now.step > 0 and now.stop_requested_at is None:
+            control.stop(Run.objects.get(pk=now.pk), "seen enough")
+            now.refresh_from_db()
+
+    supervisor.supervise_run(run, TrainerProcess(*TRAINER), Bell(), stop_once_training)
+    assert (run.status, run.status_reason) == (RunStatus.STOPPED, "seen enough")
+    assert run.checkpoints.count() == 1
+    assert run.progress < 1
+
+
+def test_the_end_of_the_worker_stops_its_run_in_order() -> None:
+    run = claimed(total_timesteps=10_000_000)
+
+    def end_once_training(now: Run) -> None:
+        if now.step > 0:
+            supervisor.shutdown.set()
+
+    supervisor.supervise_run(run, TrainerProcess(*TRAINER), Bell(), end_once_training)
+    assert run.status == RunStatus.STOPPED
+    assert run.status_reason == supervisor.SHUTDOWN_REASON
+
+
+def test_a_run_that_breaks_keeps_its_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "breaking.py").write_text(
+        "import gymnasium\n"
+        "from gymnasium import spaces\n"
+        "class Breaking(gymnasium.Env):\n"
+        "    observation_space = action_space = spaces.Discrete(2)\n"
+        "    def reset(self, *, seed=None, options=None):\n"
+        "        raise ValueError('the simulator fell over')\n"
+        "gymnasium.register('Breaking-v0', entry_point=Breaking)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    run = claimed(environment="breaking:Breaking-v0")
+    supervisor.supervise_run(run, TrainerProcess(*TRAINER), Bell())
+    assert run.status == RunStatus.FAILED
+    assert run.status_reason == "ValueError: the simulator fell over"
+    assert "Traceback" in run.error
+    assert "in reset" in run.error
+
+
+def test_a_run_whose_trainer_is_killed_is_lost_and_its_log_says_so() -> None:
+    run = claimed(total_timesteps=10_000_000)
+    trainer = TrainerProcess(*TRAINER)
+
+    def kill_once_training(now: Run) -> None:
+        if now.status == RunStatus.RUNNING and now.step > 0:
+            os.kill(trainer.pid, signal.SIGKILL)
+
+    supervisor.supervise_run(run, trainer, Bell(), kill_once_training)
+    assert run.status == RunStatus.LOST
+    assert "SIGKILL" in run.status_reason
+    last = store.tail(run.directory.log, 0, max_bytes=1 << 24).events[-1]
+    assert (last["type"], last["status"]) == ("status", "lost")
+
+
+def test_a_supervisor_that_was_given_up_on_ends_its_trainer_and_changes_nothing() -> None:
+    run = claimed(total_timesteps=10_000_000)
+    trainer = TrainerProcess(*TRAINER)
+
+    def be_replaced(now: Run) -> None:
+        if now.step > 0:
+            Run.objects.filter(pk=now.pk).update(owner="elsewhere:1:x", attempt=2, step=7)
+
+    supervisor.supervise_run(run, trainer, Bell(), be_replaced)
+    assert not trainer.is_running()
+    row = Run.objects.get(pk=run.pk)
+    assert (row.status, row.owner, row.step) == (RunStatus.RUNNING, "elsewhere:1:x", 7)
+
+
+def test_an_evaluation_of_a_damaged_checkpoint_fails_in_words() -> None:
+    run = control.launch(control.check_spec(TINY_PPO))
+    supervisor.train_queued(Bell())
+    (run.directory.checkpoints / "256" / "model.zip").write_bytes(b"not a zip")
+    supervisor.evaluate_queued()
+    evaluation = Evaluation.objects.get()
+    assert evaluation.status == JobStatus.FAILED
+    assert "does not match its manifest" in evaluation.error
+    run.refresh_from_db()
+    assert run.status == RunStatus.COMPLETED
+
+
+def test_an_evaluation_goes_back_to_the_queue_when_the_worker_ends() -> None:
+    run = make_run(status=RunStatus.COMPLETED)
+    evaluation = Evaluation.objects.ask(run, 256, EvalSpec())
+    assert evaluation.claim(supervisor.new_owner())
+    supervisor.shutdown.set()
+    trainer = TrainerProcess(*TRAINER)  # Still importing when the first beat comes.
+    supervisor.supervise_evaluation(evaluation, trainer)
+    evaluation.refresh_from_db()
+    assert evaluation.status == JobStatus.QUEUED
+    assert not trainer.is_running()
+
+
+def test_two_workers_in_one_queue_train_every_run_once(settings: Settings) -> None:
+    settings.WORKERS = 2
+    runs = [control.launch(control.check_spec({**TINY_PPO, "seed": seed})) for seed in range(4)]
+    threads = [threading.Thread(target=supervisor.train_queued, args=(Bell(),)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for run in runs:
+        run.refresh_from_db()
+        statuses = [
+            event["status"]
+            for event in store.tail(run.directory.log, 0).events
+            if event["type"] == "status"
+        ]
+        assert statuses == ["draft", "queued", "running", "completed"]
+        assert run.attempt == 1
+
+
+def test_the_command_is_kept_in_the_provenance() -> None:
+    run = control.launch(control.check_spec(TINY_PPO), control.Naming(command="manage.py train"))
+    supervisor.train_queued(Bell())
+    assert json.loads(run.directory.provenance.read_text())["command"] == "manage.py train"
+
+
+def test_the_reserve_gives_a_warm_trainer_and_closes() -> None:
+    reserve = supervisor.Reserve(is_enabled=True)
+    reserve.fill()
+    trainer = reserve.take()
+    deadline = time.monotonic() + 30
+    while trainer._reply is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert trainer._reply == {"reply": "ready"}
+    with trainer:
+        assert trainer.is_running()
+    assert not trainer.is_running()
+    reserve.fill()
+    waiting = reserve._waiting
+    assert waiting is not None
+    reserve.close()
+    assert not waiting.is_running()

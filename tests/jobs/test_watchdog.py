@@ -1,0 +1,124 @@
+"""The watchdog: it rings, it waits long enough, it decides by the log."""
+
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+from pytest_django import Settings
+
+from apps.engine import events
+from apps.engine.spec import EvalSpec
+from apps.experiments.models import Evaluation, JobStatus, Run, RunStatus
+from apps.jobs import watchdog
+from apps.jobs.queue import huey
+from apps.jobs.watchdog import Watchdog
+from apps.metrics import store
+from tests.conftest import make_run
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("home")]
+
+
+@pytest.fixture
+def dead_pid() -> int:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def running(owner: str, **fields: object) -> Run:
+    run = make_run(status=RunStatus.RUNNING, owner=owner, attempt=1, **fields)
+    run.directory.append(events.status(0, "running"), events.episode(40, 12.0, 12, 0))
+    return run
+
+
+def test_it_rings_for_what_waits() -> None:
+    huey.flush()
+    make_run(status=RunStatus.QUEUED)
+    Evaluation.objects.ask(make_run(status=RunStatus.COMPLETED), 1, EvalSpec())
+    Watchdog().tick()
+    assert huey.pending_count() == 2
+
+
+def test_it_is_quiet_when_nothing_waits() -> None:
+    huey.flush()
+    make_run(status=RunStatus.COMPLETED)
+    Watchdog().tick()
+    assert huey.pending_count() == 0
+
+
+def test_a_run_of_a_dead_process_of_this_machine_is_lost_at_once(dead_pid: int) -> None:
+    run = running(f"{socket.gethostname()}:{dead_pid}:x")
+    Watchdog().tick()
+    run.refresh_from_db()
+    assert (run.status, run.status_reason) == (RunStatus.LOST, "Its worker vanished.")
+    assert (run.step, run.episodes) == (40, 1)
+    assert store.tail(run.directory.log, 0).events[-1]["status"] == "lost"
+
+
+def test_a_run_that_its_log_says_completed_is_completed(dead_pid: int) -> None:
+    run = running(f"{socket.gethostname()}:{dead_pid}:x")
+    run.directory.append(events.status(256, "completed"))
+    Watchdog().tick()
+    run.refresh_from_db()
+    assert run.status == RunStatus.COMPLETED
+    assert store.tail(run.directory.log, 0).events[-1]["status"] == "completed"
+
+
+def test_a_silent_run_elsewhere_is_lost_after_the_lease_and_a_beating_one_is_not(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.HEARTBEAT_S = 1
+    silent, beating = running("elsewhere:1:x"), running("elsewhere:2:y")
+    clock = iter([0.0, 9.0, 10.5, 12.0])
+    monkeypatch.setattr(watchdog.time, "monotonic", lambda: now)
+    dog = Watchdog()
+    for now in clock:
+        dog.tick()
+        assert beating.beat()
+        silent.refresh_from_db()
+        expected = RunStatus.LOST if now > 10 else RunStatus.RUNNING
+        assert silent.status == expected
+    beating.refresh_from_db()
+    assert beating.status == RunStatus.RUNNING
+
+
+def test_a_run_of_a_living_process_is_left_alone() -> None:
+    run = running(f"{socket.gethostname()}:{os.getpid()}:x")
+    Watchdog().tick()
+    run.refresh_from_db()
+    assert run.status == RunStatus.RUNNING
+
+
+def test_a_trainer_that_outlives_its_supervisor_is_ended(dead_pid: int) -> None:
+    run = running(f"{socket.gethostname()}:{dead_pid}:x")
+    code = (
+        "import sys, time; from pathlib import Path; from apps.engine.rundir import RunDirectory\n"
+        "with RunDirectory(Path(sys.argv[1])).locked(): print('held', flush=True); time.sleep(60)"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, str(run.directory.path)],
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == b"held\n"
+    Watchdog().tick()
+    assert holder.wait(timeout=5) == -9
+    run.refresh_from_db()
+    assert run.status == RunStatus.LOST
+
+
+def test_a_silent_evaluation_is_tried_again_and_fails_the_third_time(dead_pid: int) -> None:
+    run = make_run(status=RunStatus.COMPLETED)
+    evaluation = Evaluation.objects.ask(run, 1, EvalSpec())
+    dog = Watchdog()
+    for attempt in (1, 2, 3):
+        assert evaluation.claim(f"{socket.gethostname()}:{dead_pid}:x")
+        assert evaluation.attempt == attempt
+        dog.tick()
+        evaluation.refresh_from_db()
+        expected = JobStatus.FAILED if attempt == 3 else JobStatus.QUEUED
+        assert evaluation.status == expected
+    assert "three times" in evaluation.error

@@ -1,0 +1,168 @@
+"""The whole product as its users run it, for tests: `manage.py up` in a data directory of its own."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+
+ROOT = Path(__file__).resolve().parent.parent
+LINK = re.compile(r"http://127\.0\.0\.1:\d+/login/\S+")
+Found = TypeVar("Found")
+
+
+def free_port() -> int:
+    """Return a TCP port that nobody listens on just now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def wait_until(found: Callable[[], Found], timeout_s: float, what: str) -> Found:
+    """Return the first true value of `found`, or fail saying what was waited for."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if value := found():
+            return value
+        time.sleep(0.05)
+    raise AssertionError(f"waited {timeout_s:.0f} s in vain for {what}")
+
+
+class LiveStack:
+    """Web server and worker under `manage.py up`, and the commands beside them."""
+
+    def __init__(self, home: Path, *flags: str) -> None:
+        self.home = home
+        self.port = free_port()
+        self.address = f"http://127.0.0.1:{self.port}"
+        self.output = home / "up.log"
+        home.mkdir(parents=True, exist_ok=True)
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if "DJANGO" not in name},
+            "RLGYM_HOME": str(home),
+        }
+        self._flags = flags
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> "LiveStack":
+        with self.output.open("wb") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "manage.py", "up", "--port", str(self.port), *self._flags],
+                cwd=ROOT,
+                env=self.environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        wait_until(lambda: LINK.search(self.output.read_text()), 60, "the login link")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(timeout=60)
+        for process in self.processes():
+            process.kill()
+
+    @property
+    def process(self) -> "subprocess.Popen[bytes]":
+        """The process of `manage.py up`."""
+        assert self._process is not None
+        return self._process
+
+    @property
+    def login_link(self) -> str:
+        """The one-time address that `up` printed."""
+        found = LINK.search(self.output.read_text())
+        assert found is not None
+        return found.group()
+
+    def processes(self) -> list[psutil.Process]:
+        """Every living process that works in this data directory, `up` itself left out."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                is_ours = process.environ().get("RLGYM_HOME") == str(self.home)
+                if is_ours and process.pid != self.process.pid and process.is_running():
+                    found.append(process)
+            except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+                continue
+        return [process for process in found if process.status() != psutil.STATUS_ZOMBIE]
+
+    def find(self, words: str) -> list[psutil.Process]:
+        """Processes whose command line holds the words."""
+        return [process for process in self.processes() if words in " ".join(process.cmdline())]
+
+    def manage(self, *arguments: str) -> Any:
+        """Run a command with `--json` and return what it printed."""
+        done = subprocess.run(
+            [sys.executable, "manage.py", *arguments, "--json"],
+            cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def launch(self, timesteps: int = 10_000_000, **options: object) -> dict[str, Any]:
+        """Queue a CartPole run that is quick to its first metric."""
+        extra = [text for name, value in options.items() for text in (f"--{name}", str(value))]
+        run: dict[str, Any] = self.manage(
+            "train", "--queue", "--algo", "ppo", "--preset", "high_score", "-n", str(timesteps),
+            *extra,
+        )  # fmt: skip
+        return run
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        """The run as the command line shows it."""
+        shown: dict[str, Any] = self.manage("run", run_id)
+        return shown
+
+    def wait_for(self, run_id: str, *statuses: str, timeout_s: float = 60) -> dict[str, Any]:
+        """Wait until a run has one of the statuses."""
+
+        def found() -> dict[str, Any] | None:
+            run = self.run(run_id)
+            return run if run["status"] in statuses else None
+
+        return wait_until(found, timeout_s, f"{run_id} to be {' or '.join(statuses)}")
+
+    def wait_for_training(self, run_id: str) -> Path:
+        """Wait until the log of a run has a metric, and return the log."""
+        log = self.home / "media" / "runs" / run_id / "metrics.jsonl"
+        wait_until(lambda: b'"metrics"' in log.read_bytes(), 60, "the first metric")
+        return log
+
+    def trainer_pid(self, run_id: str) -> int:
+        """The process id that holds a run's lock."""
+        return int((self.home / "media" / "runs" / run_id / "lock").read_text())
+
+    def token(self) -> str:
+        """Make an API token for the first admin."""
+        code = (
+            "from apps.accounts.models import ApiToken, first_admin\n"
+            "print(ApiToken.objects.issue(first_admin(), 'tests'))"
+        )
+        done = subprocess.run(
+            [sys.executable, "manage.py", "shell", "-v", "0", "-c", code],
+            cwd=ROOT, env=self.environment, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        return done.stdout.split()[-1]
+
+    def request(self, path: str, token: str, body: object = None, **headers: str) -> Any:
+        """Open an address of the API; POST when there is a body."""
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(
+            self.address + path,
+            data=data,
+            headers={
+                "Authorization": f"Bearer {token}", "Content-Type": "application/json", **headers,
+            },
+        )  # fmt: skip
+        return urllib.request.urlopen(request, timeout=20)
