@@ -85,6 +85,10 @@ def _directory_gone(request: HttpRequest, error: RunDirectoryError) -> HttpRespo
 
 
 def _database_busy(request: HttpRequest, error: OperationalError) -> HttpResponse:
+    # SQLite's plain ERROR is a wrong statement, such as a column that is not migrated yet: waiting
+    # does not help. Busy, full and unreadable have names of their own.
+    if getattr(error.__cause__, "sqlite_errorname", "") == "SQLITE_ERROR":
+        return _crashed(request, error)
     logger.warning("The database could not be used: %s", error)
     return problem(
         503,

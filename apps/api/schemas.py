@@ -235,6 +235,7 @@ class EvaluationSummary(Schema):
     n_episodes: int
     seed: int
     is_deterministic: bool
+    max_episode_steps: int
     should_film: bool
     return_mean: float | None
     return_std: float | None

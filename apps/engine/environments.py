@@ -201,11 +201,14 @@ def describe(environment: str, kwargs: dict[str, Any] | None = None) -> Environm
     """Construct an environment, read its spaces and metadata, and close it again.
 
     Raises:
-        UnknownEnvironment: As for `make_env`.
+        UnknownEnvironment: As for `make_env`, and for an id without its version.
     """
     env = make_env(environment, kwargs)
     try:
         spec = env.spec
+        if spec and spec.id != environment.rpartition(":")[2]:
+            # Gymnasium takes the newest version then, so an upgrade would change what a spec means.
+            raise UnknownEnvironment(f"{environment!r} names no version; write {spec.id}")
         return EnvironmentDescription(
             id=environment,
             observation_space=_describe_space(env.observation_space),

@@ -46,10 +46,8 @@ def metrics(step: int, values: Mapping[str, float]) -> Event:
     return _event("metrics", step, values=finite, **special)
 
 
-def _flag_special(
-    values: Mapping[str, float],
-) -> tuple[dict[str, float | int | None], dict[str, dict[str, str]]]:
-    finite: dict[str, float | int | None] = {}
+def _flag_special(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
+    finite: dict[str, Any] = {}
     special: dict[str, str] = {}
     for key, value in values.items():
         number = value.item() if isinstance(value, np.generic) else value
@@ -76,7 +74,8 @@ def checkpoint(step: int, size_bytes: int, is_best: bool, should_evaluate: bool)
 
 def evaluation(step: int, summary: Mapping[str, Any]) -> Event:
     """Make an `evaluation` event from the summary that its result file holds."""
-    return _event("evaluation", step, **summary)
+    finite, special = _flag_special(summary)
+    return _event("evaluation", step, **finite, **special)
 
 
 def film(step: int, name: str, **fields: Any) -> Event:

@@ -128,6 +128,15 @@ class Leased(models.Model):
         return changed == 1
 
 
+    def _refresh(self, is_winner: bool) -> bool:
+        """Read the row again after a compare-and-set, and pass on whether it succeeded.
+
+        A loser learns the new status only: with the winner's attempt it could write in its name.
+        """
+        self.refresh_from_db(fields=None if is_winner else ["status"])
+        return is_winner
+
+
 class Experiment(models.Model):
     """One question: an environment, an algorithm, a hypothesis; with many runs."""
 
@@ -313,7 +322,7 @@ class Run(Leased):
         changed = Run.objects.filter(pk=self.pk, status=self.status, attempt=self.attempt).update(
             **{"status": status, stamp: timezone.now(), **fields}
         )
-        self.refresh_from_db()
+        self._refresh(bool(changed))
         if not changed:
             raise IllegalMove(self.status, status, self.legal_moves())
 
@@ -328,8 +337,7 @@ class Run(Leased):
             started_at=timezone.now(),
             beat_at=timezone.now(),
         )
-        self.refresh_from_db()
-        return changed == 1
+        return self._refresh(changed == 1)
 
 
 class Checkpoint(models.Model):
@@ -360,6 +368,7 @@ class EvaluationQuerySet(models.QuerySet["Evaluation"]):
             n_episodes=spec.n_episodes,
             seed=spec.seed,
             is_deterministic=spec.is_deterministic,
+            max_episode_steps=spec.max_episode_steps,
             should_film=spec.should_film,
         )
 
@@ -380,6 +389,7 @@ class Evaluation(Leased):
     n_episodes = models.PositiveIntegerField(default=5)
     seed = models.PositiveBigIntegerField(help_text="Seed of the first episode; the next add one.")
     is_deterministic = models.BooleanField(default=True)
+    max_episode_steps = models.PositiveIntegerField(default=10_000)
     should_film = models.BooleanField(default=True)
 
     # What came of it; `result` is the content of the file `name` in the run's eval folder.
@@ -425,24 +435,21 @@ class Evaluation(Leased):
             attempt=F("attempt") + 1,
             beat_at=timezone.now(),
         )
-        self.refresh_from_db()
-        return changed == 1
+        return self._refresh(changed == 1)
 
     def requeue(self) -> bool:
         """Give a running evaluation back to the queue; False when it is no longer this owner's."""
         changed = Evaluation.objects.filter(
             pk=self.pk, status=JobStatus.RUNNING, attempt=self.attempt
         ).update(status=JobStatus.QUEUED, owner="")
-        self.refresh_from_db()
-        return changed == 1
+        return self._refresh(changed == 1)
 
     def finish(self, status: JobStatus, **fields: Any) -> bool:
         """End a running evaluation by compare-and-set; False when it is no longer this owner's."""
         changed = Evaluation.objects.filter(
             pk=self.pk, status=JobStatus.RUNNING, attempt=self.attempt
         ).update(status=status, finished_at=timezone.now(), **fields)
-        self.refresh_from_db()
-        return changed == 1
+        return self._refresh(changed == 1)
 
 
 class Video(models.Model):

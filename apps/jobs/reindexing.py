@@ -142,6 +142,7 @@ def _index_evaluations(run: Run) -> None:
                 "seed": spec["seed"],
                 "n_episodes": spec["n_episodes"],
                 "is_deterministic": spec["is_deterministic"],
+                "max_episode_steps": spec["max_episode_steps"],
                 "should_film": spec["should_film"],
                 "finished_at": bookkeeping.at(path.stat().st_mtime),
             },

@@ -114,8 +114,8 @@ def supervise_run(
                 return run
             if watch:
                 watch(run)
-        _beat(run, copier, ring_evaluations)
-        _finish_run(run, trainer, copier, stop.was_forced)
+        if _beat(run, copier, ring_evaluations):
+            _finish_run(run, trainer, copier, stop.was_forced)
     if watch:
         watch(run)
     logger.info("run %s (%s): %s %s", run.pk, run.name, run.status, run.status_reason)
@@ -130,6 +130,7 @@ def supervise_evaluation(evaluation: Evaluation, trainer: TrainerProcess) -> Eva
         n_episodes=evaluation.n_episodes,
         seed=evaluation.seed,
         is_deterministic=evaluation.is_deterministic,
+        max_episode_steps=evaluation.max_episode_steps,
         should_film=evaluation.should_film,
     )
     with trainer:

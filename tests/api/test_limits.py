@@ -1,5 +1,7 @@
 """What clients may send, and what is answered when the database or the disk cannot serve."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +110,27 @@ def test_what_may_work_later_is_503_with_retry_after(error: Exception) -> None:
     response = ninja_api.on_exception(RequestFactory().get("/"), error)
     assert_problem(response_with_json(response), 503)
     assert int(response["Retry-After"]) > 0
+
+
+@pytest.mark.django_db
+def test_a_statement_that_can_never_work_is_no_503() -> None:
+    with connection.cursor() as cursor, pytest.raises(OperationalError) as failed:
+        cursor.execute("SELECT nothing FROM auth_user")
+    response = ninja_api.on_exception(RequestFactory().get("/"), failed.value)
+    assert_problem(response_with_json(response), 500)
+
+
+def test_a_locked_database_is_503(tmp_path: Path) -> None:
+    path = tmp_path / "locked.sqlite3"
+    with closing(sqlite3.connect(path)) as holder, closing(sqlite3.connect(path)) as other:
+        holder.execute("BEGIN IMMEDIATE")
+        other.execute("PRAGMA busy_timeout = 0")
+        with pytest.raises(sqlite3.OperationalError) as failed:
+            other.execute("BEGIN IMMEDIATE")
+    error = OperationalError(str(failed.value))
+    error.__cause__ = failed.value
+    response = ninja_api.on_exception(RequestFactory().get("/"), error)
+    assert_problem(response_with_json(response), 503)
 
 
 def test_a_busy_directory_is_a_conflict() -> None:

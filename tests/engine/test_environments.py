@@ -234,3 +234,8 @@ def test_known_ids_are_sorted_and_hold_every_card() -> None:
     ids = known_ids()
     assert ids == sorted(ids)
     assert set(ENVIRONMENTS) <= set(ids)
+
+
+def test_an_id_without_its_version_is_refused_with_the_whole_id() -> None:
+    with pytest.raises(UnknownEnvironment, match="write CartPole-v1"):
+        describe("CartPole")
