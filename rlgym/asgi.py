@@ -8,6 +8,9 @@ from django.core.asgi import get_asgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "rlgym.settings")
 http_application = get_asgi_application()
 
-from apps.live.routing import websocket_application  # noqa: E402 - needs Django set up
+from apps.api.limits import BodyLimit  # noqa: E402 - needs Django set up, like the next
+from apps.live.routing import websocket_application  # noqa: E402
 
-application = ProtocolTypeRouter({"http": http_application, "websocket": websocket_application})
+application = ProtocolTypeRouter(
+    {"http": BodyLimit(http_application), "websocket": websocket_application}
+)

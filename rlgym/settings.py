@@ -151,7 +151,6 @@ USE_I18N = True
 USE_TZ = True
 
 STATIC_URL = "static/"
-STATIC_ROOT = HOME / "static"
 WHITENOISE_USE_FINDERS = True  # Straight from the apps: no collectstatic step on a laptop.
 WHITENOISE_AUTOREFRESH = DEBUG
 

@@ -1,4 +1,4 @@
-"""The whole product as its users run it, for tests: `manage.py up` in a data directory of its own."""
+"""The product as its users run it, for tests: `manage.py up` in a data directory of its own."""
 
 import json
 import os

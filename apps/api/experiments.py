@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django.db import IntegrityError, transaction
 from django.db.models import Count, QuerySet
 from django.http import Http404, HttpRequest
 from ninja import Router, Status
@@ -12,7 +11,7 @@ from apps.api.paging import Order, page
 from apps.api.problems import responses
 from apps.api.schemas import ExperimentChange, ExperimentIn, ExperimentOut, ExperimentPage
 from apps.experiments.models import Experiment
-from apps.jobs.control import Refused
+from apps.jobs import control
 
 router = Router()
 
@@ -36,17 +35,15 @@ def list_experiments(
 @router.post("", response=responses({201: ExperimentOut}, is_write=True))
 def create_experiment(request: HttpRequest, data: ExperimentIn) -> Any:
     """Make an experiment; runs join it by its name."""
-    try:
-        with transaction.atomic():
-            made = Experiment.objects.create(name=data.name, hypothesis=data.hypothesis)
-    except IntegrityError:
-        raise Refused(f"an experiment named {data.name!r} exists already") from None
+    made = control.create_experiment(data.name, data.hypothesis)
     return Status(201, _experiments().get(pk=made.pk))
 
 
 @router.patch("/{int:experiment_id}", response=responses({200: ExperimentOut}, is_write=True))
 def change_experiment(request: HttpRequest, experiment_id: int, data: ExperimentChange) -> Any:
     """Write down another hypothesis."""
-    if not Experiment.objects.filter(pk=experiment_id).update(hypothesis=data.hypothesis):
+    experiment = Experiment.objects.filter(pk=experiment_id).first()
+    if experiment is None:
         raise Http404(f"There is no experiment {experiment_id}.")
+    control.set_hypothesis(experiment, data.hypothesis)
     return _experiments().get(pk=experiment_id)

@@ -74,14 +74,21 @@ class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     search_fields = ("name", "id", "experiment__name", "environment")
     date_hierarchy = "created_at"
     actions = ("start", "stop", "evaluate", "move_to_trash")
-    readonly_fields = (
+    fields = (
         "page",
         *(f.name for f in Run._meta.fields if f.name not in {"owner", "beats", "beat_at"}),
     )
-    fields = readonly_fields
+    readonly_fields = ("page",)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False  # A run starts at `run-new`, where its spec is checked.
+
+    def has_change_permission(self, request: HttpRequest, obj: Run | None = None) -> bool:
+        return False  # It changes by the actions below, never by a form.
+
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        """Whether a user may use the actions: whoever may change runs."""
+        return super().has_change_permission(request)
 
     def has_delete_permission(self, request: HttpRequest, obj: Run | None = None) -> bool:
         return super().has_delete_permission(request, obj) and not (obj and obj.is_active)
@@ -136,15 +143,15 @@ class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def shown_evaluation(self, run: Run) -> str:
         return number(run.evaluation_best)
 
-    @admin.action(description="Start (drafts)")
+    @admin.action(description="Start (drafts)", permissions=["operate"])
     def start(self, request: HttpRequest, runs: QuerySet[Run]) -> None:
         self._each(request, runs, control.queue, "Queued")
 
-    @admin.action(description="Stop")
+    @admin.action(description="Stop", permissions=["operate"])
     def stop(self, request: HttpRequest, runs: QuerySet[Run]) -> None:
         self._each(request, runs, control.stop, "Asked to stop")
 
-    @admin.action(description="Evaluate the last checkpoint")
+    @admin.action(description="Evaluate the last checkpoint", permissions=["operate"])
     def evaluate(self, request: HttpRequest, runs: QuerySet[Run]) -> None:
         self._each(request, runs, control.evaluate, "Queued for evaluation")
 

@@ -207,7 +207,7 @@ def describe(environment: str, kwargs: dict[str, Any] | None = None) -> Environm
     try:
         spec = env.spec
         if spec and spec.id != environment.rpartition(":")[2]:
-            # Gymnasium takes the newest version then, so an upgrade would change what a spec means.
+            # Gymnasium takes the newest version then: an upgrade would change what a spec means.
             raise UnknownEnvironment(f"{environment!r} names no version; write {spec.id}")
         return EnvironmentDescription(
             id=environment,

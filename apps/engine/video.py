@@ -6,6 +6,7 @@ go to the encoder one by one, so a film of any length takes the memory of one fr
 
 import os
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,6 +23,9 @@ MIN_HEIGHT = 240
 MAX_FPS = 60.0
 POSTER_FRAME = 45
 CAPTION_HEIGHT = 24
+CAPTION_MARGIN = 8
+CAPTION_BACKGROUND = (16, 20, 24)
+CAPTION_COLOUR = (225, 230, 235)
 KEY_FRAME_INTERVAL = 30
 
 Frame = NDArray[np.uint8]
@@ -65,6 +69,47 @@ def picture_size(width: int, height: int) -> tuple[int, int]:
     return max(2, int(width * scale) // 2 * 2), max(2, int(height * scale) // 2 * 2)
 
 
+def fitted(frame: Frame) -> Frame:
+    """Return a rendered frame at the size at which it is shown.
+
+    Args:
+        frame: Shape (height, width, 3), uint8.
+    """
+    height, width, _ = frame.shape
+    size = picture_size(width, height)
+    if size == (width, height):
+        return frame
+    method = Image.Resampling.NEAREST if size[0] > width else Image.Resampling.LANCZOS
+    return np.asarray(Image.fromarray(frame).resize(size, method))
+
+
+def with_caption(frame: Frame, caption: str) -> Frame:
+    """Return a frame with one line of text below it, cut at the frame's width.
+
+    Args:
+        frame: Shape (height, width, 3), uint8.
+        caption: One short line.
+    """
+    height, width, _ = frame.shape
+    picture = np.empty((height + CAPTION_HEIGHT, width, 3), dtype=np.uint8)
+    picture[:height] = frame
+    picture[height:] = CAPTION_BACKGROUND
+    text = np.concatenate([_glyph(character) for character in caption], axis=1)
+    room = min(text.shape[1], max(width - CAPTION_MARGIN, 0))
+    picture[height:, CAPTION_MARGIN : CAPTION_MARGIN + room] = text[:, :room]
+    return picture
+
+
+@cache
+def _glyph(character: str) -> Frame:
+    # A line of text takes FreeType 1.1 ms, more than CartPole takes to render; glyphs are few.
+    font = ImageFont.load_default(size=14)
+    width = max(1, round(font.getlength(character)))
+    picture = Image.new("RGB", (width, CAPTION_HEIGHT), CAPTION_BACKGROUND)
+    ImageDraw.Draw(picture).text((0, 4), character, CAPTION_COLOUR, font=font)
+    return np.asarray(picture)
+
+
 class Film:
     """Writes one film; the files appear when the block ends without an exception."""
 
@@ -73,11 +118,10 @@ class Film:
         self._beside = path.with_name(f".{path.stem}.tmp.mp4")
         self._poster_path = path.with_suffix(".webp")
         self._fps = min(max(fps, 1.0), MAX_FPS)
-        self._font = ImageFont.load_default(size=14)
         self._writer: Any = None
         self._size = (0, 0)
         self._n_frames = 0
-        self._poster: Image.Image | None = None
+        self._poster: Frame | None = None
         self._info: FilmInfo | None = None
 
     @property
@@ -101,27 +145,16 @@ class Film:
             raise FilmFailed(
                 f"the environment rendered {type(frame).__name__}, not an RGB picture"
             )
-        picture = self._compose(Image.fromarray(frame.astype(np.uint8)), caption)
+        picture = with_caption(fitted(np.asarray(frame, dtype=np.uint8)), caption)
         if self._writer is None:
-            self._open(picture.size)
+            self._open((picture.shape[1], picture.shape[0]))
         try:
-            self._writer.write_frame(np.asarray(picture))
+            self._writer.write_frame(picture)
         except OSError as error:
             raise FilmFailed(f"the encoder stopped: {error}") from error
         self._n_frames += 1
         if self._n_frames <= POSTER_FRAME:
             self._poster = picture
-
-    def _compose(self, frame: Image.Image, caption: str) -> Image.Image:
-        width, height = picture_size(*frame.size)
-        is_enlarged = width > frame.width
-        if frame.size != (width, height):
-            method = Image.Resampling.NEAREST if is_enlarged else Image.Resampling.LANCZOS
-            frame = frame.resize((width, height), method)
-        picture = Image.new("RGB", (width, height + CAPTION_HEIGHT), (16, 20, 24))
-        picture.paste(frame, (0, 0))
-        ImageDraw.Draw(picture).text((8, height + 4), caption, (225, 230, 235), font=self._font)
-        return picture
 
     def _open(self, size: tuple[int, int]) -> None:
         self._size = size
@@ -152,7 +185,7 @@ class Film:
         if self._poster is None or not self._beside.exists():
             raise FilmFailed("no frame was rendered")
         poster_beside = self._poster_path.with_name(f".{self._poster_path.name}.tmp")
-        self._poster.save(poster_beside, "WEBP", quality=80)
+        Image.fromarray(self._poster).save(poster_beside, "WEBP", quality=80)
         size_bytes = self._beside.stat().st_size
         for beside, path in ((poster_beside, self._poster_path), (self._beside, self._path)):
             with beside.open("rb") as file:

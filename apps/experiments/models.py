@@ -127,7 +127,6 @@ class Leased(models.Model):
         changed = running.update(beats=F("beats") + 1, beat_at=timezone.now(), **fields)
         return changed == 1
 
-
     def _refresh(self, is_winner: bool) -> bool:
         """Read the row again after a compare-and-set, and pass on whether it succeeded.
 

@@ -19,6 +19,7 @@ from apps.engine.environments import ENVIRONMENTS
 from apps.engine.errors import FieldError, InvalidSpec
 from apps.engine.rundir import RunDirectory, read_json, write_json
 from apps.engine.spec import EvalSpec, RunSpec, default_evaluation_seed
+from apps.experiments.artifacts import experiment_file
 from apps.experiments.models import (
     Checkpoint,
     Evaluation,
@@ -126,6 +127,34 @@ def queue(run: Run) -> Run:
 def launch(spec: RunSpec, naming: Naming = Naming()) -> Run:
     """Make a run and queue it."""
     return queue(create(spec, naming))
+
+
+def create_experiment(name: str, hypothesis: str = "") -> Experiment:
+    """Make an experiment; runs join it by its name.
+
+    Raises:
+        Refused: One of that name exists.
+    """
+    if Experiment.objects.filter(name=name).exists():
+        raise Refused(f"an experiment named {name!r} exists already")
+    return set_hypothesis(Experiment(name=name), hypothesis)
+
+
+def set_hypothesis(experiment: Experiment, hypothesis: str) -> Experiment:
+    """Write down what an experiment is to show, in its file and its row."""
+    path = experiment_file(experiment.name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(
+        path,
+        {
+            "name": experiment.name,
+            "hypothesis": hypothesis,
+            "created_at": experiment.created_at.isoformat(),
+        },
+    )
+    fields = {"hypothesis": hypothesis, "created_at": experiment.created_at}
+    found, _ = Experiment.objects.update_or_create(name=experiment.name, defaults=fields)
+    return found
 
 
 def rename(run: Run, name: str) -> Run:

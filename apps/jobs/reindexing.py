@@ -12,6 +12,7 @@ from django.db import transaction
 from apps.engine.errors import EngineError
 from apps.engine.rundir import RunDirectory, read_json
 from apps.engine.spec import RunSpec
+from apps.experiments.artifacts import experiment_file
 from apps.experiments.models import Evaluation, Experiment, JobStatus, Run, RunStatus
 from apps.jobs import bookkeeping
 from apps.jobs.bookkeeping import LogCopier
@@ -33,6 +34,7 @@ class Report:
 def reindex() -> Report:
     """Rebuild the rows of every run directory; a directory that cannot be read stops no other."""
     report = Report()
+    _index_experiments()
     for directory in run_directories():
         try:
             report.runs.append(reindex_run(directory).pk)
@@ -44,6 +46,16 @@ def reindex() -> Report:
 def runs_root() -> Path:
     """Return the folder that holds the run directories."""
     return Path(settings.RUNS_ROOT)
+
+
+def _index_experiments() -> None:
+    for path in sorted(experiment_file("").parent.glob("*.json")):
+        kept = read_json(path)
+        fields = {
+            "hypothesis": kept["hypothesis"],
+            "created_at": datetime.fromisoformat(kept["created_at"]),
+        }
+        Experiment.objects.update_or_create(name=kept["name"], defaults=fields)
 
 
 def run_directories() -> Iterator[RunDirectory]:

@@ -75,6 +75,11 @@ def test_a_running_run_is_live_and_can_be_stopped(reader: Client) -> None:
     assert "6 s" in html, "192 steps at 32 a second"
 
 
+def test_a_run_that_waits_for_nobody_says_so(reader: Client) -> None:
+    run = make_run(status=RunStatus.QUEUED)
+    assert "python manage.py worker" in page(reader, run, "run-header")
+
+
 def test_a_draft_can_be_started(reader: Client) -> None:
     run = make_run()
     assert reverse("run-start", args=[run.pk]) in page(reader, run)

@@ -145,6 +145,22 @@ def test_a_running_run_is_stopped_and_the_dashboard_tells(page: Page, served: Se
     expect(page).to_have_url(run_page)
 
 
+@pytest.mark.usefixtures("witness")
+def test_curves_move_where_websockets_do_not_get_through(page: Page, served: Served) -> None:
+    page.add_init_script(
+        "window.WebSocket = class {"
+        " constructor() { setTimeout(() => this.onclose({ code: 1006 }), 10); } close() {} };"
+    )
+    start_run(page, served, "ppo", 40_000)
+    expect(page.locator("figure canvas").first).to_be_visible(timeout=TRAINING_TIMEOUT_MS)
+    expect(page.locator("#charts")).to_have_attribute("data-stream", "live")
+    early = label_of(page, "Training return")
+    wait_until(page, lambda: label_of(page, "Training return") != early)
+    expect(page.locator("#charts")).to_have_attribute(
+        "data-stream", "ended", timeout=FILM_TIMEOUT_MS
+    )
+
+
 def test_the_form_works_without_javascript(
     browser: Browser, session: dict[str, object], served: Served
 ) -> None:

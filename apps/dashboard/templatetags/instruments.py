@@ -39,10 +39,10 @@ def icon(name: str) -> SafeString:
 
 
 @register.simple_tag
-def badge(status: str, is_silent: bool = False) -> SafeString:
-    """Show a status as icon and text."""
+def badge(status: str, is_silent: bool = False, silence: str = "no heartbeat") -> SafeString:
+    """Show a status as icon and text; `silence` is said of a run that is not heard of any more."""
     shown = "silent" if is_silent else status
-    text = "no heartbeat" if is_silent else status
+    text = silence if is_silent else status
     return format_html('<span class="badge badge-{}">{}{}</span>', shown, icon(shown), text)
 
 

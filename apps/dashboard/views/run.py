@@ -19,7 +19,8 @@ from apps.engine.algorithms import ALGORITHMS
 from apps.engine.errors import RunDirectoryError
 from apps.engine.events import Event
 from apps.engine.rundir import read_json
-from apps.experiments.models import Evaluation, JobStatus, Run, Video
+from apps.experiments.models import Evaluation, JobStatus, Run, RunStatus, Video
+from apps.jobs import system
 from apps.metrics import store
 
 LOG_LINES = 200
@@ -79,8 +80,14 @@ def _trail(run: Run) -> str:
 
 
 def _header(run: Run) -> dict[str, Any]:
-    phase, trail = _phase(run), _trail(run)
-    return {"run": run, "is_live": _is_live(run), "phase": phase, "trail": trail}
+    is_waiting = run.status == RunStatus.QUEUED
+    return {
+        "run": run,
+        "is_live": _is_live(run),
+        "phase": _phase(run),
+        "trail": _trail(run),
+        "is_worker_missing": is_waiting and system.status().is_worker_missing,
+    }
 
 
 def _settings(run: Run) -> list[Setting]:

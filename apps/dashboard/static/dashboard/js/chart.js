@@ -28,10 +28,13 @@ function cell(row, tag, text) {
 }
 
 export class Chart {
-  // `series(key)` gives {steps, values, n_raw} of a metric key, undefined while it has no point.
-  constructor(figure, series) {
+  // `curve(key)` gives {steps, values, n_raw} of a metric key, undefined while it has no point;
+  // `look(keys, from, to)` fetches the same of a range of steps, as finely as a chart can show it.
+  constructor(figure, curve, look) {
     this.figure = figure;
-    this.series = series;
+    this.curve = curve;
+    this.look = look;
+    this.detail = null;
     this.keys = figure.dataset.keys.split(",");
     this.holder = figure.querySelector(".plot");
     this.isZoomed = false;
@@ -44,8 +47,35 @@ export class Chart {
     new ResizeObserver(() => this.resize()).observe(this.holder);
   }
 
+  series(key) {
+    return (this.isZoomed && this.detail?.[key]) || this.curve(key);
+  }
+
   get line() {
-    return this.series(this.keys[0]);
+    return this.curve(this.keys[0]);
+  }
+
+  get isThinned() {
+    return this.keys.some((key) => (this.curve(key)?.n_raw ?? 0) > (this.curve(key)?.steps.length ?? 0));
+  }
+
+  // The points of a long run were thinned for the whole of it: a closer look has more to show.
+  async zoom(plot) {
+    if (plot.select.width <= 0) return;
+    this.isZoomed = true;
+    if (!this.isThinned) return;
+    const from = Math.max(0, Math.floor(plot.posToVal(plot.select.left, "x")));
+    const to = Math.ceil(plot.posToVal(plot.select.left + plot.select.width, "x"));
+    const detail = await this.look(this.keys, from, to);
+    if (!this.isZoomed) return;
+    this.detail = detail;
+    this.draw();
+  }
+
+  unzoom() {
+    this.isZoomed = false;
+    this.detail = null;
+    this.draw();
   }
 
   // Redraws are coalesced: however many points arrive, one drawing a frame, none while hidden.
@@ -79,7 +109,7 @@ export class Chart {
   mount(data) {
     this.holder.querySelector(".plot-empty")?.remove();
     this.plot = new uPlot(this.options(), data, this.holder);
-    this.plot.over.addEventListener("dblclick", () => { this.isZoomed = false; });
+    this.plot.over.addEventListener("dblclick", () => this.unzoom());
   }
 
   options() {
@@ -104,7 +134,7 @@ export class Chart {
           points: { show: true, size: 4, width: 0, fill: withAlpha(faint, 0.45) },
         })),
       ],
-      hooks: { setSelect: [(plot) => { this.isZoomed = plot.select.width > 0; }] },
+      hooks: { setSelect: [(plot) => this.zoom(plot)] },
     };
   }
 
@@ -123,6 +153,7 @@ export class Chart {
     this.plot.destroy();
     this.plot = null;
     this.isZoomed = false;
+    this.detail = null;
     if (this.isInView) this.draw();
   }
 
@@ -142,8 +173,8 @@ export class Chart {
   note() {
     const notes = [];
     for (const key of this.keys) {
-      const { n_raw: all, steps: shown, values } = this.series(key) ?? { n_raw: 0, steps: [], values: [] };
-      if (all > shown.length) notes.push(`${number(shown.length)} of ${number(all)} points of ${key} are drawn`);
+      const { n_raw: all, steps: shown, values } = this.curve(key) ?? { n_raw: 0, steps: [], values: [] };
+      if (all > shown.length) notes.push(`${number(shown.length)} of ${number(all)} points of ${key} are drawn; drag to look closer, double-click to go back`);
       const special = values.filter((value) => value === null).length;
       if (special) notes.push(`${number(special)} value${special === 1 ? "" : "s"} of ${key} ${special === 1 ? "is" : "are"} not a finite number`);
     }

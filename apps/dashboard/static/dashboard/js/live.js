@@ -33,13 +33,11 @@ export class Live {
     const scheme = location.protocol === "https:" ? "wss:" : "ws:";
     const socket = new WebSocket(`${scheme}//${location.host}${this.socketPath(this.after)}`);
     this.socket = socket;
-    let hasOpened = false;
-    socket.onopen = () => {
-      hasOpened = true;
-      this.failures = 0;
-      this.onState("live");
-    };
+    let hasServed = false; // Some proxies let a socket open, and then nothing through.
+    socket.onopen = () => this.onState("live");
     socket.onmessage = (event) => {
+      hasServed = true;
+      this.failures = 0;
       const message = JSON.parse(event.data);
       this.take(message);
       const isOpen = socket.readyState === WebSocket.OPEN; // The last message ends the stream.
@@ -48,7 +46,7 @@ export class Live {
     socket.onclose = (event) => {
       if (this.socket !== socket) return;
       this.socket = null;
-      if (!hasOpened) this.failures += 1;
+      if (!hasServed) this.failures += 1;
       if (event.code === NOT_LOGGED_IN || event.code === NO_SUCH_RUN) this.end();
       else if (event.code === BAD_CURSOR) {
         this.end();

@@ -11,14 +11,22 @@ const EPISODE_KEYS = { "episode/return": "return", "episode/length": "length" };
 const root = document.getElementById("charts");
 const runId = root.dataset.run;
 const curves = new Map();
-const charts = [...root.querySelectorAll("figure.chart")].map((figure) => new Chart(figure, (key) => curves.get(key)));
+const charts = [...root.querySelectorAll("figure.chart")].map((figure) => new Chart(figure, (key) => curves.get(key), look));
 const keys = [...new Set(charts.flatMap((chart) => chart.keys))];
 
-async function load() {
-  const query = new URLSearchParams({ keys: keys.join(","), max_points: MAX_POINTS });
+async function ask(parameters) {
+  const query = new URLSearchParams({ max_points: MAX_POINTS, ...parameters });
   const response = await fetch(`/api/v1/runs/${runId}/metrics?${query}`, { headers: { Accept: "application/json" } });
   if (!response.ok) throw new Error(`the curves could not be read: ${response.status}`);
-  const found = await response.json();
+  return response.json();
+}
+
+async function look(wanted, from, to) {
+  return (await ask({ keys: wanted.join(","), from_step: from, to_step: to })).series;
+}
+
+async function load() {
+  const found = await ask({ keys: keys.join(",") });
   curves.clear();
   for (const [key, series] of Object.entries(found.series)) curves.set(key, series);
   refresh();
