@@ -27,6 +27,7 @@ def home(tmp_path: Path, settings: Settings) -> Path:
     """A data directory of this test's own, for whatever runs in this process."""
     settings.HOME = tmp_path
     settings.MEDIA_ROOT = tmp_path / "media"
+    settings.MEDIA_ROOT.mkdir()
     settings.RUNS_ROOT = tmp_path / "media" / "runs"
     settings.TRASH_ROOT = tmp_path / "media" / "trash"
     return tmp_path

@@ -27,7 +27,7 @@ def run_as_dict(run: Run) -> dict[str, Any]:
         "experiment": run.experiment.name,
         "algorithm": run.algorithm,
         "environment": run.environment,
-        "preset": run.preset or None,
+        "preset": run.preset,
         "seed": run.seed,
         "status": run.status,
         "status_reason": run.status_reason,

@@ -157,7 +157,6 @@ def test_a_killed_worker_is_not_counted_and_leaves_no_file(tmp_path: Path) -> No
 
 
 def test_the_system_status_counts_runs_and_workers(home: Path) -> None:
-    (home / "media").mkdir(exist_ok=True)
     for status in (RunStatus.QUEUED, RunStatus.QUEUED, RunStatus.COMPLETED):
         make_run(status=status)
     make_run(status=RunStatus.RUNNING, owner="host:1:x")

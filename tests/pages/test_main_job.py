@@ -58,6 +58,12 @@ def start_run(page: Page, served: Served, algorithm: str, steps: int) -> None:
     expect(page).to_have_url(re.compile(r"/runs/[a-z0-9]{10}/$"))
 
 
+def stop_run(page: Page) -> None:
+    """Ask for a stop and confirm it."""
+    page.locator("summary", has_text="Stop").click()
+    page.get_by_role("button", name="Stop this run").click()
+
+
 def label_of(page: Page, title: str) -> str:
     """Return what a chart tells a screen reader."""
     return page.locator(f"figure[data-title='{title}']").get_attribute("aria-label") or ""
@@ -136,8 +142,7 @@ def test_a_running_run_is_stopped_and_the_dashboard_tells(page: Page, served: Se
     first = step.inner_text()
     expect(step).not_to_have_text(first, timeout=TRAINING_TIMEOUT_MS)
     page.goto(run_page)
-    page.locator("summary", has_text="Stop").click()
-    page.get_by_role("button", name="Stop this run").click()
+    stop_run(page)
     expect(page.locator("#run-header .badge-stopped")).to_be_visible(timeout=TRAINING_TIMEOUT_MS)
     page.locator("summary", has_text="Delete").click()
     page.get_by_role("button", name="Delete this run").click()
@@ -151,11 +156,12 @@ def test_curves_move_where_websockets_do_not_get_through(page: Page, served: Ser
         "window.WebSocket = class {"
         " constructor() { setTimeout(() => this.onclose({ code: 1006 }), 10); } close() {} };"
     )
-    start_run(page, served, "ppo", 40_000)
+    start_run(page, served, "ppo", 5_000_000)
     expect(page.locator("figure canvas").first).to_be_visible(timeout=TRAINING_TIMEOUT_MS)
     expect(page.locator("#charts")).to_have_attribute("data-stream", "live")
     early = label_of(page, "Training return")
     wait_until(page, lambda: label_of(page, "Training return") != early)
+    stop_run(page)
     expect(page.locator("#charts")).to_have_attribute(
         "data-stream", "ended", timeout=FILM_TIMEOUT_MS
     )

@@ -48,7 +48,7 @@ class Command(OurCommand):
             raise CommandError("--no-serve goes with --demo")
         if options["workers"]:
             settings.WORKERS = options["workers"]
-        self._prepare(options["host"])
+        self.prepare(options["host"])
         asked_to_end = threading.Event()
         for number_ in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number_, lambda *_: asked_to_end.set())
@@ -69,7 +69,7 @@ class Command(OurCommand):
             self.stderr.write("Ending: runs are saved first …")
             stack.stop()
 
-    def _prepare(self, host: str) -> None:
+    def prepare(self, host: str) -> None:
         is_open = host not in LOOPBACK
         if is_open and settings.DEBUG:
             raise CommandError(f"refusing to listen on {host} with RLGYM_DEBUG=1; unset it first")

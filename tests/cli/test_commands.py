@@ -1,0 +1,209 @@
+"""The commands: what they print, what they refuse; training in a terminal is the real thing."""
+
+import json
+import os
+import subprocess
+import sys
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.test import Client
+from pytest_django import Settings
+
+from apps.cli.management.commands import up
+from apps.cli.shapes import run_as_dict
+from apps.experiments.models import Checkpoint, RunStatus
+from tests.conftest import make_run
+
+TINY = (
+    "-n", "256", "-params", "n_steps:64", "batch_size:32", "n_epochs:1", "net_arch:[8]",
+)  # fmt: skip
+
+
+def manage(home: Path, *arguments: str, code: int = 0) -> "subprocess.CompletedProcess[str]":
+    """Run a command in a process of its own, in a data directory of this test's own."""
+    done = subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        env={**os.environ, "RLGYM_HOME": str(home), "DJANGO_SETTINGS_MODULE": "rlgym.settings"},
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == code, done.stderr
+    return done
+
+
+def call(name: str, *arguments: str) -> str:
+    out = StringIO()
+    call_command(name, *arguments, stdout=out)
+    return out.getvalue()
+
+
+@pytest.mark.slow
+def test_a_first_command_on_a_fresh_machine_trains_evaluates_and_films(tmp_path: Path) -> None:
+    done = manage(
+        tmp_path, "train", "--algo", "ppo", "--env", "Acrobot-v1", *TINY, "-n", "600",
+        "--eval-episodes", "1", "--json",
+    )  # fmt: skip
+    run = json.loads(done.stdout)
+    assert (run["status"], run["progress"], run["environment"]) == ("completed", 1.0, "Acrobot-v1")
+    assert (tmp_path / "secret_key").stat().st_mode & 0o777 == 0o600
+    provenance = json.loads((Path(run["directory"]) / "provenance.json").read_text())
+    assert "train --algo ppo" in provenance["command"]
+    (evaluation,) = run["evaluations"]
+    assert evaluation["status"] == "completed"
+    assert Path(evaluation["video"]).stat().st_size > 1000
+    again = json.loads(
+        manage(
+            tmp_path, "evaluate", f"{run['id'][:6]}@last", "-n", "2", "--no-video", "--json"
+        ).stdout
+    )
+    assert (again["n_episodes"], again["video"], again["step"]) == (2, None, run["step"])
+    (listed,) = json.loads(manage(tmp_path, "runs", "--json").stdout)
+    assert listed["id"] == run["id"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--algo", "alchemy"), "'alchemy' is not an algorithm here; allowed: ppo, dqn"),
+        (("--env", "CartPol-v1"), "did you mean CartPole-v1"),
+        (("--algo", "dqn", "--env", "Pendulum-v1"), "DQN cannot act in Pendulum-v1"),
+        (("-n", "0"), "0 is not allowed; it must be a whole number from 1"),
+        (("-params", "n_steps"), "'n_steps' is not name:value"),
+        (("-params", "speed:9"), "PPO has no such hyperparameter"),
+        (("--preset", "heroic"), "allowed: fast, stable, high_score"),
+    ],
+)
+def test_a_refusal_is_one_plain_line_and_code_1(
+    tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    done = manage(tmp_path, "train", *arguments, code=1)
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_a_run_that_fails_ends_with_code_1_and_its_reason(tmp_path: Path) -> None:
+    done = manage(tmp_path, "train", "--env", "MountainCar-v0", *TINY, "-n", "64", code=1)
+    assert "no episode ended" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("home")
+class TestWithRows:
+    def test_an_empty_list_says_how_to_begin(self) -> None:
+        assert "train" in call("runs")
+        assert json.loads(call("runs", "--json")) == []
+
+    def test_runs_are_filtered_and_ordered(self) -> None:
+        make_run(name="low", return_best=1.0)
+        make_run(name="high", return_best=9.0, status=RunStatus.COMPLETED)
+        names = [run["name"] for run in json.loads(call("runs", "--json", "--order=-return_best"))]
+        assert names[0] == "high"
+        only = json.loads(call("runs", "--json", "--status", "completed"))
+        assert [run["name"] for run in only] == ["high"]
+        with pytest.raises(CommandError, match="allowed are"):
+            call("runs", "--order", "secret")
+
+    def test_tables_are_printed_too(self, capsys: pytest.CaptureFixture[str]) -> None:
+        run = make_run(status=RunStatus.FAILED, error="Traceback: [boom]")
+        call("runs")
+        call("run", run.pk)
+        printed = capsys.readouterr().out
+        assert run.pk in printed
+        assert "[boom]" in printed
+
+    def test_a_run_that_is_not_there_is_refused(self) -> None:
+        with pytest.raises(CommandError, match="no run has the id"):
+            call("run", "nothere")
+
+    def test_stopping_a_run_that_has_ended_lists_the_legal_moves(self) -> None:
+        run = make_run(status=RunStatus.COMPLETED)
+        with pytest.raises(CommandError, match="completed cannot become stopped"):
+            call("stop", run.pk)
+
+    def test_stopping_a_queued_run(self) -> None:
+        run = make_run(status=RunStatus.QUEUED)
+        assert json.loads(call("stop", run.pk, "--json"))["status"] == "stopped"
+
+    def test_evaluating_a_checkpoint_that_is_not_there_lists_those_that_are(self) -> None:
+        run = make_run(status=RunStatus.COMPLETED)
+        Checkpoint.objects.create(run=run, step=100)
+        with pytest.raises(CommandError, match="it has checkpoints at 100"):
+            call("evaluate", f"{run.pk}@50")
+
+    def test_reindexing_names_what_it_could_not_read(self) -> None:
+        make_run().directory.spec.write_text("{")
+        with pytest.raises(CommandError, match="1 directories could not be read"):
+            call("reindex")
+
+    def test_a_login_link_works_once(self, client: Client) -> None:
+        said = json.loads(call("login_link", "--json"))
+        path = said["link"].removeprefix("http://127.0.0.1:8000")
+        assert client.get(path).status_code == 302
+        assert client.get("/").status_code == 200
+        assert Client().get(path).status_code == 403
+        with pytest.raises(CommandError, match="no active user"):
+            call("login_link", "--user", "nobody")
+
+    def test_a_run_reads_the_same_in_commands_and_api(self, admin_client: Client) -> None:
+        run = make_run(status=RunStatus.COMPLETED, return_best=3.0)
+        shown: dict[str, Any] = admin_client.get(f"/api/v1/runs/{run.pk}").json()
+        printed = json.loads(json.dumps(run_as_dict(run)))
+        times = {"created_at", "started_at", "finished_at", "experiment"}
+        common = set(printed) - times
+        assert {name: shown.get(name) for name in common} == {
+            name: printed[name] for name in common
+        }
+
+    @pytest.mark.parametrize("debug", [True, False])
+    def test_up_refuses_to_be_open_without_a_user_or_with_debug(
+        self, settings: Settings, debug: bool
+    ) -> None:
+        settings.DEBUG = debug
+        said = "RLGYM_DEBUG" if debug else "createsuperuser"
+        with pytest.raises(CommandError, match=said):
+            up.Command().prepare("0.0.0.0")
+
+    def test_up_makes_the_first_admin(self, django_user_model: Any) -> None:
+        up.Command().prepare("127.0.0.1")
+        admin = django_user_model.objects.get()
+        assert admin.is_superuser
+        assert not admin.has_usable_password()
+        up.Command().prepare("0.0.0.0")  # Now there is a user.
+        assert django_user_model.objects.count() == 1
+
+    def test_the_demo_s_film_needs_the_demo(self) -> None:
+        with pytest.raises(CommandError, match="goes with --demo"):
+            call("up", "--no-serve")
+
+    def test_doctor_finds_this_machine_in_order(self) -> None:
+        found = {entry["name"]: entry["state"] for entry in json.loads(call("doctor", "--json"))}
+        assert found == {
+            "packages": "ok", "device": "ok", "ffmpeg": "ok", "database": "ok", "disk": "ok",
+            "worker": "warning",
+        }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("RLGYM_WORKERS", "many", "must be a whole number from 1 to 64"),
+        ("RLGYM_WORKERS", "0", "must be a whole number from 1 to 64"),
+        ("RLGYM_DEBUG", "perhaps", "must be 0, 1, true or false"),
+        ("RLGYM_HOME", "/proc/nothing", "cannot be made"),
+    ],
+)
+def test_a_malformed_setting_is_refused_at_start(variable: str, value: str, said: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import rlgym.settings"],
+        env={**os.environ, variable: value}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert said in done.stderr.splitlines()[-1]
+    assert variable in done.stderr.splitlines()[-1]
