@@ -1,6 +1,6 @@
 """What our training costs beside bare Stable-Baselines3: same hyperparameters, seed, threads.
 
-Alternates `apps.engine.training.train` (run directory, log of every scalar and episode, checkpoints)
+Alternates `train()` (run directory, log of every scalar and episode, provenance, checkpoints)
 with the library alone in one process, and prints the ratio of median wall times.
 """
 
@@ -13,9 +13,10 @@ from pathlib import Path
 import torch
 from stable_baselines3.common.env_util import make_vec_env
 
+from apps.engine.building import ALGORITHM_CLASSES, constructor_arguments
 from apps.engine.rundir import RunDirectory
 from apps.engine.spec import RunSpec
-from apps.engine.training import ALGORITHM_CLASSES, constructor_arguments, train
+from apps.engine.training import train
 from benchmarks.report import interleaved, print_samples, print_verdict
 
 TARGET = 1.03

@@ -33,7 +33,7 @@ def print_samples(unit: str, samples: dict[str, list[float]]) -> None:
 
 
 def print_verdict(name: str, kind: str, value: float, target: float, samples: Any) -> None:
-    """Print the last line: JSON with the value, the target and whether it holds (value <= target)."""
+    """Print the last line: JSON with the value, the target, and whether value <= target."""
     verdict = {
         "name": name,
         kind: round(value, 4),

@@ -18,11 +18,11 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.utils import set_random_seed
 
 from apps.engine import checkpoints, events
+from apps.engine.building import ALGORITHM_CLASSES, threads_for
 from apps.engine.environments import make_env
 from apps.engine.errors import EngineError, FilmFailed
 from apps.engine.rundir import RunDirectory, write_json
 from apps.engine.spec import EvalSpec, RunSpec
-from apps.engine.training import ALGORITHM_CLASSES, threads_for
 from apps.engine.video import Film, FilmInfo
 
 OnStep = Callable[[int, float], None]

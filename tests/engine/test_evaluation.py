@@ -12,11 +12,11 @@ import pytest
 from PIL import Image
 
 from apps.engine import checkpoints
+from apps.engine.building import ALGORITHM_CLASSES
 from apps.engine.errors import DamagedCheckpoint, FilmFailed
 from apps.engine.evaluation import evaluate, play
 from apps.engine.rundir import RunDirectory, read_lines
 from apps.engine.spec import EvalSpec, RunSpec
-from apps.engine.training import ALGORITHM_CLASSES
 from apps.engine.video import MAX_HEIGHT, MAX_WIDTH, Film, picture_size
 from tests.engine.conftest import TINY, make_directory
 from tests.engine.test_training import events_of, train_tiny

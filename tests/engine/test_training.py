@@ -11,19 +11,13 @@ from gymnasium import spaces
 from stable_baselines3.common.env_util import make_vec_env
 
 from apps.engine import checkpoints
+from apps.engine.building import ALGORITHM_CLASSES, constructor_arguments, device_for
 from apps.engine.control import Control
 from apps.engine.errors import DiskFull, EngineError, RunDirectoryBusy
 from apps.engine.events import Event, decode
 from apps.engine.rundir import RunDirectory, read_lines
 from apps.engine.spec import RunSpec
-from apps.engine.training import (
-    ALGORITHM_CLASSES,
-    NoEpisode,
-    Outcome,
-    constructor_arguments,
-    device_for,
-    train,
-)
+from apps.engine.training import NoEpisode, Outcome, train
 from tests.engine.conftest import TINY, make_directory
 
 
