@@ -3,6 +3,7 @@
 from html.parser import HTMLParser
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
@@ -123,6 +124,29 @@ def test_experiments_of_mixed_environments_show_no_best_return(
     assert b"21.5" in reader.get("/experiments/").content
     make_run(environment="Acrobot-v1", return_best=-80.0)
     assert b"21.5" not in reader.get("/experiments/").content
+
+
+def test_many_waiting_runs_are_not_all_listed(reader: Client) -> None:
+    for number in range(25):
+        make_run(status=RunStatus.QUEUED, name=f"waits {number}")
+    html = reader.get(reverse("dashboard-active")).content.decode()
+    assert html.count("<li data-run") == 20
+    assert "5 more" in html
+
+
+def test_a_broken_page_is_a_page_of_ours(
+    client: Client, admin: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr("apps.dashboard.views.overview.latest_video", broken)
+    client.force_login(admin)
+    client.raise_request_exception = False
+    response = client.get("/")
+    assert response.status_code == 500
+    assert b"Something broke" in response.content
+    assert inline_parts(response.content.decode()) == []
 
 
 def test_an_unknown_address_shows_a_page_of_ours(reader: Client) -> None:

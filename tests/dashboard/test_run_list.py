@@ -54,7 +54,7 @@ def test_other_sortings_are_refused_and_the_newest_come_first(
         ({"environment": "Acrobot-v1"}, ["b"]),
         ({"q": "other"}, ["c"]),
         ({"q": "nothing"}, []),
-        ({"q": "a", "algorithm": "dqn"}, []),
+        ({"q": "tests", "algorithm": "dqn"}, []),
     ],
 )
 def test_filters_narrow_the_list(

@@ -158,7 +158,9 @@ def test_curves_move_where_websockets_do_not_get_through(page: Page, served: Ser
     )
     start_run(page, served, "ppo", 5_000_000)
     expect(page.locator("figure canvas").first).to_be_visible(timeout=TRAINING_TIMEOUT_MS)
-    expect(page.locator("#charts")).to_have_attribute("data-stream", "live")
+    expect(page.locator("#charts")).to_have_attribute(
+        "data-stream", "live", timeout=TRAINING_TIMEOUT_MS
+    )
     early = label_of(page, "Training return")
     wait_until(page, lambda: label_of(page, "Training return") != early)
     stop_run(page)

@@ -13,6 +13,7 @@ from apps.experiments.models import ACTIVE_STATUSES, Experiment, Run, RunQuerySe
 from apps.jobs import system
 
 RECENT = 6
+ACTIVE_SHOWN = 20
 
 
 def experiments_for_listing() -> QuerySet[Experiment]:
@@ -26,6 +27,13 @@ def experiments_for_listing() -> QuerySet[Experiment]:
         return_best=Max("runs__return_best"),
         last_run_at=Max("runs__created_at"),
     ).order_by(F("last_run_at").desc(nulls_last=True), "-pk")
+
+
+def _active() -> dict[str, Any]:
+    runs = active_runs()
+    shown = list(runs[:ACTIVE_SHOWN])
+    more_count = runs.count() - len(shown) if len(shown) == ACTIVE_SHOWN else 0
+    return {"active": shown, "more_count": more_count}
 
 
 def active_runs() -> RunQuerySet:
@@ -55,17 +63,17 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         request,
         "dashboard/dashboard.html",
         "Dashboard",
-        active=active_runs(),
         video=latest_video(),
         machine=system.status(),
         quick_start=QuickStartForm(),
+        **_active(),
         **_recent(),
     )
 
 
 @require_safe
 def active(request: HttpRequest) -> HttpResponse:
-    return render(request, "dashboard/partials/active_runs.html", {"active": active_runs()})
+    return render(request, "dashboard/partials/active_runs.html", _active())
 
 
 @require_safe

@@ -174,10 +174,11 @@ export class Chart {
     const notes = [];
     for (const key of this.keys) {
       const { n_raw: all, steps: shown, values } = this.curve(key) ?? { n_raw: 0, steps: [], values: [] };
-      if (all > shown.length) notes.push(`${number(shown.length)} of ${number(all)} points of ${key} are drawn; drag to look closer, double-click to go back`);
+      if (all > shown.length) notes.push(`${number(shown.length)} of ${number(all)} points of ${key} are drawn`);
       const special = values.filter((value) => value === null).length;
       if (special) notes.push(`${number(special)} value${special === 1 ? "" : "s"} of ${key} ${special === 1 ? "is" : "are"} not a finite number`);
     }
+    if (this.isThinned) notes.push("drag to look closer, double-click to go back");
     const note = this.figure.querySelector(".chart-note");
     note.textContent = notes.join("; ");
     note.hidden = !notes.length;

@@ -30,12 +30,20 @@ function isActive(run) {
   return run.status === "queued" || run.status === "running";
 }
 
+function signature(pairs) {
+  return pairs.map((pair) => pair.join(" ")).sort().join();
+}
+
+// Compared with the message before rather than with the rows: the page shows the first few only.
+let known = signature([...shown()].map(([id, row]) => [id, row.dataset.status]));
+
 function take(message) {
-  const rows = shown();
   const runs = (message.runs ?? []).filter(isActive);
-  const isSame = runs.length === rows.size && runs.every((run) => rows.get(run.id)?.dataset.status === run.status);
-  if (!isSame) announce();
-  else for (const run of runs) update(rows.get(run.id), run);
+  const present = signature(runs.map((run) => [run.id, run.status]));
+  if (present !== known) announce();
+  known = present;
+  const rows = shown();
+  for (const run of runs) if (rows.has(run.id)) update(rows.get(run.id), run);
 }
 
 let isLive = false;
