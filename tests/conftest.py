@@ -58,3 +58,9 @@ def make_run(**fields: object) -> Run:
     run.directory.create(run.spec, record)
     run.save(force_insert=True)
     return run
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run browser tests last: they leave an event loop running, and async tests need none."""
+    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
