@@ -1,137 +1,60 @@
 """The catalogue of algorithms: where each class lives and what its hyperparameters may be.
 
 Owns names, bounds, defaults and meanings. Must stay light: it names the classes of
-Stable-Baselines3 by path and never imports them, so that a web server can validate a form.
-Defaults are those of Stable-Baselines3's constructors; a test compares them.
+Stable-Baselines3 and sb3-contrib by path and never imports them, so that a web server can
+validate a form. Defaults are those of the libraries' constructors; a test compares them.
 """
 
-import math
-import reprlib
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 from apps.engine.errors import FieldError
+from apps.engine.hyperparameter_groups import (
+    ENTROPY_BONUS,
+    GAMMA,
+    LOG_STD_INIT,
+    N_CRITICS,
+    NOISE,
+    ORTHO_INIT,
+    SDE,
+    TARGET_UPDATES,
+    VF_COEF,
+    by_name,
+    entropy,
+    epsilon_greedy,
+    flag,
+    gae,
+    learning_rate,
+    max_grad_norm,
+    net,
+    normalize_advantage,
+    number,
+    policy_delay,
+    ppo,
+    quantiles,
+    replay,
+    rollout,
+    samples,
+    tau,
+    whole,
+)
+from apps.engine.hyperparameters import (
+    MAX_LAYER_WIDTH,
+    MAX_LAYERS,
+    SCHEDULE_PREFIX,
+    Hyperparameter,
+    Kind,
+    shown,
+)
 
-Kind = Literal["int", "float", "bool", "choice", "layers"]
+__all__ = [
+    "ALGORITHMS", "MAX_LAYERS", "MAX_LAYER_WIDTH", "SCHEDULE_PREFIX", "Algorithm",
+    "Hyperparameter", "Kind", "ObservationKind", "SpaceKind", "shown",
+]  # fmt: skip
+
 SpaceKind = Literal["discrete", "box", "multi_discrete", "multi_binary", "other"]
-
-SCHEDULE_PREFIX = "lin_"
-MAX_LAYERS = 8
-MAX_LAYER_WIDTH = 4096
-
-# A refusal repeats the value it refuses, which may be megabytes of text or deeply nested lists.
-_SHORT = reprlib.Repr()
-_SHORT.maxstring = _SHORT.maxlong = _SHORT.maxother = 80
-_SHORT.maxlist = _SHORT.maxdict = 12
-
-
-def shown(value: Any) -> str:
-    """Return a value as a message shows it: its repr, cut short where it is long or deep."""
-    return _SHORT.repr(value)
-
-
-@dataclass(frozen=True, slots=True)
-class Hyperparameter:
-    """One hyperparameter: its type, bounds, default and meaning.
-
-    Attributes:
-        name: Keyword of the algorithm's constructor, or `net_arch` / `activation_fn`.
-        kind: `layers` is a list of hidden-layer widths.
-        default: The library's default; None where the library says None.
-        low: Least allowed number, inclusive.
-        high: Greatest allowed number, inclusive.
-        choices: Allowed values of kind `choice`.
-        is_schedule: Whether `lin_<number>` (linear decay to 0 over the run) is allowed.
-        is_optional: Whether None is allowed.
-        is_log: Whether the value is best varied on a logarithmic scale.
-        is_important: Whether it is among the few that matter most.
-        meaning: One line for people.
-    """
-
-    name: str
-    kind: Kind
-    default: Any
-    meaning: str
-    low: float | None = None
-    high: float | None = None
-    choices: tuple[str, ...] = ()
-    is_schedule: bool = False
-    is_optional: bool = False
-    is_log: bool = False
-    is_important: bool = False
-
-    def allowed(self) -> str:
-        """Say in words which values are allowed."""
-        if self.kind == "choice":
-            text = "one of " + ", ".join(self.choices)
-        elif self.kind == "bool":
-            text = "true or false"
-        elif self.kind == "layers":
-            text = f"a list of 1 to {MAX_LAYERS} layer widths, each 1 to {MAX_LAYER_WIDTH}"
-        elif self.kind == "int":
-            text = f"an integer from {self.low:.0f} to {self.high:.0f}"
-        else:
-            text = f"a number from {self.low:g} to {self.high:g}"
-        if self.is_schedule:
-            text += f", or {SCHEDULE_PREFIX}<number> for linear decay"
-        return text + (", or null" if self.is_optional else "")
-
-    def parse(self, value: Any) -> Any:
-        """Return the value in its own type.
-
-        Raises:
-            ValueError: The value has the wrong type or is out of bounds.
-        """
-        if value is None and self.is_optional:
-            return None
-        if self.kind == "choice":
-            return self._check(value, value in self.choices)
-        if self.kind == "bool":
-            return self._parse_bool(value)
-        if self.kind == "layers":
-            return self._parse_layers(value)
-        if self.is_schedule and isinstance(value, str) and value.startswith(SCHEDULE_PREFIX):
-            try:
-                number = self._parse_number(value.removeprefix(SCHEDULE_PREFIX))
-            except ValueError:
-                raise self._refusal(value) from None
-            return f"{SCHEDULE_PREFIX}{number!r}"
-        return self._parse_number(value)
-
-    def _refusal(self, value: Any) -> ValueError:
-        return ValueError(f"{shown(value)} is not allowed; it must be {self.allowed()}")
-
-    def _check(self, value: Any, is_allowed: bool) -> Any:
-        if not is_allowed:
-            raise self._refusal(value)
-        return value
-
-    def _parse_bool(self, value: Any) -> bool:
-        if isinstance(value, str) and value.lower() in {"true", "false"}:
-            return value.lower() == "true"
-        return bool(self._check(value, isinstance(value, bool)))
-
-    def _parse_layers(self, value: Any) -> list[int]:
-        widths = _widths_in(value) if isinstance(value, str) else value
-        if not isinstance(widths, list | tuple) or not 1 <= len(widths) <= MAX_LAYERS:
-            raise self._refusal(value)
-        if not all(type(width) is int and 1 <= width <= MAX_LAYER_WIDTH for width in widths):
-            raise self._refusal(value)
-        return list(widths)
-
-    def _parse_number(self, value: Any) -> int | float:
-        if isinstance(value, bool) or not isinstance(value, int | float | str):
-            raise self._refusal(value)
-        try:
-            number = float(value)
-        except (ValueError, OverflowError):
-            raise self._refusal(value) from None
-        assert self.low is not None
-        assert self.high is not None
-        in_bounds = math.isfinite(number) and self.low <= number <= self.high
-        is_whole = self.kind == "float" or number == int(number) if in_bounds else False
-        self._check(value, in_bounds and is_whole)
-        return int(number) if self.kind == "int" else number
+ObservationKind = Literal["vector", "image", "dict"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +67,14 @@ class Algorithm:
         class_path: `module:Class` of the implementation.
         meaning: One line for people.
         action_spaces: Kinds of action space it can act in.
-        is_on_policy: Whether it learns from its latest rollout only.
+        is_on_policy: Whether it fills a rollout of `n_steps` an environment and learns from that.
         max_envs: Most parallel environments it takes.
         hyperparameters: Schema by name, in the order they are shown.
         diagnostics: Metric keys worth a chart beside return and episode length.
+        observations: Kinds of observation that its policies read.
+        has_replay_buffer: Whether it learns from a buffer of old transitions.
+        is_recurrent: Whether its policy carries a state from step to step.
+        needs_action_masks: Whether the environment has to offer `action_masks()`.
     """
 
     name: str
@@ -159,6 +86,15 @@ class Algorithm:
     max_envs: int
     hyperparameters: dict[str, Hyperparameter] = field(repr=False)
     diagnostics: tuple[str, ...] = ()
+    observations: frozenset[ObservationKind] = frozenset({"vector", "image", "dict"})
+    has_replay_buffer: bool = False
+    is_recurrent: bool = False
+    needs_action_masks: bool = False
+
+    @property
+    def library(self) -> str:
+        """Package that implements it: `stable_baselines3` or `sb3_contrib`."""
+        return self.class_path.partition(":")[0]
 
     def resolve(self, given: dict[str, Any]) -> tuple[dict[str, Any], list[FieldError]]:
         """Fill in defaults and check every given value.
@@ -188,131 +124,170 @@ class Algorithm:
         return values, errors
 
 
-def _widths_in(text: str) -> list[int] | None:
-    """Read `64, 64`, `64 64` or `[64, 64]`; None when anything in it is not a width."""
-    words = text.strip().removeprefix("[").removesuffix("]").replace(",", " ").split()
-    longest = len(str(MAX_LAYER_WIDTH))
-    is_readable = all(word.isdecimal() and len(word) <= longest for word in words)
-    return [int(word) for word in words] if is_readable else None
+ANY_ACTION: frozenset[SpaceKind] = frozenset({"discrete", "box", "multi_discrete", "multi_binary"})
+CONTINUOUS: frozenset[SpaceKind] = frozenset({"box"})
+DISCRETE: frozenset[SpaceKind] = frozenset({"discrete"})
+VECTORS: frozenset[ObservationKind] = frozenset({"vector"})
+_PPO_CHARTS = ("train/entropy_loss", "train/approx_kl", "train/clip_fraction")
+_VALUE_CHARTS = ("rollout/exploration_rate", "train/loss")
+_ACTOR_CHARTS = ("train/actor_loss", "train/critic_loss")
+_ENTROPY_CHARTS = ("train/ent_coef", *_ACTOR_CHARTS)
 
-
-def _schema(*hyperparameters: Hyperparameter) -> dict[str, Hyperparameter]:
-    return {hyperparameter.name: hyperparameter for hyperparameter in hyperparameters}
-
-
-def _learning_rate(default: float) -> Hyperparameter:
-    return Hyperparameter(
-        "learning_rate", "float", default, "Step size of the optimizer.",
-        low=1e-7, high=1.0, is_schedule=True, is_log=True, is_important=True,
-    )  # fmt: skip
-
-
-_GAMMA = Hyperparameter(
-    "gamma", "float", 0.99, "Discount: how much a later reward counts.",
-    low=0.0, high=1.0, is_important=True,
-)  # fmt: skip
-_NET_ARCH = Hyperparameter(
-    "net_arch", "layers", None,
-    "Widths of the hidden layers of the networks; null keeps the policy's own (64, 64).",
-    is_optional=True,
-)  # fmt: skip
-_ACTIVATION = Hyperparameter(
-    "activation_fn", "choice", None,
-    "Activation of the hidden layers; null keeps the policy's own.",
-    choices=("tanh", "relu", "elu", "gelu", "silu"), is_optional=True,
-)  # fmt: skip
+_on_policy = partial(Algorithm, is_on_policy=True, max_envs=256)
+_off_policy = partial(Algorithm, is_on_policy=False, has_replay_buffer=True, max_envs=256)
 
 ALGORITHMS: dict[str, Algorithm] = {
-    "ppo": Algorithm(
-        name="ppo",
-        title="PPO",
-        class_path="stable_baselines3:PPO",
-        meaning="Proximal Policy Optimization: robust on-policy learning with clipped updates.",
-        action_spaces=frozenset({"discrete", "box", "multi_discrete", "multi_binary"}),
-        is_on_policy=True,
-        max_envs=256,
-        diagnostics=("train/entropy_loss", "train/approx_kl", "train/clip_fraction"),
-        hyperparameters=_schema(
-            _learning_rate(3e-4),
-            Hyperparameter("n_steps", "int", 2048, "Steps of each environment in one rollout.",
-                           low=2, high=1_000_000, is_log=True, is_important=True),
-            Hyperparameter("batch_size", "int", 64, "Samples in one gradient step.",
-                           low=2, high=1_000_000, is_log=True, is_important=True),
-            Hyperparameter("n_epochs", "int", 10, "Passes over each rollout.",
-                           low=1, high=100, is_important=True),
-            _GAMMA,
-            Hyperparameter("gae_lambda", "float", 0.95,
-                           "Bias-variance trade-off of the advantage estimate (GAE).",
-                           low=0.0, high=1.0),
-            Hyperparameter("clip_range", "float", 0.2,
-                           "How far one update may move the policy's probabilities.",
-                           low=0.001, high=10.0, is_schedule=True, is_important=True),
-            Hyperparameter("clip_range_vf", "float", None,
-                           "The same for the value function; depends on the scale of rewards.",
-                           low=0.001, high=1e6, is_schedule=True, is_optional=True),
-            Hyperparameter("normalize_advantage", "bool", True,
-                           "Whether advantages are normalised in each batch."),
-            Hyperparameter("ent_coef", "float", 0.0,
-                           "Weight of the entropy bonus: more explores more.",
-                           low=0.0, high=10.0, is_log=True, is_important=True),
-            Hyperparameter("vf_coef", "float", 0.5, "Weight of the value loss.",
-                           low=0.0, high=10.0),
-            Hyperparameter("max_grad_norm", "float", 0.5, "Gradients are clipped to this norm.",
-                           low=0.001, high=1000.0, is_log=True),
-            Hyperparameter("use_sde", "bool", False,
-                           "State-dependent exploration, for continuous actions only."),
-            Hyperparameter("sde_sample_freq", "int", -1,
-                           "Steps between new noise matrices; -1: once a rollout.",
-                           low=-1, high=1_000_000),
-            Hyperparameter("target_kl", "float", None,
-                           "Stop an update early when the policy has moved this far.",
-                           low=1e-6, high=10.0, is_optional=True),
-            _NET_ARCH,
-            _ACTIVATION,
+    "ppo": _on_policy(
+        "ppo", "PPO", "stable_baselines3:PPO",
+        "Proximal Policy Optimization: robust on-policy learning with clipped updates.",
+        ANY_ACTION, diagnostics=_PPO_CHARTS, hyperparameters=by_name(*ppo(2048, 64)),
+    ),
+    "dqn": _off_policy(
+        "dqn", "DQN", "stable_baselines3:DQN",
+        "Deep Q-Network: off-policy value learning from a buffer, discrete actions.",
+        DISCRETE, diagnostics=_VALUE_CHARTS,
+        hyperparameters=by_name(
+            learning_rate(1e-4), *replay(32, train_freq=4), tau(1.0),
+            *epsilon_greedy(0.1, 0.05), max_grad_norm(10.0), *net("64, 64", has_critic=False),
         ),
     ),
-    "dqn": Algorithm(
-        name="dqn",
-        title="DQN",
-        class_path="stable_baselines3:DQN",
-        meaning="Deep Q-Network: off-policy value learning from a buffer, discrete actions.",
-        action_spaces=frozenset({"discrete"}),
-        is_on_policy=False,
-        max_envs=256,
-        diagnostics=("rollout/exploration_rate", "train/loss"),
-        hyperparameters=_schema(
-            _learning_rate(1e-4),
-            Hyperparameter("buffer_size", "int", 1_000_000, "Transitions kept for replay.",
-                           low=1, high=100_000_000, is_log=True),
-            Hyperparameter("learning_starts", "int", 100,
-                           "Steps of pure exploration before learning.",
-                           low=0, high=100_000_000),
-            Hyperparameter("batch_size", "int", 32, "Transitions in one gradient step.",
-                           low=1, high=1_000_000, is_log=True, is_important=True),
-            Hyperparameter("tau", "float", 1.0,
-                           "Share of the online network copied at each target update.",
-                           low=0.0, high=1.0),
-            _GAMMA,
-            Hyperparameter("train_freq", "int", 4, "Steps between updates.",
-                           low=1, high=1_000_000, is_important=True),
-            Hyperparameter("gradient_steps", "int", 1,
-                           "Gradient steps at each update; -1: as many as steps were taken.",
-                           low=-1, high=1_000_000, is_important=True),
-            Hyperparameter("target_update_interval", "int", 10_000,
-                           "Steps between updates of the target network.",
-                           low=1, high=100_000_000, is_log=True),
-            Hyperparameter("exploration_fraction", "float", 0.1,
-                           "Share of the run over which exploration decays.",
-                           low=0.0, high=1.0, is_important=True),
-            Hyperparameter("exploration_initial_eps", "float", 1.0,
-                           "Share of random actions at the start.", low=0.0, high=1.0),
-            Hyperparameter("exploration_final_eps", "float", 0.05,
-                           "Share of random actions at the end.",
-                           low=0.0, high=1.0, is_important=True),
-            Hyperparameter("max_grad_norm", "float", 10.0, "Gradients are clipped to this norm.",
-                           low=0.001, high=1000.0, is_log=True),
-            _NET_ARCH,
-            _ACTIVATION,
+    "a2c": _on_policy(
+        "a2c", "A2C", "stable_baselines3:A2C",
+        "Advantage Actor-Critic: the plainest on-policy learner, many short rollouts.",
+        ANY_ACTION,
+        diagnostics=("train/entropy_loss", "train/value_loss", "train/explained_variance"),
+        hyperparameters=by_name(
+            learning_rate(7e-4), rollout(5), GAMMA, gae(1.0), ENTROPY_BONUS, VF_COEF,
+            max_grad_norm(0.5),
+            flag("use_rms_prop", True, "Whether the optimizer is RMSprop; false: Adam."),
+            number("rms_prop_eps", 1e-5, 1e-10, 1.0, "Stabiliser in RMSprop's denominator.",
+                   is_log=True),
+            normalize_advantage(False), *SDE, *net("64, 64"), LOG_STD_INIT, ORTHO_INIT,
+        ),
+    ),
+    "sac": _off_policy(
+        "sac", "SAC", "stable_baselines3:SAC",
+        "Soft Actor-Critic: sample-efficient control that keeps its policy as random as it can.",
+        CONTINUOUS, diagnostics=_ENTROPY_CHARTS,
+        hyperparameters=by_name(
+            learning_rate(3e-4), *replay(256, train_freq=1), tau(0.005), TARGET_UPDATES,
+            *entropy("256, 256"),
+        ),
+    ),
+    "td3": _off_policy(
+        "td3", "TD3", "stable_baselines3:TD3",
+        "Twin Delayed DDPG: a deterministic policy with two critics and delayed updates.",
+        CONTINUOUS, diagnostics=_ACTOR_CHARTS,
+        hyperparameters=by_name(
+            learning_rate(1e-3), *replay(256, train_freq=1), tau(0.005), policy_delay(2),
+            number("target_policy_noise", 0.2, 0.0, 10.0,
+                   "Standard deviation of the noise that smooths target actions."),
+            number("target_noise_clip", 0.5, 0.0, 10.0, "Most that this noise may be."),
+            *NOISE, *net("400, 300"), N_CRITICS,
+        ),
+    ),
+    "ddpg": _off_policy(
+        "ddpg", "DDPG", "stable_baselines3:DDPG",
+        "Deep Deterministic Policy Gradient: one critic, one deterministic policy; see TD3.",
+        CONTINUOUS, diagnostics=_ACTOR_CHARTS,
+        hyperparameters=by_name(
+            learning_rate(1e-3), *replay(256, train_freq=1), tau(0.005), *NOISE,
+            *net("400, 300"),
+        ),
+    ),
+    "trpo": _on_policy(
+        "trpo", "TRPO", "sb3_contrib:TRPO",
+        "Trust Region Policy Optimization: each update stays within a measured distance.",
+        ANY_ACTION,
+        diagnostics=("train/kl_divergence_loss", "train/value_loss", "train/explained_variance"),
+        hyperparameters=by_name(
+            learning_rate(1e-3), rollout(2048), samples(128), GAMMA, gae(0.95),
+            number("target_kl", 0.01, 1e-6, 10.0, "How far one update moves the policy.",
+                   is_log=True, is_important=True),
+            whole("n_critic_updates", 10, 1, 1000, "Passes of the critic over each rollout."),
+            whole("cg_max_steps", 15, 1, 1000, "Most iterations of the conjugate gradient."),
+            number("cg_damping", 0.1, 0.0, 10.0, "Damping of the conjugate gradient."),
+            whole("line_search_max_iter", 10, 1, 1000, "Most steps of the line search."),
+            number("line_search_shrinking_factor", 0.8, 0.01, 0.99,
+                   "Factor by which the line search shortens its step."),
+            whole("sub_sampling_factor", 1, 1, 1000,
+                 "Only every so many samples are used for the policy's update."),
+            normalize_advantage(True), *SDE, *net("64, 64"), LOG_STD_INIT, ORTHO_INIT,
+        ),
+    ),
+    "recurrent_ppo": _on_policy(
+        "recurrent_ppo", "RecurrentPPO", "sb3_contrib:RecurrentPPO",
+        "PPO with an LSTM: for tasks where one observation does not tell the whole state.",
+        ANY_ACTION, diagnostics=_PPO_CHARTS, is_recurrent=True,
+        hyperparameters=by_name(
+            *ppo(128, 128),
+            whole("lstm_hidden_size", 256, 1, 4096, "Width of the LSTM.",
+                 is_ours=True, is_log=True, is_important=True),
+            whole("n_lstm_layers", 1, 1, 8, "Layers of the LSTM.", is_ours=True),
+            flag("shared_lstm", False, "Whether policy and critic share one LSTM.",
+                  is_ours=True),
+            flag("enable_critic_lstm", True, "Whether the critic has an LSTM of its own.",
+                  is_ours=True),
+        ),
+    ),
+    "maskable_ppo": _on_policy(
+        "maskable_ppo", "MaskablePPO", "sb3_contrib:MaskablePPO",
+        "PPO that never takes an invalid action: the environment says which are valid.",
+        ANY_ACTION - CONTINUOUS, diagnostics=_PPO_CHARTS, needs_action_masks=True,
+        hyperparameters=by_name(*ppo(2048, 64, has_sde=False)),
+    ),
+    "qrdqn": _off_policy(
+        "qrdqn", "QRDQN", "sb3_contrib:QRDQN",
+        "Quantile-Regression DQN: learns the whole spread of returns, not only their mean.",
+        DISCRETE, diagnostics=_VALUE_CHARTS,
+        hyperparameters=by_name(
+            learning_rate(5e-5), *replay(32, train_freq=4), tau(1.0),
+            *epsilon_greedy(0.005, 0.01), max_grad_norm(None), quantiles(200),
+            *net("64, 64", has_critic=False),
+        ),
+    ),
+    "tqc": _off_policy(
+        "tqc", "TQC", "sb3_contrib:TQC",
+        "Truncated Quantile Critics: SAC whose critics drop their most hopeful quantiles.",
+        CONTINUOUS, diagnostics=_ENTROPY_CHARTS,
+        hyperparameters=by_name(
+            learning_rate(3e-4), *replay(256, train_freq=1), tau(0.005), TARGET_UPDATES,
+            quantiles(25),
+            whole("top_quantiles_to_drop_per_net", 2, 0, 999,
+                 "Quantiles that each critic drops from the top; fewer than n_quantiles.",
+                 is_important=True),
+            *entropy("256, 256"),
+        ),
+    ),
+    "crossq": _off_policy(
+        "crossq", "CrossQ", "sb3_contrib:CrossQ",
+        "SAC with batch normalisation in place of target networks: fewer samples, one update.",
+        CONTINUOUS, diagnostics=_ENTROPY_CHARTS, observations=VECTORS,
+        hyperparameters=by_name(
+            learning_rate(1e-3), *replay(256, train_freq=1), policy_delay(3),
+            *entropy("256, 256 to act, 1024, 1024 to value"),
+        ),
+    ),
+    "ars": Algorithm(
+        "ars", "ARS", "sb3_contrib:ARS",
+        "Augmented Random Search: tries random directions in weight space; no gradients.",
+        DISCRETE | CONTINUOUS, is_on_policy=False, max_envs=1, observations=VECTORS,
+        diagnostics=("train/step_size", "rollout/return_std", "train/delta_std"),
+        hyperparameters=by_name(
+            number("learning_rate", 0.02, 1e-7, 1.0, "Step size of an update.",
+                   is_schedule=True, is_log=True, is_important=True),
+            number("delta_std", 0.05, 1e-6, 10.0, "Size of the random directions.",
+                   is_schedule=True, is_log=True, is_important=True),
+            whole("n_delta", 8, 1, 10_000, "Directions tried for each update, each both ways.",
+                 is_log=True, is_important=True),
+            whole("n_top", None, 1, 10_000, "Best directions that count; null: all of them."),
+            flag("zero_policy", True, "Whether all weights start at zero."),
+            number("alive_bonus_offset", 0.0, -1000.0, 1000.0,
+                   "Added to every reward, to cancel a bonus for staying alive."),
+            whole("n_eval_episodes", 1, 1, 1000, "Episodes that judge one direction."),
+            Hyperparameter("policy", "choice", "linear", "A linear map or a small network.",
+                           choices=("linear", "mlp"), is_ours=True, is_important=True),
+            *net("64, 64", has_critic=False),
         ),
     ),
 }  # fmt: skip

@@ -1,20 +1,31 @@
-"""Construct a model for a spec: class, policy, device, threads, constructor arguments."""
+"""Construct what a spec trains with: environments, class, policy, device, arguments."""
 
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
+from typing import Any, cast
 
+import numpy as np
 import torch
 from gymnasium import spaces
-from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.noise import (
+    ActionNoise,
+    NormalActionNoise,
+    OrnsteinUhlenbeckActionNoise,
+)
 from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecEnv
 
-from apps.engine.algorithms import SCHEDULE_PREFIX
-from apps.engine.errors import EngineError
+from apps.engine.algorithms import ALGORITHMS, SCHEDULE_PREFIX, Algorithm, ObservationKind
+from apps.engine.environments import Env, import_wrapper, make_env, training_wrapper
+from apps.engine.errors import EngineError, FieldError, InvalidSpec
 from apps.engine.spec import RunSpec
+from apps.engine.wrappers import FrameStack
 
-ALGORITHM_CLASSES: dict[str, type[BaseAlgorithm]] = {"ppo": PPO, "dqn": DQN}
+# Where the library's own class needs a correction before the engine can watch it.
+CORRECTED_CLASSES = {"ars": "apps.engine.ars:ObservableARS"}
 ACTIVATIONS: dict[str, type[torch.nn.Module]] = {
     "tanh": torch.nn.Tanh,
     "relu": torch.nn.ReLU,
@@ -22,6 +33,66 @@ ACTIVATIONS: dict[str, type[torch.nn.Module]] = {
     "gelu": torch.nn.GELU,
     "silu": torch.nn.SiLU,
 }
+NOISES: dict[str, type[ActionNoise]] = {
+    "normal": NormalActionNoise,
+    "ornstein-uhlenbeck": OrnsteinUhlenbeckActionNoise,
+}
+
+
+class _AlgorithmClasses(Mapping[str, type[BaseAlgorithm]]):
+    """The class of each algorithm by name; sb3-contrib is imported only when it is asked for."""
+
+    def __getitem__(self, name: str) -> type[BaseAlgorithm]:
+        path = CORRECTED_CLASSES.get(name, ALGORITHMS[name].class_path)
+        module, _, class_name = path.partition(":")
+        return cast(type[BaseAlgorithm], getattr(import_module(module), class_name))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(ALGORITHMS)
+
+    def __len__(self) -> int:
+        return len(ALGORITHMS)
+
+
+ALGORITHM_CLASSES: Mapping[str, type[BaseAlgorithm]] = _AlgorithmClasses()
+
+
+def make_env_for(spec: RunSpec, render_mode: str | None = None) -> Env:
+    """Construct a run's environment with its wrappers, as training and evaluation both see it.
+
+    What is for training only (`environments.training_wrapper`) is not in it.
+
+    Raises:
+        UnknownEnvironment: It cannot be made, or a wrapper cannot be found or refuses it.
+    """
+    return make_env(
+        spec.environment,
+        spec.environment_kwargs,
+        render_mode,
+        wrappers=spec.wrappers,
+        frame_stack=spec.frame_stack,
+    )
+
+
+def make_vec_env_for(spec: RunSpec, around: Callable[[Env], Env] = lambda env: env) -> VecEnv:
+    """Construct what a run trains in: `n_envs` seeded environments with all of their wrappers.
+
+    Episodes and returns are counted inside the wrappers that are for training only, so that they
+    mean the same as an evaluation's.
+
+    Args:
+        spec: The run's spec.
+        around: Puts one more wrapper around each environment, inside of that count.
+
+    Raises:
+        UnknownEnvironment: As for `make_env_for`.
+    """
+    return make_vec_env(
+        lambda: around(make_env_for(spec)),
+        n_envs=spec.n_envs,
+        seed=spec.seed,
+        wrapper_class=training_wrapper(spec.wrappers),
+    )
 
 
 def build_model(spec: RunSpec, env: VecEnv) -> BaseAlgorithm:
@@ -29,25 +100,67 @@ def build_model(spec: RunSpec, env: VecEnv) -> BaseAlgorithm:
 
     Raises:
         InvalidSpec: The algorithm cannot act in the environment.
-        EngineError: The device is not there.
+        EngineError: The device is not there, or the environment lacks a wrapper of the spec.
     """
+    algorithm = ALGORITHMS[spec.algorithm]
+    if algorithm.needs_action_masks and not env.has_attr("action_masks"):
+        raise InvalidSpec([FieldError(
+            "environment",
+            f"{spec.environment} has no action_masks() that says which actions are valid, and "
+            f"{algorithm.title} needs it; add a wrapper that has it, or use ppo",
+        )])  # fmt: skip
+    _check_wrappers(spec, env)
     is_image = is_image_space(env.observation_space)
     torch.set_num_threads(threads_for(is_image))
-    algorithm_class = ALGORITHM_CLASSES[spec.algorithm]
-    return algorithm_class(
-        policy_for(env.observation_space),
+    return ALGORITHM_CLASSES[spec.algorithm](
+        policy_for(algorithm, env.observation_space, spec.hyperparameters),
         env,
         seed=spec.seed,
         device=device_for(spec.device, is_image),
-        **constructor_arguments(spec),
+        **constructor_arguments(spec, env.action_space),
     )
 
 
-def policy_for(observation_space: spaces.Space[Any]) -> str:
-    """Return the name of the policy that reads an observation space."""
-    if isinstance(observation_space, spaces.Dict):
-        return "MultiInputPolicy"
-    return "CnnPolicy" if is_image_space(observation_space) else "MlpPolicy"
+def _check_wrappers(spec: RunSpec, env: VecEnv) -> None:
+    """Refuse to train without what evaluation will play with: the returns would not compare."""
+    paths = [wrapper if isinstance(wrapper, str) else wrapper["path"] for wrapper in spec.wrappers]
+    wanted = [import_wrapper(path) for path in paths] + [FrameStack] * bool(spec.frame_stack)
+    for wrapper in wanted:
+        if not all(env.env_is_wrapped(wrapper)):
+            raise EngineError(
+                f"the environment of this run lacks {wrapper.__name__}, which its spec asks for"
+            )
+
+
+def observation_kind(space: spaces.Space[Any]) -> ObservationKind:
+    """Return the kind of policy that an observation space needs."""
+    if isinstance(space, spaces.Dict):
+        return "dict"
+    return "image" if is_image_space(space) else "vector"
+
+
+def policy_for(
+    algorithm: Algorithm,
+    observation_space: spaces.Space[Any],
+    hyperparameters: Mapping[str, Any],
+) -> str:
+    """Return the name of the policy that reads an observation space.
+
+    Raises:
+        InvalidSpec: The algorithm has no policy for such observations.
+    """
+    kind = observation_kind(observation_space)
+    if kind not in algorithm.observations:
+        able = ", ".join(a.name for a in ALGORITHMS.values() if kind in a.observations)
+        raise InvalidSpec([FieldError(
+            "algorithm",
+            f"{algorithm.title} reads {' or '.join(sorted(algorithm.observations))} observations "
+            f"and this environment's are {kind}; algorithms that can: {able}",
+        )])  # fmt: skip
+    if hyperparameters.get("policy") == "linear":
+        return "LinearPolicy"
+    stem = {"dict": "MultiInput", "image": "Cnn", "vector": "Mlp"}[kind]
+    return f"{stem}LstmPolicy" if algorithm.is_recurrent else f"{stem}Policy"
 
 
 def threads_for(is_image: bool) -> int:
@@ -73,19 +186,55 @@ def device_for(wanted: str, is_image: bool) -> str:
     return wanted
 
 
-def constructor_arguments(spec: RunSpec) -> dict[str, Any]:
-    """Turn a spec's hyperparameters into keyword arguments of the algorithm's constructor."""
-    arguments = dict(spec.hyperparameters)
-    net_arch = arguments.pop("net_arch", None)
-    activation = arguments.pop("activation_fn", None)
-    for name, value in arguments.items():
-        if isinstance(value, str) and value.startswith(SCHEDULE_PREFIX):
-            arguments[name] = LinearSchedule(float(value.removeprefix(SCHEDULE_PREFIX)), 0.0, 1.0)
-    policy_kwargs: dict[str, Any] = {}
-    if net_arch is not None:
-        policy_kwargs["net_arch"] = net_arch
-    if activation is not None:
-        policy_kwargs["activation_fn"] = ACTIVATIONS[activation]
-    if policy_kwargs:
-        arguments["policy_kwargs"] = policy_kwargs
-    return arguments
+def constructor_arguments(
+    spec: RunSpec, action_space: spaces.Space[Any] | None = None
+) -> dict[str, Any]:
+    """Turn a spec's hyperparameters into keyword arguments of the algorithm's constructor.
+
+    Args:
+        spec: The run's spec.
+        action_space: Where the algorithm will act; action noise has its shape.
+    """
+    schemas = ALGORITHMS[spec.algorithm].hyperparameters
+    ours = {name: value for name, value in spec.hyperparameters.items() if schemas[name].is_ours}
+    arguments = {
+        name: _argument(name, value)
+        for name, value in spec.hyperparameters.items()
+        if name not in ours
+    }
+    noise = _action_noise(ours.pop("noise_type", "none"), ours.pop("noise_std", 0.0), action_space)
+    if noise:
+        arguments["action_noise"] = noise
+    policy_kwargs = _policy_kwargs(spec.algorithm, ours)
+    return {**arguments, "policy_kwargs": policy_kwargs} if policy_kwargs else arguments
+
+
+def _argument(name: str, value: Any) -> Any:
+    if isinstance(value, str) and value.startswith(SCHEDULE_PREFIX):
+        return LinearSchedule(float(value.removeprefix(SCHEDULE_PREFIX)), 0.0, 1.0)
+    return (1, "episode") if name == "train_freq" and value == "episode" else value
+
+
+def _action_noise(
+    noise_type: str, std: float, action_space: spaces.Space[Any] | None
+) -> ActionNoise | None:
+    if noise_type == "none" or not isinstance(action_space, spaces.Box):
+        return None
+    size = int(np.prod(action_space.shape))
+    return NOISES[noise_type](np.zeros(size), std * np.ones(size))  # type: ignore[call-arg]
+
+
+def _policy_kwargs(algorithm: str, ours: dict[str, Any]) -> dict[str, Any]:
+    """Return keywords of the policy; what equals its own default is left to it."""
+    schemas = ALGORITHMS[algorithm].hyperparameters
+    kwargs = {
+        name: value
+        for name, value in ours.items()
+        if value != schemas[name].default and name not in {"policy", "critic_net_arch"}
+    }
+    if "activation_fn" in kwargs:
+        kwargs["activation_fn"] = ACTIVATIONS[kwargs["activation_fn"]]
+    if critic := ours.get("critic_net_arch"):
+        critic_key = "vf" if ALGORITHMS[algorithm].is_on_policy else "qf"
+        kwargs["net_arch"] = {"pi": ours["net_arch"], critic_key: critic}
+    return kwargs

@@ -6,96 +6,33 @@ trainer process, never in a web server.
 """
 
 import difflib
+import importlib
+import importlib.util
 import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
+from functools import reduce
 from typing import Any
 
 import gymnasium
 from gymnasium import spaces
 from gymnasium.wrappers import FlattenObservation
 
-from apps.engine.algorithms import SpaceKind
+from apps.engine.algorithms import SpaceKind, shown
+from apps.engine.environment_cards import ENVIRONMENTS, FAMILIES, EnvironmentCard, Family
 from apps.engine.errors import UnknownEnvironment
+from apps.engine.wrappers import FrameStack
 
+__all__ = [
+    "ENVIRONMENTS", "ENVIRONMENT_ID", "FAMILIES", "Env", "EnvironmentCard",
+    "EnvironmentDescription", "Family", "SpaceDescription", "describe", "family_of",
+    "import_wrapper", "is_installed", "known_ids", "make_env", "space_kind", "training_wrapper",
+    "unknown_message", "wrong_with_wrapper",
+]  # fmt: skip
+
+Env = gymnasium.Env[Any, Any]
 ENVIRONMENT_ID = re.compile(r"([\w.]+:)?([\w-]+/)?[\w.-]+")  # To be matched in full.
-
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """A group of environments that one package brings.
-
-    Attributes:
-        title: The name people read.
-        install: What to type when the package is missing.
-    """
-
-    title: str
-    install: str
-
-
-FAMILIES: dict[str, Family] = {
-    "classic_control": Family("Classic control", "pip install 'gymnasium[classic-control]'"),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class EnvironmentCard:
-    """What a page says of a known environment without constructing it.
-
-    Attributes:
-        id: Gymnasium's id.
-        family: Key of `FAMILIES`.
-        meaning: One line for people: the task.
-        action_space: Kind of its action space.
-        observation: Its observation in words, with units.
-        reward: Its reward in words.
-        max_episode_steps: Steps after which an episode is truncated.
-        solved_return: Mean return that counts as solved, None where nobody says one.
-    """
-
-    id: str
-    family: str
-    meaning: str
-    action_space: SpaceKind
-    observation: str
-    reward: str
-    max_episode_steps: int
-    solved_return: float | None
-
-
-ENVIRONMENTS: dict[str, EnvironmentCard] = {
-    card.id: card
-    for card in (
-        EnvironmentCard(
-            "CartPole-v1", "classic_control", "Balance a pole on a cart by pushing left or right.",
-            "discrete",
-            "cart position (m), cart velocity, pole angle (rad), pole angular velocity",
-            "+1 for every step the pole stays up", 500, 475.0,
-        ),
-        EnvironmentCard(
-            "Acrobot-v1", "classic_control", "Swing the tip of a two-link arm above a line.",
-            "discrete", "sine and cosine of both joint angles, both angular velocities (rad/s)",
-            "-1 for every step until the tip is above the line", 500, -100.0,
-        ),
-        EnvironmentCard(
-            "MountainCar-v0", "classic_control",
-            "Drive an underpowered car up a hill by building momentum.",
-            "discrete", "car position, car velocity",
-            "-1 for every step until the flag is reached", 200, -110.0,
-        ),
-        EnvironmentCard(
-            "MountainCarContinuous-v0", "classic_control",
-            "The same hill, with a continuous throttle that costs.",
-            "box", "car position, car velocity",
-            "+100 at the flag, -0.1 times the squared throttle at every step", 999, 90.0,
-        ),
-        EnvironmentCard(
-            "Pendulum-v1", "classic_control", "Swing a pendulum up and hold it there.",
-            "box", "cosine and sine of the angle, angular velocity (rad/s)",
-            "from -16.3 (hanging, fast) to 0 (upright, still, no torque) at every step", 200, None,
-        ),
-    )
-}  # fmt: skip
+WRAPPER_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")  # Likewise.
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,45 +102,152 @@ def known_ids() -> list[str]:
 def unknown_message(environment: str) -> str:
     """Say that an id is unknown and which ones come close."""
     close = difflib.get_close_matches(environment, known_ids(), n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(close)}?" if close else f"try {', '.join(ENVIRONMENTS)}"
+    few = ", ".join([card for card in ENVIRONMENTS if family_of(card) is None][:5])
+    hint = f"did you mean {' or '.join(close)}?" if close else f"try {few}"
     return f"{environment!r} is not a registered environment; {hint}"
 
 
+def family_of(environment: str) -> Family | None:
+    """Return the family whose ids look like this one and need something of it, None for others.
+
+    Classic control, Box2D and MuJoCo need nothing: Gymnasium registers their ids by itself.
+    """
+    return next(
+        (
+            family
+            for family in FAMILIES.values()
+            if family.ids and re.fullmatch(family.ids, environment)
+        ),
+        None,
+    )
+
+
+def is_installed(family: str) -> bool:
+    """Return whether a family's package is there, without importing it."""
+    return importlib.util.find_spec(FAMILIES[family].package) is not None
+
+
 def make_env(
-    environment: str, kwargs: dict[str, Any] | None = None, render_mode: str | None = None
-) -> gymnasium.Env[Any, Any]:
+    environment: str,
+    kwargs: Mapping[str, Any] | None = None,
+    render_mode: str | None = None,
+    wrappers: Iterable[Any] = (),
+    frame_stack: int = 0,
+) -> Env:
     """Construct an environment by id (`CartPole-v1`, or `module:Env-v0` for one of your own).
 
     Args:
         environment: Gymnasium's id.
         kwargs: Keyword arguments for its constructor.
         render_mode: `rgb_array` where frames are wanted.
+        wrappers: As in `RunSpec.wrappers`; what is for training only is left out.
+        frame_stack: How many of the latest observations are seen at once; 0: the present one.
 
     Raises:
-        UnknownEnvironment: There is no such id, its package is missing, or it refuses the kwargs.
+        UnknownEnvironment: There is no such id, its package is missing, it refuses the kwargs, or
+            a wrapper cannot be found or refuses it.
     """
     extra: dict[str, Any] = {"render_mode": render_mode} if render_mode else {}
+    family = family_of(environment)
+    hint = f"; {family.install}" if family else ""
     try:
+        if family:
+            importlib.import_module(family.package)  # It registers its ids.
         env = gymnasium.make(environment, **(kwargs or {}), **extra)
     except (gymnasium.error.DependencyNotInstalled, ImportError) as error:
         raise UnknownEnvironment(
-            f"{environment} needs a package that is not installed: {error}"
+            f"{environment} needs a package that is not installed: {error}{hint}"
         ) from error
     except (gymnasium.error.UnregisteredEnv, gymnasium.error.DeprecatedEnv) as error:
         raise UnknownEnvironment(f"{unknown_message(environment)} ({error})") from error
     except (gymnasium.error.Error, TypeError, ValueError, LookupError, AssertionError) as error:
         raise UnknownEnvironment(f"{environment} could not be made: {error!r}") from error
+    env = _wrapped(env, wrappers, is_training_only=False)
     # Policies read vectors, images and dictionaries, so a tuple (Blackjack's) becomes a vector.
-    return FlattenObservation(env) if isinstance(env.observation_space, spaces.Tuple) else env
+    if isinstance(env.observation_space, spaces.Tuple):
+        env = FlattenObservation(env)
+    return _stacked(env, frame_stack) if frame_stack else env
 
 
-def describe(environment: str, kwargs: dict[str, Any] | None = None) -> EnvironmentDescription:
+def training_wrapper(wrappers: Iterable[Any]) -> Callable[[Env], Env]:
+    """Return what wraps an environment in training alone, around the count of its returns.
+
+    A wrapper is for training only where its class says `is_for_training_only = True`: reward
+    clipping, say. Episodes and returns in the log are those of the game without it.
+    """
+    chosen = list(wrappers)
+    return lambda env: _wrapped(env, chosen, is_training_only=True)
+
+
+def wrong_with_wrapper(wrapper: Any) -> str:
+    """Return what is wrong with one entry of `RunSpec.wrappers`, empty when nothing is."""
+    path, kwargs = wrapper, {}
+    if isinstance(wrapper, dict) and "path" in wrapper and set(wrapper) <= {"path", "kwargs"}:
+        path, kwargs = wrapper["path"], wrapper.get("kwargs", {})
+    if not isinstance(path, str) or len(path) > 200 or not WRAPPER_PATH.fullmatch(path):
+        return (
+            f"{shown(wrapper)} is not a wrapper; write module:Class, "
+            'or {"path": "module:Class", "kwargs": {...}}'
+        )
+    if not isinstance(kwargs, dict) or not all(isinstance(name, str) for name in kwargs):
+        return f"{shown(kwargs)} is not an object of keyword arguments by name"
+    return ""
+
+
+def _wrapped(env: Env, wrappers: Iterable[Any], is_training_only: bool) -> Env:
+    def wrap(inner: Env, wrapper: Any) -> Env:
+        path = wrapper if isinstance(wrapper, str) else wrapper["path"]
+        kwargs = {} if isinstance(wrapper, str) else wrapper.get("kwargs", {})
+        wrapper_class = import_wrapper(path)
+        if getattr(wrapper_class, "is_for_training_only", False) != is_training_only:
+            return inner
+        try:
+            return wrapper_class(inner, **kwargs)
+        except (gymnasium.error.Error, TypeError, ValueError, LookupError, AttributeError,
+                AssertionError, ImportError) as error:  # fmt: skip
+            raise UnknownEnvironment(f"{path} cannot wrap {inner}: {error!r}") from error
+
+    return reduce(wrap, wrappers, env)
+
+
+def import_wrapper(path: str) -> type[gymnasium.Wrapper[Any, Any, Any, Any]]:
+    """Return the wrapper that an import path names.
+
+    Raises:
+        UnknownEnvironment: It cannot be imported, or is something else.
+    """
+    module, _, name = path.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise UnknownEnvironment(f"wrapper {path} cannot be imported: {error}") from error
+    # Nothing else is called: a path that names a function of any module must not run it.
+    if not (isinstance(found, type) and issubclass(found, gymnasium.Wrapper)):
+        raise UnknownEnvironment(f"{path} is not a class derived from gymnasium.Wrapper")
+    return found
+
+
+def _stacked(env: Env, count: int) -> Env:
+    if not isinstance(env.observation_space, spaces.Box) or not env.observation_space.shape:
+        raise UnknownEnvironment(
+            f"frame_stack needs an observation of numbers, and that of {env} is "
+            f"{type(env.observation_space).__name__}; set frame_stack to 0"
+        )
+    return FrameStack(env, count)
+
+
+def describe(
+    environment: str,
+    kwargs: Mapping[str, Any] | None = None,
+    wrappers: Iterable[Any] = (),
+    frame_stack: int = 0,
+) -> EnvironmentDescription:
     """Construct an environment, read its spaces and metadata, and close it again.
 
     Raises:
         UnknownEnvironment: As for `make_env`, and for an id without its version.
     """
-    env = make_env(environment, kwargs)
+    env = make_env(environment, kwargs, wrappers=wrappers, frame_stack=frame_stack)
     try:
         spec = env.spec
         if spec and spec.id != environment.rpartition(":")[2]:

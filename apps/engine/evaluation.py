@@ -4,6 +4,7 @@ The result is written before the film is tried, so a film that fails never costs
 Result files appear whole and last: a film that a result names exists.
 """
 
+import inspect
 import logging
 import time
 from collections.abc import Callable
@@ -18,8 +19,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.utils import set_random_seed
 
 from apps.engine import checkpoints, events
-from apps.engine.building import ALGORITHM_CLASSES, threads_for
-from apps.engine.environments import make_env
+from apps.engine.building import ALGORITHM_CLASSES, make_env_for, threads_for
 from apps.engine.errors import EngineError, FilmFailed
 from apps.engine.rundir import RunDirectory, write_json
 from apps.engine.spec import EvalSpec, RunSpec
@@ -119,7 +119,7 @@ def evaluate(
     torch.set_num_threads(threads_for(is_image=False))
     model = checkpoints.load(ALGORITHM_CLASSES[run.algorithm], directory, step, device="cpu")
     directory.evaluations.mkdir(exist_ok=True)
-    with make_env(run.environment, run.environment_kwargs) as env:
+    with make_env_for(run) as env:
         played = [play(model, env, spec, spec.seed + index) for index in range(spec.n_episodes)]
     result = EvalResult(step, spec, played)
     logger.info("evaluated step %s: mean return %.1f", step, result.summary()["return_mean"])
@@ -143,6 +143,9 @@ def play(
 ) -> Episode:
     """Play one episode from a seeded reset to its end.
 
+    The state of a recurrent policy is carried along, and valid actions are asked for where the
+    policy wants to know them.
+
     Args:
         model: The policy; a stochastic one draws from streams seeded with `seed`.
         env: The environment, not vectorised.
@@ -155,10 +158,19 @@ def play(
     started_at = time.perf_counter()
     episode_return, length = 0.0, 0
     is_terminated = is_truncated = False
+    has_masks = "action_masks" in inspect.signature(model.predict).parameters
+    state: tuple[NDArray[Any], ...] | None = None  # Of a recurrent policy; zeros at the reset.
     if on_step:
         on_step(0, 0.0)
     while not (is_terminated or is_truncated or length >= spec.max_episode_steps):
-        action, _ = model.predict(observation, deterministic=spec.is_deterministic)
+        masks = {"action_masks": env.get_wrapper_attr("action_masks")()} if has_masks else {}
+        action, state = model.predict(
+            observation,
+            state=state,
+            episode_start=np.array([length == 0]),
+            deterministic=spec.is_deterministic,
+            **masks,
+        )
         observation, reward, is_terminated, is_truncated, _ = env.step(_as_action(action))
         episode_return += float(reward)
         length += 1
@@ -194,7 +206,7 @@ def _film(
 def _film_episodes(
     directory: RunDirectory, run: RunSpec, model: BaseAlgorithm, result: EvalResult, name: str
 ) -> FilmInfo:
-    with make_env(run.environment, run.environment_kwargs, render_mode="rgb_array") as env:
+    with make_env_for(run, render_mode="rgb_array") as env:
         if env.render_mode != "rgb_array":
             raise FilmFailed(f"{run.environment} cannot be rendered as pixels (rgb_array)")
         fps = float(env.metadata.get("render_fps") or 30)

@@ -1,11 +1,17 @@
 """Presets and run lengths: good hyperparameters by name, for each algorithm and environment.
 
-Owns data only. A preset of an environment takes precedence over the algorithm's general one.
-Values marked `zoo` are the tuned figures of RL-Baselines3-Zoo (hyperparams/ppo.yml and dqn.yml).
+Owns data only. A preset of an environment takes precedence over one of its family, and that over
+the algorithm's general one. The tuned figures of RL-Baselines3-Zoo are in `data/zoo_presets.json`
+(see `zoo.py`). `python -m apps.engine.presets` rewrites docs/presets.md and docs/algorithms.md.
 """
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
+
+import orjson
+
+from apps.engine.environment_cards import ENVIRONMENTS
 
 PresetName = Literal["fast", "stable", "high_score"]
 LengthName = Literal["quick", "standard", "epic"]
@@ -30,34 +36,60 @@ class Preset:
         hyperparameters: Values that differ from the library's defaults.
         n_envs: Parallel environments.
         source: Where the values come from.
+        total_timesteps: Steps that they were tuned for, None where nobody says.
+        needs_normalize: What VecNormalize was given when they were tuned, None without it.
+        notes: What differs from the source, in words.
     """
 
     hyperparameters: dict[str, Any] = field(default_factory=dict)
     n_envs: int = 1
     source: str = "rlgym"
+    total_timesteps: int | None = None
+    needs_normalize: dict[str, Any] | None = None
+    notes: tuple[str, ...] = ()
 
 
-_ZOO = "RL-Baselines3-Zoo"
+_LIBRARY = "the library's defaults"
+# Off-policy learners of continuous control: small buffers start fast and fit a laptop.
+_CONTROL_FAST = {"learning_rate": 1e-3, "buffer_size": 50_000, "learning_starts": 1000,
+                 "train_freq": 8, "gradient_steps": 8}  # fmt: skip
+_CONTROL_STABLE = {"buffer_size": 200_000, "learning_starts": 1000}
+_CONTROL_HIGH = {"learning_rate": "lin_0.00073", "buffer_size": 300_000, "learning_starts": 10_000,
+                 "gamma": 0.98, "net_arch": [400, 300]}  # fmt: skip
+_SMALLER_BUFFER = f"{_LIBRARY}, smaller buffer"
 
-GENERAL_PRESETS: dict[str, dict[PresetName, Preset]] = {
-    "ppo": {
+
+def _control(**high: Any) -> dict[PresetName, Preset]:
+    noise = {"noise_type": "normal"} if high.pop("is_noisy", False) else {}
+    return {
+        "fast": Preset({**_CONTROL_FAST, **noise}),
+        "stable": Preset({**_CONTROL_STABLE, **noise}, 1, _SMALLER_BUFFER),
+        "high_score": Preset({**_CONTROL_HIGH, **noise, **high}),
+    }
+
+
+def _clipped(**high: Any) -> dict[PresetName, Preset]:
+    return {
         "fast": Preset(
-            {"n_steps": 128, "batch_size": 256, "n_epochs": 10, "learning_rate": 1e-3}, 8,
+            {"n_steps": 128, "batch_size": 256, "n_epochs": 10, "learning_rate": 1e-3}, 8
         ),
-        "stable": Preset({}, 4, "Stable-Baselines3 defaults, 4 environments"),
+        "stable": Preset({}, 4, f"{_LIBRARY}, 4 environments"),
         "high_score": Preset(
             {"n_steps": 1024, "batch_size": 128, "gae_lambda": 0.98, "ent_coef": 0.005,
-             "learning_rate": "lin_0.0003"}, 8,
+             "learning_rate": "lin_0.0003", **high}, 8,
         ),
-    },
+    }  # fmt: skip
+
+
+GENERAL_PRESETS: dict[str, dict[PresetName, Preset]] = {
+    "ppo": _clipped(),
     "dqn": {
         "fast": Preset(
             {"learning_rate": 1e-3, "buffer_size": 50_000, "learning_starts": 1000,
              "batch_size": 64, "train_freq": 16, "gradient_steps": 8,
              "target_update_interval": 500, "exploration_fraction": 0.2}, 1,
         ),
-        "stable": Preset({"buffer_size": 200_000, "learning_starts": 1000}, 1,
-                         "Stable-Baselines3 defaults, smaller buffer"),
+        "stable": Preset({"buffer_size": 200_000, "learning_starts": 1000}, 1, _SMALLER_BUFFER),
         "high_score": Preset(
             {"learning_rate": 5e-4, "buffer_size": 200_000, "learning_starts": 2000,
              "batch_size": 128, "train_freq": 4, "gradient_steps": -1,
@@ -65,69 +97,144 @@ GENERAL_PRESETS: dict[str, dict[PresetName, Preset]] = {
              "net_arch": [256, 256]}, 1,
         ),
     },
+    "a2c": {
+        "fast": Preset({"n_steps": 8, "learning_rate": 2e-3}, 16),
+        "stable": Preset({}, 8, f"{_LIBRARY}, 8 environments"),
+        "high_score": Preset(
+            {"n_steps": 8, "gae_lambda": 0.9, "vf_coef": 0.4, "learning_rate": "lin_0.0007"}, 16,
+        ),
+    },
+    "sac": _control(tau=0.02),
+    "td3": _control(is_noisy=True),
+    "ddpg": _control(is_noisy=True),
+    "trpo": {
+        "fast": Preset({"n_steps": 256, "batch_size": 128, "n_critic_updates": 10}, 4),
+        "stable": Preset({}, 2, f"{_LIBRARY}, 2 environments"),
+        "high_score": Preset(
+            {"n_steps": 1024, "batch_size": 128, "cg_max_steps": 25, "n_critic_updates": 20}, 2,
+        ),
+    },
+    "recurrent_ppo": {
+        "fast": Preset(
+            {"n_steps": 128, "batch_size": 256, "n_epochs": 5, "learning_rate": 1e-3,
+             "lstm_hidden_size": 64}, 8,
+        ),
+        "stable": Preset({}, 4, f"{_LIBRARY}, 4 environments"),
+        "high_score": Preset(
+            {"n_steps": 512, "batch_size": 256, "gae_lambda": 0.98, "ent_coef": 0.005,
+             "learning_rate": "lin_0.0003"}, 8,
+        ),
+    },
+    "maskable_ppo": _clipped(),
+    "qrdqn": {
+        "fast": Preset(
+            {"learning_rate": 1e-3, "buffer_size": 50_000, "learning_starts": 1000,
+             "batch_size": 64, "train_freq": 16, "gradient_steps": 8, "n_quantiles": 25,
+             "target_update_interval": 500, "exploration_fraction": 0.2}, 1,
+        ),
+        "stable": Preset(
+            {"buffer_size": 200_000, "learning_starts": 1000, "exploration_fraction": 0.1}, 1,
+            f"{_SMALLER_BUFFER}, longer exploration",
+        ),
+        "high_score": Preset(
+            {"learning_rate": 6.3e-4, "buffer_size": 200_000, "learning_starts": 2000,
+             "batch_size": 128, "gradient_steps": -1, "target_update_interval": 250,
+             "exploration_fraction": 0.12, "exploration_final_eps": 0.05, "n_quantiles": 25,
+             "net_arch": [256, 256]}, 1,
+        ),
+    },
+    "tqc": _control(tau=0.02),
+    "crossq": _control(),
+    "ars": {
+        "fast": Preset({"n_delta": 4, "n_top": 2, "delta_std": 0.1}),
+        "stable": Preset({}, 1, _LIBRARY),
+        "high_score": Preset({"n_delta": 32, "n_top": 16, "delta_std": 0.03}),
+    },
 }  # fmt: skip
 
-ENVIRONMENT_PRESETS: dict[tuple[str, str], dict[PresetName, Preset]] = {
+# Our own, and those of the zoo that leave something out.
+_OWN_PRESETS: dict[tuple[str, str], dict[PresetName, Preset]] = {
     ("ppo", "CartPole-v1"): {
         "fast": Preset(
             {"n_steps": 32, "batch_size": 256, "gae_lambda": 0.8, "gamma": 0.98, "n_epochs": 10,
              "learning_rate": "lin_0.002", "clip_range": "lin_0.2"}, 8,
-        ),
-        "high_score": Preset(
-            {"n_steps": 32, "batch_size": 256, "gae_lambda": 0.8, "gamma": 0.98, "n_epochs": 20,
-             "learning_rate": "lin_0.001", "clip_range": "lin_0.2"}, 8, _ZOO,
         ),
     },
     ("ppo", "Acrobot-v1"): {
         "fast": Preset({"n_steps": 128, "batch_size": 256, "n_epochs": 4, "gae_lambda": 0.94,
                         "learning_rate": 1e-3}, 16),
         "high_score": Preset({"n_steps": 256, "gae_lambda": 0.94, "n_epochs": 4}, 16,
-                             f"{_ZOO}, without its observation normalisation"),
-    },
-    ("ppo", "Pendulum-v1"): {
-        "high_score": Preset(
-            {"n_steps": 1024, "gamma": 0.9, "learning_rate": 1e-3, "use_sde": True,
-             "sde_sample_freq": 4}, 4, _ZOO,
-        ),
-    },
-    ("dqn", "CartPole-v1"): {
-        "high_score": Preset(
-            {"learning_rate": 2.3e-3, "batch_size": 64, "buffer_size": 100_000,
-             "learning_starts": 1000, "target_update_interval": 10, "train_freq": 256,
-             "gradient_steps": 128, "exploration_fraction": 0.16, "exploration_final_eps": 0.04,
-             "net_arch": [256, 256]}, 1, _ZOO,
-        ),
-    },
-    ("dqn", "MountainCar-v0"): {
-        "high_score": Preset(
-            {"learning_rate": 4e-3, "batch_size": 128, "buffer_size": 10_000,
-             "learning_starts": 1000, "gamma": 0.98, "target_update_interval": 600,
-             "train_freq": 16, "gradient_steps": 8, "exploration_fraction": 0.2,
-             "exploration_final_eps": 0.07, "net_arch": [256, 256]}, 1, _ZOO,
-        ),
-    },
-    ("dqn", "Acrobot-v1"): {
-        "high_score": Preset(
-            {"learning_rate": 6.3e-4, "batch_size": 128, "buffer_size": 50_000,
-             "learning_starts": 0, "target_update_interval": 250, "train_freq": 4,
-             "gradient_steps": -1, "exploration_fraction": 0.12, "exploration_final_eps": 0.1,
-             "net_arch": [256, 256]}, 1, _ZOO,
-        ),
+                             "RL-Baselines3-Zoo, without its observation normalisation"),
     },
 }  # fmt: skip
 
+# Whether training can normalise observations and rewards: presets that need it are not offered
+# until it can, since without it their figures mean nothing.
+CAN_NORMALIZE = False
+ZOO_FILE = Path(__file__).parent / "data" / "zoo_presets.json"
+
+
+def _zoo_presets() -> dict[tuple[str, str], Preset]:
+    data = orjson.loads(ZOO_FILE.read_bytes())
+    return {
+        (algorithm, environment): Preset(
+            hyperparameters=entry["hyperparameters"],
+            n_envs=entry["n_envs"],
+            source=f"{data['source']}: {entry['from']}",
+            total_timesteps=entry["total_timesteps"],
+            needs_normalize=entry["normalize"],
+            notes=tuple(entry["notes"]),
+        )
+        for algorithm, environments in data["presets"].items()
+        for environment, entry in environments.items()
+    }
+
+
+# Of an environment, or of a family where the zoo has one set of figures for all of it.
+ZOO_PRESETS: dict[tuple[str, str], Preset] = _zoo_presets()
+
+
+def _is_offered(key: tuple[str, str]) -> bool:
+    preset = ZOO_PRESETS.get(key)
+    return preset is not None and (CAN_NORMALIZE or preset.needs_normalize is None)
+
+
+ENVIRONMENT_PRESETS: dict[tuple[str, str], dict[PresetName, Preset]] = {
+    key: {
+        **({"high_score": ZOO_PRESETS[key]} if _is_offered(key) else {}),
+        **_OWN_PRESETS.get(key, {}),
+    }
+    for key in sorted({*filter(_is_offered, ZOO_PRESETS), *_OWN_PRESETS})
+}
+
 _GENERAL_LENGTHS: dict[LengthName, int] = {"quick": 20_000, "standard": 100_000, "epic": 1_000_000}
+_FAMILY_LENGTHS: dict[str, dict[LengthName, int]] = {
+    "box2d": {"quick": 100_000, "standard": 500_000, "epic": 5_000_000},
+    "mujoco": {"quick": 100_000, "standard": 1_000_000, "epic": 10_000_000},
+    "atari": {"quick": 500_000, "standard": 2_000_000, "epic": 10_000_000},
+}
 _LENGTHS: dict[str, dict[LengthName, int]] = {
     "CartPole-v1": {"quick": 20_000, "standard": 50_000, "epic": 200_000},
 }
 
 
 def preset_for(algorithm: str, environment: str, name: PresetName) -> Preset:
-    """Return the environment's own preset, else the algorithm's general one."""
-    own = ENVIRONMENT_PRESETS.get((algorithm, environment), {})
-    return own.get(name) or GENERAL_PRESETS[algorithm][name]
+    """Return the environment's own preset, else its family's, else the algorithm's general one."""
+    card = ENVIRONMENTS.get(environment)
+    for key in (environment, card.family if card else ""):
+        if own := ENVIRONMENT_PRESETS.get((algorithm, key), {}).get(name):
+            return own
+    return GENERAL_PRESETS[algorithm][name]
 
 
 def lengths_for(environment: str) -> dict[LengthName, int]:
     """Return the steps of each run length in an environment."""
-    return _LENGTHS.get(environment, _GENERAL_LENGTHS)
+    card = ENVIRONMENTS.get(environment)
+    family_lengths = _FAMILY_LENGTHS.get(card.family if card else "", _GENERAL_LENGTHS)
+    return _LENGTHS.get(environment, family_lengths)
+
+
+if __name__ == "__main__":
+    from apps.engine.reference import write_pages
+
+    write_pages()

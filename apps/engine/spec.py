@@ -13,12 +13,14 @@ from typing import Any, Self, cast
 import orjson
 
 from apps.engine.algorithms import ALGORITHMS, Algorithm, SpaceKind, shown
-from apps.engine.environments import ENVIRONMENT_ID
+from apps.engine.conflicts import conflicts
+from apps.engine.environments import ENVIRONMENT_ID, family_of, wrong_with_wrapper
 from apps.engine.errors import FieldError, InvalidSpec
 from apps.engine.presets import LENGTH_TITLES, PRESET_TITLES, lengths_for, preset_for
 
 MAX_SEED = 2**32 - 1
 MAX_KWARGS_BYTES = 16_384
+MAX_WRAPPERS = 16
 MAX_DIGITS = 20  # Of thousands of digits, Python refuses to make a number, with its own error.
 DEVICES = ("auto", "cpu", "cuda")
 DEFAULT_ALGORITHM = "ppo"
@@ -33,6 +35,7 @@ BOUNDS: dict[str, tuple[int, int]] = {
     "eval_freq": (0, 1_000_000_000),
     "eval_episodes": (1, 1000),
     "save_freq": (0, 1_000_000_000),
+    "frame_stack": (0, 16),
 }
 EVALUATION_BOUNDS: dict[str, tuple[int, int]] = {
     "n_episodes": (1, 1000),
@@ -49,6 +52,9 @@ class RunSpec:
         algorithm: Key of the algorithm catalogue.
         environment: Gymnasium id, or `module:Env-v0`.
         environment_kwargs: Keyword arguments for the environment.
+        wrappers: Wrappers around the environment, innermost first: `module:Class`, or
+            `{"path": "module:Class", "kwargs": {...}}`. The family's own where none are given.
+        frame_stack: How many of the latest observations the policy sees at once; 0: the present.
         seed: Seed of every random stream of the run.
         total_timesteps: Environment steps, summed over parallel environments.
         n_envs: Parallel environments.
@@ -72,6 +78,8 @@ class RunSpec:
     save_freq: int = 0
     environment_kwargs: dict[str, Any] = field(default_factory=dict)
     hyperparameters: dict[str, Any] = field(default_factory=dict)
+    wrappers: list[Any] = field(default_factory=list)
+    frame_stack: int = 0
 
     @property
     def steps_between_saves(self) -> int:
@@ -100,7 +108,10 @@ class RunSpec:
         _check_environment_id(values.setdefault("environment", DEFAULT_ENVIRONMENT), errors)
         _check_choice(values, "preset", [*PRESET_TITLES], errors, is_optional=True)
         _check_choice(values, "device", DEVICES, errors)
+        if not errors:
+            _apply_family(values)
         _check_kwargs(values, errors)
+        _check_wrappers(values, errors)
         given = values.get("hyperparameters", {})
         if not isinstance(given, Mapping):
             errors.append(
@@ -122,17 +133,21 @@ class RunSpec:
 
     def _conflicts(self) -> list[FieldError]:
         """Return what is wrong between fields that are each fine alone."""
-        errors = []
-        samples = self.n_envs * self.hyperparameters.get("n_steps", 2)
-        batch_size = self.hyperparameters.get("batch_size", 1)
-        if ALGORITHMS[self.algorithm].is_on_policy and batch_size > samples:
-            errors.append(
-                FieldError(
-                    "hyperparameters.batch_size",
-                    f"{batch_size} is more than one rollout holds: n_steps x n_envs is {samples}; "
-                    f"lower batch_size to at most {samples} or raise n_steps",
-                )
-            )
+        algorithm = ALGORITHMS[self.algorithm]
+        errors = [
+            FieldError(f"hyperparameters.{name}", message)
+            for name, message in conflicts(algorithm, self.hyperparameters, self.n_envs)
+        ]
+        if self.n_envs > algorithm.max_envs:
+            errors.append(FieldError(
+                "n_envs",
+                f"{self.n_envs} is not allowed; {algorithm.title} takes at most "
+                f"{algorithm.max_envs}",
+            ))  # fmt: skip
+        if self.frame_stack == 1:
+            errors.append(FieldError(
+                "frame_stack", "1 is not allowed; it must be 0 (none) or from 2 to 16"
+            ))  # fmt: skip
         return errors
 
     def check_action_space(self, kind: SpaceKind) -> None:
@@ -277,6 +292,42 @@ def _check_kwargs(values: dict[str, Any], errors: list[FieldError]) -> None:
                 "environment_kwargs", "render_mode is set when a film is made; leave it out"
             )
         )
+
+
+def _check_wrappers(values: dict[str, Any], errors: list[FieldError]) -> None:
+    wrappers = values.get("wrappers", [])
+    if not isinstance(wrappers, list) or len(wrappers) > MAX_WRAPPERS:
+        errors.append(FieldError("wrappers", f"must be a list of at most {MAX_WRAPPERS}"))
+        return
+    if not _is_json(wrappers):
+        errors.append(FieldError(
+            "wrappers", f"must be at most {MAX_KWARGS_BYTES} bytes of what JSON can hold"
+        ))  # fmt: skip
+        return
+    for index, wrapper in enumerate(wrappers):
+        if message := wrong_with_wrapper(wrapper):
+            errors.append(FieldError(f"wrappers.{index}", message))
+
+
+def _is_json(value: Any) -> bool:
+    """Return whether a value is the same after JSON, which has no NaN, tuple or date."""
+    try:
+        text = orjson.dumps(value)
+    except orjson.JSONEncodeError:
+        return False
+    return len(text) <= MAX_KWARGS_BYTES and bool(orjson.loads(text) == value)
+
+
+def _apply_family(values: dict[str, Any]) -> None:
+    """Fill in the wrappers that a family of environments is always trained with."""
+    family = family_of(values["environment"])
+    if family is None or "wrappers" in values:
+        return
+    values["wrappers"] = [*family.wrappers]
+    values.setdefault("frame_stack", family.frame_stack)
+    kwargs = values.get("environment_kwargs", {})
+    if isinstance(kwargs, Mapping):
+        values["environment_kwargs"] = {**family.kwargs, **kwargs}
 
 
 def _apply_length(values: dict[str, Any], length: Any, errors: list[FieldError]) -> None:

@@ -4,7 +4,13 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from apps.engine.algorithms import ALGORITHMS, MAX_LAYER_WIDTH, MAX_LAYERS, Hyperparameter
+from apps.engine.algorithms import (
+    ALGORITHMS,
+    MAX_LAYER_WIDTH,
+    MAX_LAYERS,
+    Algorithm,
+    Hyperparameter,
+)
 from apps.engine.presets import PRESET_TITLES
 from apps.engine.spec import BOUNDS, DEVICES
 
@@ -39,6 +45,11 @@ def allowed_values(schema: Hyperparameter) -> st.SearchStrategy[Any]:
         values = st.integers(int(schema.low or 0), int(schema.high or 0))
     else:
         values = st.floats(schema.low, schema.high)
+    for word in schema.words:
+        if word.endswith("_"):
+            values |= st.floats(schema.low, schema.high).map(lambda n, w=word: f"{w}{n!r}")
+        else:
+            values |= st.just(word)
     if schema.is_schedule:
         values |= st.floats(schema.low, schema.high).map(lambda number: f"lin_{number!r}")
     return values | st.none() if schema.is_optional else values
@@ -65,16 +76,50 @@ def spec_data(draw: st.DrawFn) -> dict[str, Any]:
                     for name, (low, high) in BOUNDS.items()
                     if name != "total_timesteps"
                 },
-                "environment": st.sampled_from(["CartPole-v1", "my_name/Env-v0", "a.b:C-v1"]),
+                "environment": st.sampled_from(
+                    [
+                        "CartPole-v1",
+                        "my_name/Env-v0",
+                        "a.b:C-v1",
+                        "ALE/Pong-v5",
+                        "MiniGrid-Unlock-v0",
+                    ]
+                ),
                 "environment_kwargs": st.dictionaries(st.text(max_size=5), st.integers(-9, 9)),
                 "device": st.sampled_from(DEVICES),
                 "preset": st.none() | st.sampled_from([*PRESET_TITLES]),
+                "wrappers": st.lists(
+                    st.sampled_from(["a:W", {"path": "a.b:C", "kwargs": {"x": [1, None]}}]),
+                    max_size=3,
+                ),
             },
         )
     )
-    if algorithm.is_on_policy:  # A batch has to fit into the rollout, presets or not.
-        hyperparameters.setdefault("n_steps", 256)
-        hyperparameters.setdefault("batch_size", 64)
-        rollout_steps = hyperparameters["n_steps"] * data.setdefault("n_envs", 1)
-        hyperparameters["batch_size"] = min(hyperparameters["batch_size"], rollout_steps)
+    _make_agree(algorithm, data, hyperparameters)
     return {**data, "algorithm": algorithm.name, "hyperparameters": hyperparameters}
+
+
+def _make_agree(
+    algorithm: Algorithm, data: dict[str, Any], hyperparameters: dict[str, Any]
+) -> None:
+    """Change what contradicts itself, presets or not."""
+    data["n_envs"] = min(data.get("n_envs", 1), algorithm.max_envs)
+    if data.get("frame_stack") == 1:
+        data["frame_stack"] = 2
+    if algorithm.is_on_policy:  # A batch has to fit into the rollout.
+        rollout_steps = hyperparameters.setdefault("n_steps", 256) * data["n_envs"]
+        if "batch_size" in algorithm.hyperparameters:
+            hyperparameters["batch_size"] = min(
+                hyperparameters.get("batch_size", 64), rollout_steps
+            )
+    if hyperparameters.get("train_freq") == "episode":
+        data["n_envs"] = 1
+    if hyperparameters.get("critic_net_arch") and not hyperparameters.get("net_arch"):
+        hyperparameters["net_arch"] = [8]
+    if algorithm.name == "ars":
+        hyperparameters["policy"] = "mlp"
+        hyperparameters["n_top"] = None
+    if algorithm.name == "tqc":
+        hyperparameters["n_quantiles"] = 1000
+    if algorithm.name == "recurrent_ppo" and hyperparameters.get("shared_lstm"):
+        hyperparameters["enable_critic_lstm"] = False

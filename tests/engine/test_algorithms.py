@@ -9,16 +9,12 @@ import pytest
 
 from apps.engine.algorithms import ALGORITHMS, Algorithm, Hyperparameter, shown
 
-# Ours, which go to the library inside `policy_kwargs`.
-POLICY_KEYWORDS = {"net_arch", "activation_fn"}
 PARAMETERS = [
     pytest.param(algorithm, schema, id=f"{algorithm.name}-{name}")
     for algorithm in ALGORITHMS.values()
     for name, schema in algorithm.hyperparameters.items()
 ]
-CONSTRUCTOR_PARAMETERS = [
-    param for param in PARAMETERS if param.values[1].name not in POLICY_KEYWORDS
-]
+CONSTRUCTOR_PARAMETERS = [param for param in PARAMETERS if not param.values[1].is_ours]
 each_algorithm = pytest.mark.parametrize("algorithm", ALGORITHMS.values(), ids=ALGORITHMS)
 each_parameter = pytest.mark.parametrize(("algorithm", "schema"), PARAMETERS)
 each_constructor_parameter = pytest.mark.parametrize(
@@ -46,6 +42,44 @@ def test_a_default_is_the_librarys_default(algorithm: Algorithm, schema: Hyperpa
     assert isinstance(schema.default, bool) == isinstance(default, bool)
 
 
+# Ours, and no keyword of a policy: they name one, or make an object.
+NOT_OF_POLICIES = {"policy", "critic_net_arch", "noise_type", "noise_std"}
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "schema"),
+    [
+        param
+        for param in PARAMETERS
+        if param.values[1].is_ours and param.values[1].name not in NOT_OF_POLICIES
+    ],
+)
+def test_what_is_ours_is_a_keyword_of_the_policy_with_its_default(
+    algorithm: Algorithm, schema: Hyperparameter
+) -> None:
+    aliases = library_class(algorithm).policy_aliases
+    policy = aliases["MlpLstmPolicy" if algorithm.is_recurrent else "MlpPolicy"]
+    keyword = inspect.signature(policy).parameters[schema.name]
+    assert schema.default in (None, keyword.default)
+
+
+@each_algorithm
+def test_an_algorithm_names_the_library_that_has_it(algorithm: Algorithm) -> None:
+    assert algorithm.library in {"stable_baselines3", "sb3_contrib"}
+    assert library_class(algorithm).__module__.startswith(algorithm.library)
+
+
+@each_algorithm
+def test_a_policy_is_there_for_each_kind_of_observation_that_is_claimed(
+    algorithm: Algorithm,
+) -> None:
+    aliases = set(library_class(algorithm).policy_aliases)
+    kinds = {"vector": "Mlp", "image": "Cnn", "dict": "MultiInput"}
+    assert algorithm.observations == {
+        kind for kind, stem in kinds.items() if aliases & {f"{stem}Policy", f"{stem}LstmPolicy"}
+    }
+
+
 @each_algorithm
 def test_the_catalogue_has_every_number_that_the_library_learns_with(algorithm: Algorithm) -> None:
     about_learning = {
@@ -55,7 +89,7 @@ def test_the_catalogue_has_every_number_that_the_library_learns_with(algorithm: 
     }
     # How the library records and builds, and its n-step returns, are not offered yet.
     not_offered = {"stats_window_size", "_init_setup_model", "optimize_memory_usage"}
-    if algorithm.name == "dqn":
+    if algorithm.has_replay_buffer:
         not_offered.add("n_steps")
     assert about_learning - not_offered <= set(algorithm.hyperparameters)
 
@@ -64,7 +98,9 @@ def test_the_catalogue_has_every_number_that_the_library_learns_with(algorithm: 
 def test_the_kinds_of_action_space_are_those_that_the_library_supports(
     algorithm: Algorithm,
 ) -> None:
-    source = inspect.getsource(library_class(algorithm).__init__)
+    # DDPG is a TD3 with other defaults and leaves its spaces to it.
+    sources = (inspect.getsource(base.__init__) for base in library_class(algorithm).__mro__)
+    source = next(source for source in sources if "supported_action_spaces=(" in source)
     kinds = {
         "discrete": "spaces.Discrete",
         "box": "spaces.Box",
@@ -78,7 +114,8 @@ def test_the_kinds_of_action_space_are_those_that_the_library_supports(
 def test_an_algorithm_is_on_policy_where_the_librarys_is(algorithm: Algorithm) -> None:
     bases = [base.__name__ for base in library_class(algorithm).__mro__]
     assert ("OnPolicyAlgorithm" in bases) == algorithm.is_on_policy
-    assert ("OffPolicyAlgorithm" in bases) != algorithm.is_on_policy
+    assert ("OffPolicyAlgorithm" in bases) == algorithm.has_replay_buffer
+    assert not (algorithm.is_on_policy and algorithm.has_replay_buffer)
 
 
 @each_algorithm

@@ -2,6 +2,8 @@
 
 import importlib.util
 import re
+import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +17,15 @@ from apps.engine.environments import (
     FAMILIES,
     EnvironmentCard,
     describe,
+    family_of,
+    is_installed,
     known_ids,
     make_env,
     space_kind,
     unknown_message,
 )
 from apps.engine.errors import UnknownEnvironment
+from apps.engine.spec import RunSpec
 
 # What needs no more packages than ours: found in the registry, so that a new one is tested too.
 INSTALLED = [
@@ -30,16 +35,95 @@ INSTALLED = [
     and spec.entry_point.startswith(("gymnasium.envs.classic_control", "gymnasium.envs.toy_text"))
 ]
 each_card = pytest.mark.parametrize("card", ENVIRONMENTS.values(), ids=ENVIRONMENTS)
+# A family's environments are tested where its package is installed: pip install '.[box2d]' ...
+each_installed_card = pytest.mark.parametrize(
+    "card",
+    [
+        pytest.param(
+            card,
+            id=card.id,
+            marks=pytest.mark.skipif(
+                not is_installed(card.family), reason=f"{FAMILIES[card.family].title} is missing"
+            ),
+        )
+        for card in ENVIRONMENTS.values()
+    ],
+)
 
 
-@each_card
+@each_installed_card
 def test_a_card_agrees_with_the_environment_that_it_describes(card: EnvironmentCard) -> None:
     description = describe(card.id)
     assert description.id == card.id
     assert description.action_space.kind == card.action_space
-    assert description.max_episode_steps == card.max_episode_steps
+    assert card.max_episode_steps == (description.max_episode_steps or own_step_limit(card))
     assert description.reward_threshold == card.solved_return
     assert "rgb_array" in description.render_modes
+
+
+def own_step_limit(card: EnvironmentCard) -> int:
+    """Return the limit that an environment keeps without telling Gymnasium."""
+    with make_env(card.id) as env:
+        if card.family == "minigrid":
+            return env.unwrapped.max_steps  # type: ignore[attr-defined, no-any-return]
+        assert env.spec is not None
+        return env.spec.kwargs["max_num_frames_per_episode"] // 4  # type: ignore[no-any-return]
+
+
+@each_installed_card
+def test_an_environment_is_played_as_its_family_wants_it(card: EnvironmentCard) -> None:
+    spec = RunSpec.from_dict({"environment": card.id})
+    with make_env(card.id, spec.environment_kwargs, "rgb_array", spec.wrappers,
+                  spec.frame_stack) as env:  # fmt: skip
+        observation, _ = env.reset(seed=1)
+        assert observation in env.observation_space
+        seen = [env.step(env.action_space.sample())[0] for _ in range(5)]
+        assert all(observation in env.observation_space for observation in seen)
+        assert space_kind(env.observation_space) == (
+            "discrete" if card.family == "toy_text" else "box"
+        )
+        if card.family == "atari":
+            assert env.observation_space.shape == (84, 84, 4)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_family_says_how_to_install_it_and_has_cards(family: str) -> None:
+    assert FAMILIES[family].install.startswith("pip install")
+    assert any(card.family == family for card in ENVIRONMENTS.values())
+    project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
+    extra = FAMILIES[family].extra
+    assert not extra or extra in project["optional-dependencies"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "family"),
+    [
+        ("ALE/Pong-v5", "atari"),
+        ("PongNoFrameskip-v4", "atari"),
+        ("MiniGrid-Unlock-v0", "minigrid"),
+        ("BabyAI-GoToObj-v0", "minigrid"),
+        ("CartPole-v1", None),
+        ("Hopper-v5", None),
+        ("my.module:MiniGrid-v0", None),
+        ("Alexandria-v5", None),
+    ],
+)
+def test_a_family_that_registers_when_imported_is_known_by_its_ids(
+    environment: str, family: str | None
+) -> None:
+    assert family_of(environment) == (FAMILIES[family] if family else None)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_family_whose_package_is_missing_says_what_to_install(
+    family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not FAMILIES[family].ids:
+        pytest.skip("Gymnasium itself registers it and says so")
+    monkeypatch.setitem(sys.modules, FAMILIES[family].package, None)
+    card = next(card for card in ENVIRONMENTS.values() if card.family == family)
+    with pytest.raises(UnknownEnvironment, match=re.escape(FAMILIES[family].install)):
+        make_env(card.id)
 
 
 @each_card
@@ -49,9 +133,10 @@ def test_a_card_says_what_a_page_needs(card: EnvironmentCard) -> None:
     assert card.meaning.endswith(".")
     assert card.observation
     assert card.reward
+    assert card.source
 
 
-@each_card
+@each_installed_card
 def test_a_known_environment_renders_a_frame(card: EnvironmentCard) -> None:
     env = make_env(card.id, render_mode="rgb_array")
     try:
@@ -183,7 +268,8 @@ def test_making_an_unknown_environment_is_refused_with_something_to_try(typed: s
 
 
 def test_an_id_that_is_close_to_nothing_is_refused_with_what_is_known() -> None:
-    assert unknown_message("qqqqqq").endswith(f"try {', '.join(ENVIRONMENTS)}")
+    few = "CartPole-v1, Acrobot-v1, MountainCar-v0, MountainCarContinuous-v0, Pendulum-v1"
+    assert unknown_message("qqqqqq").endswith(f"try {few}")
 
 
 @pytest.mark.skipif(importlib.util.find_spec("Box2D") is not None, reason="Box2D is installed")
@@ -230,10 +316,10 @@ def test_the_caller_keeps_its_kwargs() -> None:
     assert kwargs == {"g": 3.7}
 
 
-def test_known_ids_are_sorted_and_hold_every_card() -> None:
+def test_known_ids_are_sorted_and_hold_every_card_that_needs_no_import() -> None:
     ids = known_ids()
     assert ids == sorted(ids)
-    assert set(ENVIRONMENTS) <= set(ids)
+    assert {id_ for id_ in ENVIRONMENTS if family_of(id_) is None} <= set(ids)
 
 
 def test_an_id_without_its_version_is_refused_with_the_whole_id() -> None:

@@ -1,19 +1,24 @@
 """Presets and run lengths: all of them can be trained with."""
 
+from collections.abc import Callable
+
 import pytest
 
 from apps.engine.algorithms import ALGORITHMS
-from apps.engine.environments import ENVIRONMENTS
+from apps.engine.environments import ENVIRONMENTS, FAMILIES
 from apps.engine.presets import (
+    CAN_NORMALIZE,
     ENVIRONMENT_PRESETS,
     GENERAL_PRESETS,
     LENGTH_TITLES,
     PRESET_TITLES,
+    ZOO_PRESETS,
     Preset,
     PresetName,
     lengths_for,
     preset_for,
 )
+from apps.engine.reference import DOCS, algorithms_page, presets_page
 from apps.engine.spec import BOUNDS, RunSpec
 
 WHERE_IT_CAN_ACT = [
@@ -63,7 +68,7 @@ def test_a_rollout_of_an_on_policy_preset_is_a_whole_number_of_batches(
 ) -> None:
     values, errors = ALGORITHMS[algorithm].resolve(preset.hyperparameters)
     assert errors == []
-    if ALGORITHMS[algorithm].is_on_policy:
+    if "batch_size" in values and ALGORITHMS[algorithm].is_on_policy:
         assert values["n_steps"] * preset.n_envs % values["batch_size"] == 0
 
 
@@ -75,7 +80,9 @@ def test_every_algorithm_has_every_preset() -> None:
 
 def test_the_keys_of_environment_presets_are_known_and_fit_together() -> None:
     for (algorithm, environment), presets in ENVIRONMENT_PRESETS.items():
-        assert (algorithm, environment) in WHERE_IT_CAN_ACT
+        is_family = environment in FAMILIES
+        assert is_family or (algorithm, environment) in WHERE_IT_CAN_ACT
+        assert presets
         assert set(presets) <= set(PRESET_TITLES)
 
 
@@ -94,3 +101,43 @@ def test_lengths_grow_and_are_allowed_everywhere(environment: str) -> None:
     assert steps == sorted(set(steps))
     low, high = BOUNDS["total_timesteps"]
     assert low <= steps[0] <= steps[-1] <= high
+
+
+def test_figures_tuned_for_a_family_are_for_each_environment_of_it() -> None:
+    preset = preset_for("ppo", "ALE/Pong-v5", "high_score")
+    assert preset is ENVIRONMENT_PRESETS["ppo", "atari"]["high_score"]
+    assert preset.n_envs == 8
+    assert preset.hyperparameters["clip_range"] == "lin_0.1"
+
+
+def test_figures_of_the_zoo_are_those_of_its_files() -> None:
+    preset = preset_for("dqn", "CartPole-v1", "high_score")
+    assert preset.source == "RL-Baselines3-Zoo 2.9.2: dqn.yml, CartPole-v1"
+    assert preset.total_timesteps == 50_000
+    assert preset.hyperparameters == {
+        "learning_rate": 2.3e-3, "batch_size": 64, "buffer_size": 100_000,
+        "learning_starts": 1000, "gamma": 0.99, "target_update_interval": 10, "train_freq": 256,
+        "gradient_steps": 128, "exploration_fraction": 0.16, "exploration_final_eps": 0.04,
+        "net_arch": [256, 256],
+    }  # fmt: skip
+    walker = ZOO_PRESETS["crossq", "BipedalWalker-v3"].hyperparameters
+    assert (walker["net_arch"], walker["critic_net_arch"]) == ([256, 256], [1024, 1024])
+
+
+def test_what_was_tuned_with_normalisation_waits_until_there_is_some() -> None:
+    assert ZOO_PRESETS["a2c", "Pendulum-v1"].needs_normalize == {}
+    offered = {
+        key for key, presets in ENVIRONMENT_PRESETS.items() for preset in presets.values()
+        if preset.needs_normalize is not None
+    }  # fmt: skip
+    assert offered == set() or CAN_NORMALIZE
+    general = GENERAL_PRESETS["a2c"]["high_score"]
+    assert preset_for("a2c", "Pendulum-v1", "high_score") is general
+
+
+@pytest.mark.parametrize(
+    ("name", "page"), [("algorithms.md", algorithms_page), ("presets.md", presets_page)]
+)
+def test_a_reference_page_is_what_the_catalogues_say(name: str, page: Callable[[], str]) -> None:
+    written = (DOCS / name).read_text(encoding="utf-8")
+    assert written == page(), "run python -m apps.engine.presets"

@@ -47,8 +47,9 @@ NOT_NUMBERS = [True, False, "", "many", "nan", "lin_", [1], {}, math.nan, math.i
 
 def spec_with(algorithm: str, **hyperparameters: Any) -> RunSpec:
     """Make a spec whose rollout is as large as any batch, so that one value is judged alone."""
-    room = {"n_envs": 256} if algorithm == "ppo" else {}
-    if algorithm == "ppo" and "n_steps" not in hyperparameters:
+    is_on_policy = ALGORITHMS[algorithm].is_on_policy
+    room: dict[str, Any] = {"n_envs": 256} if is_on_policy else {}
+    if is_on_policy and "n_steps" not in hyperparameters:
         room |= {"hyperparameters": {"n_steps": 1_000_000}}
     data = {"algorithm": algorithm, "total_timesteps": 10, **room}
     data["hyperparameters"] = {**data.get("hyperparameters", {}), **hyperparameters}
@@ -224,12 +225,15 @@ def test_the_whole_message_names_every_field() -> None:
 def test_a_hyperparameter_is_accepted_at_both_bounds(
     algorithm: str, schema: Hyperparameter
 ) -> None:
+    has_batch = "batch_size" in ALGORITHMS[algorithm].hyperparameters
+    room: dict[str, dict[str, Any]] = {
+        "n_steps": {"batch_size": 2} if has_batch else {},
+        "n_quantiles": {"top_quantiles_to_drop_per_net": 0} if algorithm == "tqc" else {},
+        "top_quantiles_to_drop_per_net": {"n_quantiles": 1000},
+        "n_top": {"n_delta": 10_000},
+    }
     for bound in (schema.low, schema.high):
-        if (algorithm, schema.name) == ("ppo", "batch_size"):
-            spec = spec_with(algorithm, batch_size=bound)
-        else:
-            extra = {"batch_size": 2} if schema.name == "n_steps" else {}
-            spec = spec_with(algorithm, **{schema.name: bound}, **extra)
+        spec = spec_with(algorithm, **{schema.name: bound}, **room.get(schema.name, {}))
         assert spec.hyperparameters[schema.name] == bound
         assert type(spec.hyperparameters[schema.name]) is (int if schema.kind == "int" else float)
 
@@ -611,7 +615,9 @@ def test_dqn_refuses_actions_that_are_not_discrete_and_names_who_can_act(kind: A
     assert error.field == "algorithm"
     assert f"its action space is {kind}" in error.message
     assert "DQN needs discrete" in error.message
-    assert error.message.endswith("algorithms that can: ppo")
+    able = error.message.rpartition("algorithms that can: ")[2].split(", ")
+    assert able == [a.name for a in ALGORITHMS.values() if kind in a.action_spaces]
+    assert "dqn" not in able
 
 
 def test_an_action_space_that_nobody_can_act_in_is_refused_as_such() -> None:
@@ -686,3 +692,127 @@ def test_only_invalid_spec_comes_out_of_arbitrary_assignments(texts: list[str]) 
         values = parse_assignments(texts, "-params")
         assert len(values) == len({text.partition(":")[0] for text in texts})
         assert "" not in values
+
+
+# What contradicts itself between hyperparameters.
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "hyperparameters", "named", "reason"),
+    [
+        ("sac", {"critic_net_arch": [8]}, "critic_net_arch", "give net_arch"),
+        ("ars", {"net_arch": [8]}, "policy", "linear has no hidden layers"),
+        ("ars", {"n_delta": 2, "n_top": 3}, "n_top", "at most n_delta, which is 2"),
+        (
+            "tqc",
+            {"n_quantiles": 5, "top_quantiles_to_drop_per_net": 5},
+            "top_quantiles_to_drop_per_net",
+            "less than n_quantiles, which is 5",
+        ),
+        ("recurrent_ppo", {"shared_lstm": True}, "shared_lstm", "enable_critic_lstm to false"),
+        ("a2c", {"use_sde": True}, None, ""),
+        ("recurrent_ppo", {"shared_lstm": True, "enable_critic_lstm": False}, None, ""),
+        ("ars", {"net_arch": [8], "policy": "mlp"}, None, ""),
+        ("ars", {"n_delta": 2, "n_top": 2}, None, ""),
+        ("crossq", {"critic_net_arch": [16], "net_arch": [8]}, None, ""),
+    ],
+)
+def test_hyperparameters_that_contradict_each_other_are_refused_with_the_reason(
+    algorithm: str, hyperparameters: dict[str, Any], named: str | None, reason: str
+) -> None:
+    data = {"algorithm": algorithm, "hyperparameters": hyperparameters}
+    refused = outcome(RunSpec, data)
+    if named is None:
+        assert isinstance(refused, RunSpec)
+    else:
+        assert isinstance(refused, list)
+        assert [error.field for error in refused] == [f"hyperparameters.{named}"]
+        assert reason in refused[0].message
+
+
+def test_updates_after_every_episode_need_a_single_environment() -> None:
+    data = {"algorithm": "td3", "hyperparameters": {"train_freq": "episode"}}
+    assert RunSpec.from_dict(data).hyperparameters["train_freq"] == "episode"
+    (error,) = refusals(RunSpec, {**data, "n_envs": 2})
+    assert error.field == "hyperparameters.train_freq"
+
+
+def test_more_environments_than_an_algorithm_takes_are_refused() -> None:
+    (error,) = refusals(RunSpec, {"algorithm": "ars", "n_envs": 2})
+    assert error.field == "n_envs"
+    assert "ARS takes at most 1" in error.message
+
+
+@pytest.mark.parametrize("value", ["auto", "auto_0.1", 0.2, "0.2"])
+def test_the_weight_of_entropy_is_learnt_or_given(value: Any) -> None:
+    parsed = spec_with("sac", ent_coef=value).hyperparameters["ent_coef"]
+    assert parsed == (0.2 if value == "0.2" else value)
+
+
+@pytest.mark.parametrize(
+    "value", ["auto_", "auto_0", "auto_nan", "auto_auto_1", "lin_0.1", "Auto"]
+)
+def test_other_words_for_the_weight_of_entropy_are_refused(value: str) -> None:
+    assert "or auto, or auto_<number>" in refusal_of("sac", "ent_coef", value)
+
+
+# Wrappers and stacked observations.
+
+
+@pytest.mark.parametrize(
+    "wrapper",
+    [
+        "a.b:Wrapper",
+        {"path": "a.b:Wrapper"},
+        {"path": "a:W", "kwargs": {"skip": 2, "names": ["x", None]}},
+    ],
+)
+def test_wrappers_are_import_paths_with_or_without_arguments(wrapper: Any) -> None:
+    assert RunSpec.from_dict({"wrappers": [wrapper]}).wrappers == [wrapper]
+
+
+@pytest.mark.parametrize(
+    "wrapper",
+    ["", "a.b", "a:b:c", "a:1", ":W", "a:W()", 3, None, [], {}, {"path": 3}, {"kwargs": {}},
+     {"path": "a:W", "kwargs": [1]}, {"path": "a:W", "more": 1}, "a:" + "W" * 300],
+)  # fmt: skip
+def test_what_is_no_wrapper_is_refused_by_its_place(wrapper: Any) -> None:
+    (error,) = refusals(RunSpec, {"wrappers": ["a:W", wrapper]})
+    assert error.field == "wrappers.1"
+    assert len(error.message) < 400
+
+
+@pytest.mark.parametrize("wrappers", ["a:W", None, {"a": 1}, ["a:W"] * 17])
+def test_wrappers_that_are_no_short_list_are_refused(wrappers: Any) -> None:
+    (error,) = refusals(RunSpec, {"wrappers": wrappers})
+    assert error.field == "wrappers"
+
+
+def test_wrapper_arguments_that_json_cannot_hold_are_refused() -> None:
+    (error,) = refusals(RunSpec, {"wrappers": [{"path": "a:W", "kwargs": {"x": math.nan}}]})
+    assert error.field == "wrappers"
+
+
+def test_one_stacked_observation_is_refused_as_it_means_nothing() -> None:
+    (error,) = refusals(RunSpec, {"frame_stack": 1})
+    assert error.field == "frame_stack"
+    assert RunSpec.from_dict({"frame_stack": 2}).frame_stack == 2
+
+
+def test_an_atari_spec_says_how_the_game_is_played() -> None:
+    spec = RunSpec.from_dict({"environment": "ALE/Pong-v5", "environment_kwargs": {"mode": 1}})
+    assert spec.frame_stack == 4
+    assert spec.environment_kwargs == {"frameskip": 1, "obs_type": "grayscale", "mode": 1}
+    assert spec.wrappers[0] == "apps.engine.wrappers:AtariFrames"
+    assert RunSpec.from_dict(spec.as_dict()) == spec
+
+
+def test_wrappers_of_ones_own_replace_those_of_the_family() -> None:
+    spec = RunSpec.from_dict({"environment": "ALE/Pong-v5", "wrappers": []})
+    assert (spec.wrappers, spec.frame_stack, spec.environment_kwargs) == ([], 0, {})
+
+
+def test_a_spec_written_before_there_were_wrappers_reads_as_without_them() -> None:
+    data = RunSpec.from_dict({}).as_dict()
+    del data["wrappers"], data["frame_stack"]
+    assert RunSpec.from_dict(data) == RunSpec.from_dict({})

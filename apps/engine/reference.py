@@ -1,0 +1,163 @@
+"""The reference pages docs/algorithms.md and docs/presets.md, written from the catalogues.
+
+A test fails when a page is stale; `python -m apps.engine.presets` rewrites both.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from apps.engine.algorithms import ALGORITHMS, Algorithm, Hyperparameter
+from apps.engine.environment_cards import ENVIRONMENTS, FAMILIES
+from apps.engine.presets import (
+    CAN_NORMALIZE,
+    ENVIRONMENT_PRESETS,
+    GENERAL_PRESETS,
+    PRESET_TITLES,
+    ZOO_PRESETS,
+    Preset,
+)
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+_WRITTEN = "*Written by `python -m apps.engine.presets`; change the catalogue, not this page.*"
+
+
+def write_pages() -> None:
+    """Rewrite both pages."""
+    (DOCS / "algorithms.md").write_text(algorithms_page(), encoding="utf-8")
+    (DOCS / "presets.md").write_text(presets_page(), encoding="utf-8")
+
+
+def algorithms_page() -> str:
+    """Return docs/algorithms.md: one table an algorithm."""
+    lines = [
+        "# Algorithms",
+        "",
+        _WRITTEN,
+        "",
+        "A default is that of the library's own constructor, or of its policy. **Bold**: among",
+        "the few that matter most. *log*: best varied on a logarithmic scale. An unknown name is",
+        "refused, and so is a value out of bounds.",
+        "",
+        *_table(
+            ["algorithm", "name", "library", "acts in", "learns from"],
+            (
+                [a.title, f"`{a.name}`", a.library, _words(a.action_spaces), _learns_from(a)]
+                for a in ALGORITHMS.values()
+            ),
+        ),
+    ]
+    for algorithm in ALGORITHMS.values():
+        lines += ["", f"## {algorithm.title}", "", f"{algorithm.meaning} {_needs(algorithm)}"]
+        lines += ["", "Charts: " + ", ".join(f"`{key}`" for key in algorithm.diagnostics) + "."]
+        lines += ["", *_table(
+            ["hyperparameter", "default", "allowed", "meaning"],
+            map(_row, algorithm.hyperparameters.values()),
+        )]  # fmt: skip
+    return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def presets_page() -> str:
+    """Return docs/presets.md: every preset with its values and where they come from."""
+    lines = [
+        "# Presets",
+        "",
+        _WRITTEN,
+        "",
+        "An environment's own preset comes before its family's, and that before the general one.",
+        "What a preset does not name has the default of [algorithms](algorithms.md).",
+        "",
+        "## General",
+    ]
+    for algorithm, presets in GENERAL_PRESETS.items():
+        lines += ["", f"### {ALGORITHMS[algorithm].title}", ""]
+        rows = ([PRESET_TITLES[name], *_cells(preset)] for name, preset in presets.items())
+        lines += _table(["preset", "environments", "values", "source"], rows)
+    lines += ["", "## For one environment, or a family"]
+    for algorithm in ALGORITHMS:
+        own = {key: presets for key, presets in ENVIRONMENT_PRESETS.items() if key[0] == algorithm}
+        rows = (
+            [_environment(environment), PRESET_TITLES[name], *_cells(preset)]
+            for (_, environment), presets in own.items()
+            for name, preset in presets.items()
+        )
+        if own:
+            lines += ["", f"### {ALGORITHMS[algorithm].title}", ""]
+            lines += _table(["environment", "preset", "environments", "values", "source"], rows)
+    if not CAN_NORMALIZE:
+        lines += ["", *_waiting()]
+    return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def _waiting() -> list[str]:
+    rows = (
+        [ALGORITHMS[algorithm].title, _environment(environment), preset.source]
+        for (algorithm, environment), preset in ZOO_PRESETS.items()
+        if preset.needs_normalize is not None
+    )
+    return [
+        "## Known, and not offered yet",
+        "",
+        "These were tuned with normalised observations or rewards, which training here does not",
+        "do; without that their figures mean nothing.",
+        "",
+        *_table(["algorithm", "environment", "source"], rows),
+    ]
+
+
+def _table(head: list[str], rows: Iterable[list[str]]) -> list[str]:
+    lines = [head, ["---"] * len(head), *rows]
+    return ["| " + " | ".join(map(_escape, line)) + " |" for line in lines]
+
+
+def _escape(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;")
+
+
+def _row(schema: Hyperparameter) -> list[str]:
+    name = f"**`{schema.name}`**" if schema.is_important else f"`{schema.name}`"
+    allowed = schema.allowed() + (" *(log)*" if schema.is_log else "")
+    return [name, f"`{_shown(schema.default)}`", allowed, schema.meaning]
+
+
+def _cells(preset: Preset) -> list[str]:
+    values = ", ".join(f"`{name}` {_shown(value)}" for name, value in _sorted(preset))
+    source = "; ".join([preset.source, *preset.notes])
+    if preset.total_timesteps:
+        source += f"; {preset.total_timesteps:,} steps"
+    return [str(preset.n_envs), values or "defaults", source]
+
+
+def _sorted(preset: Preset) -> list[tuple[str, Any]]:
+    return sorted(preset.hyperparameters.items())
+
+
+def _shown(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _environment(name: str) -> str:
+    return name if name in ENVIRONMENTS else f"any of {FAMILIES[name].title}"
+
+
+def _words(kinds: Iterable[str]) -> str:
+    return ", ".join(sorted(kinds))
+
+
+def _learns_from(algorithm: Algorithm) -> str:
+    if algorithm.is_on_policy:
+        return "its latest rollout"
+    return "a replay buffer" if algorithm.has_replay_buffer else "whole episodes"
+
+
+def _needs(algorithm: Algorithm) -> str:
+    notes = [f"Observations: {_words(algorithm.observations)}."]
+    if algorithm.needs_action_masks:
+        notes.append("The environment has to have `action_masks()`.")
+    if algorithm.is_recurrent:
+        notes.append("Its policy remembers: it carries a state from step to step.")
+    if algorithm.max_envs == 1:
+        notes.append("One environment, not several in parallel.")
+    return " ".join(notes)
