@@ -25,6 +25,7 @@ from apps.engine import events
 from apps.engine.errors import DiskFull, RunDirectoryBusy, RunDirectoryError
 
 READ_CHUNK_BYTES = 1 << 20
+FULL_DISK_ERRORS = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
 LOCK_ATTEMPTS = 25
 LOCK_RETRY_S = 0.02
 
@@ -158,7 +159,7 @@ class LogWriter:
         try:
             written = os.write(self._fd, data)
         except OSError as error:
-            if error.errno not in {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}:
+            if error.errno not in FULL_DISK_ERRORS:
                 raise
             written = 0
         if written < len(data):
@@ -233,7 +234,7 @@ def write_whole(path: Path, data: bytes) -> None:
         beside.replace(path)
     except OSError as error:
         beside.unlink(missing_ok=True)
-        if error.errno in {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}:
+        if error.errno in FULL_DISK_ERRORS:
             raise DiskFull(f"the disk is full: {path.name} could not be written") from error
         raise
 
@@ -278,3 +279,25 @@ def publish_directory(beside: Path, target: Path) -> None:
         target.rename(earlier)
     beside.rename(target)
     shutil.rmtree(earlier, ignore_errors=True)
+
+
+def copy_checkpoint(source: RunDirectory, target: RunDirectory, step: int) -> events.Event:
+    """Copy a checkpoint into another run's directory, whole, as its best and last.
+
+    Returns:
+        The event that tells of it, for the target's log.
+
+    Raises:
+        RunDirectoryError: The source has no such checkpoint.
+    """
+    folder = source.checkpoints / str(step)
+    if not (folder / "manifest.json").exists():
+        raise RunDirectoryError(f"run {source.name} has no checkpoint at step {step} on disk")
+    target.checkpoints.mkdir(exist_ok=True)
+    beside = target.checkpoints / f".{step}.tmp"
+    shutil.copytree(folder, beside)
+    publish_directory(beside, target.checkpoints / str(step))
+    write_json(target.checkpoints / "manifest.json", {"best": step, "last": step})
+    files = read_json(folder / "manifest.json")["files"].values()
+    size_bytes = sum(file["size_bytes"] for file in files)
+    return events.checkpoint(step, size_bytes, True, False, sha256_of(folder / "manifest.json"))

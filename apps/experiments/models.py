@@ -14,6 +14,7 @@ from typing import Any
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Coalesce
 from django.urls import reverse
 from django.utils import timezone
 
@@ -75,16 +76,28 @@ LEGAL_MOVES: dict[str, tuple[str, ...]] = {
         RunStatus.COMPLETED,
         RunStatus.FAILED,
         RunStatus.STOPPED,
+        RunStatus.PAUSED,
         RunStatus.LOST,
+        RunStatus.QUEUED,  # Its worker ended or vanished; it goes on by itself.
     ),
     RunStatus.COMPLETED: (),
-    RunStatus.FAILED: (),
-    RunStatus.STOPPED: (),
-    RunStatus.PAUSED: (),
-    RunStatus.LOST: (),
+    RunStatus.FAILED: (RunStatus.QUEUED,),
+    RunStatus.STOPPED: (RunStatus.QUEUED,),
+    RunStatus.PAUSED: (RunStatus.QUEUED,),
+    RunStatus.LOST: (RunStatus.QUEUED,),
 }
+RESUMABLE_STATUSES = (RunStatus.FAILED, RunStatus.STOPPED, RunStatus.PAUSED, RunStatus.LOST)
 ACTIVE_STATUSES = (RunStatus.QUEUED, RunStatus.RUNNING)
 SILENT_AFTER_BEATS = 10
+
+
+class Relation(models.TextChoices):
+    """What a run is to the one it came from."""
+
+    CONTINUE = "continue"
+    BRANCH = "branch"
+    RETRY = "retry"
+    REPRODUCE = "reproduce"
 
 
 class Leased(models.Model):
@@ -206,6 +219,17 @@ class Run(Leased):
     status_reason = models.CharField(max_length=500, blank=True, editable=False)
     error = models.TextField(blank=True, editable=False, help_text="Traceback of a crash.")
     stop_requested_at = models.DateTimeField(null=True, blank=True, editable=False)
+    stop_as = models.CharField(max_length=12, default=RunStatus.STOPPED, editable=False)
+    auto_resumes = models.PositiveIntegerField(default=0, editable=False)
+
+    # Where it came from, and how exactly its latest attempt went on.
+    parent = models.ForeignKey(
+        "self", on_delete=models.SET_NULL, null=True, blank=True, related_name="children"
+    )
+    parent_step = models.PositiveBigIntegerField(null=True, blank=True, editable=False)
+    relation = models.CharField(max_length=12, choices=Relation, blank=True, editable=False)
+    fidelity = models.CharField(max_length=12, blank=True, editable=False)
+    fidelity_notes = models.JSONField(default=dict, blank=True, editable=False)
 
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     queued_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -244,6 +268,9 @@ class Run(Leased):
             ),
             models.CheckConstraint(
                 condition=~Q(status="running") | ~Q(owner=""), name="running_run_has_owner"
+            ),
+            models.CheckConstraint(
+                condition=Q(parent=None) | ~Q(parent=F("id")), name="run_is_not_its_own_parent"
             ),
         ]
 
@@ -300,6 +327,11 @@ class Run(Leased):
         """The preset's name for people."""
         return dict(PRESET_TITLES).get(self.preset, self.preset)  # type: ignore[call-overload,no-any-return]
 
+    @property
+    def can_resume(self) -> bool:
+        """Whether it has ended early and has a checkpoint to go on from."""
+        return self.status in RESUMABLE_STATUSES and self.checkpoints.exists()
+
     def legal_moves(self) -> list[str]:
         """Return the statuses this run may go to."""
         return [str(status) for status in LEGAL_MOVES[self.status]]
@@ -314,13 +346,12 @@ class Run(Leased):
         """
         if status not in LEGAL_MOVES[self.status]:
             raise IllegalMove(self.status, status, self.legal_moves())
-        stamp = {
-            RunStatus.QUEUED: "queued_at",
-            RunStatus.RUNNING: "started_at",
-        }.get(status, "finished_at")
-        changed = Run.objects.filter(pk=self.pk, status=self.status, attempt=self.attempt).update(
-            **{"status": status, stamp: timezone.now(), **fields}
-        )
+        now = timezone.now()
+        stamps: dict[str, Any] = {"finished_at": now}
+        if status == RunStatus.QUEUED:
+            stamps = {"queued_at": now, "stop_requested_at": None, "finished_at": None}
+        mine = Run.objects.filter(pk=self.pk, status=self.status, attempt=self.attempt)
+        changed = mine.update(status=status, **stamps, **fields)
         self._refresh(bool(changed))
         if not changed:
             raise IllegalMove(self.status, status, self.legal_moves())
@@ -331,9 +362,11 @@ class Run(Leased):
             pk=self.pk, status__in=(RunStatus.DRAFT, RunStatus.QUEUED), attempt=self.attempt
         ).update(
             status=RunStatus.RUNNING,
+            status_reason="",
+            error="",
             owner=owner,
             attempt=F("attempt") + 1,
-            started_at=timezone.now(),
+            started_at=Coalesce("started_at", timezone.now()),
             beat_at=timezone.now(),
         )
         return self._refresh(changed == 1)
@@ -345,6 +378,7 @@ class Checkpoint(models.Model):
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="checkpoints")
     step = models.PositiveBigIntegerField()
     size_bytes = models.PositiveBigIntegerField(default=0)
+    sha256 = models.CharField(max_length=64, blank=True, help_text="Hash of its manifest.")
     is_best = models.BooleanField(default=False)
     created_at = models.DateTimeField(default=timezone.now)
 

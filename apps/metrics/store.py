@@ -16,6 +16,8 @@ from apps.analysis.curves import FloatArray, thin
 from apps.engine.events import Event, MalformedLine, decode, return_of, value_of
 from apps.engine.rundir import read_lines
 
+# Kinds of events that belong to a step; the others belong to a moment.
+POINT_TYPES = frozenset({"metrics", "episode", "checkpoint"})
 EPISODE_RETURN, EPISODE_LENGTH = "episode/return", "episode/length"
 
 
@@ -95,6 +97,36 @@ def read_all(log: Path, after: int = 0) -> Iterator[Tail]:
         if piece.cursor == after:
             return
         yield piece
+        after = piece.cursor
+
+
+def visible_events(log: Path, until: int | None = None) -> Iterator[Event]:
+    """Yield a log's events in order, without those that a later attempt superseded.
+
+    Args:
+        log: The run's log.
+        until: Cursor to stop at, None for the present end.
+    """
+    attempts = [
+        (index, event["from_step"])
+        for index, event in enumerate(_events_until(log, until))
+        if event["type"] == "attempt"
+    ]
+    for index, event in enumerate(_events_until(log, until)):
+        later = (from_step for number, from_step in attempts if number > index)
+        is_point = event["type"] in POINT_TYPES
+        if not is_point or event["step"] <= min(later, default=event["step"]):
+            yield event
+
+
+def _events_until(log: Path, until: int | None) -> Iterator[Event]:
+    after = 0
+    for piece in read_all(log):
+        if until is not None and piece.cursor > until:
+            if until > after:
+                yield from tail(log, after, until - after).events
+            return
+        yield from piece.events
         after = piece.cursor
 
 
