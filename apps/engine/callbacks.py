@@ -25,8 +25,9 @@ PRINT_INTERVAL_S = 5.0
 # A save takes about 15 ms: at the default frequency one in five seconds costs 0.3 %.
 MIN_DEFAULT_SAVE_INTERVAL_S = 5.0
 
-# On-policy algorithms with short rollouts (A2C's 5 steps) do not log each of them.
-MIN_STEPS_BETWEEN_DUMPS = 500
+# On-policy algorithms log each rollout, but for very short ones: A2C's has 5 steps.
+SHORT_ROLLOUT_STEPS = 32
+STEPS_BETWEEN_DUMPS = 500
 PROGRESS_ATTRIBUTES = ("episodes", "_rollouts", "_next_save", "_next_evaluation", "_best_return")
 
 logger = logging.getLogger(__name__)
@@ -121,7 +122,8 @@ class TrainingCallback(BaseCallback):
 
     def _on_training_start(self) -> None:
         rollout_steps = getattr(self.model, "n_steps", 1) * self.training_env.num_envs
-        self._rollouts_between_dumps = max(1, MIN_STEPS_BETWEEN_DUMPS // rollout_steps)
+        is_short = rollout_steps < SHORT_ROLLOUT_STEPS
+        self._rollouts_between_dumps = STEPS_BETWEEN_DUMPS // rollout_steps if is_short else 1
         self._speed_step = self.num_timesteps
         self._speed_at = self._printed_at = self._saved_at = time.monotonic()
 

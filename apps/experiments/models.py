@@ -350,6 +350,8 @@ class Run(Leased):
         stamps: dict[str, Any] = {"finished_at": now}
         if status == RunStatus.QUEUED:
             stamps = {"queued_at": now, "stop_requested_at": None, "finished_at": None}
+        elif status == RunStatus.RUNNING:
+            stamps = {"started_at": now}
         mine = Run.objects.filter(pk=self.pk, status=self.status, attempt=self.attempt)
         changed = mine.update(status=status, **stamps, **fields)
         self._refresh(bool(changed))
