@@ -136,3 +136,29 @@ def test_the_rows_can_be_rebuilt_from_the_directories(stack: LiveStack) -> None:
     }
     ours, theirs = rebuilt["evaluations"][0], evaluated["evaluations"][0]
     assert {**ours, "id": 0} == {**theirs, "id": 0}
+
+
+def test_a_worker_that_slept_past_its_lease_changes_nothing_when_it_wakes(
+    stack: LiveStack,
+) -> None:
+    run = stack.launch(**{"save-freq": 2000})
+    log = stack.wait_for_training(run["id"])
+    wait_until(lambda: b'"checkpoint"' in log.read_bytes(), 60, "a checkpoint")
+    (sleeper,) = stack.find("manage.py worker")
+    trainer = psutil.Process(stack.trainer_pid(run["id"]))
+    sleeper.suspend()
+    trainer.suspend()
+    with stack.another_worker():
+        wait_until(lambda: attempts_of(log), 45, "another worker to go on with the run")
+        assert not trainer.is_running() or trainer.status() == psutil.STATUS_ZOMBIE
+        sleeper.resume()
+        time.sleep(3.0)  # Time enough for the sleeper's next beats, which are refused.
+        (attempt,) = attempts_of(log)
+        assert (attempt["attempt"], attempt["fidelity"]) == (2, "exact")
+        assert stack.run(run["id"])["status"] == "running"
+        assert stack.run(run["id"])["attempt"] == 2
+        # Once the second attempt had begun, nobody wrote points of the first.
+        lines = [json.loads(line) for line in log.read_bytes().splitlines()]
+        steps = [line["step"] for line in lines[lines.index(attempt) :] if "return" in line]
+        assert steps == sorted(steps)
+        assert steps[0] > attempt["from_step"]
