@@ -322,6 +322,15 @@ class Run(Leased):
         silence = timedelta(seconds=SILENT_AFTER_BEATS * settings.HEARTBEAT_S)
         return timezone.now() - self.beat_at > silence
 
+    def ancestors(self) -> list[tuple["Run", int]]:
+        """Return the runs it went on from, oldest first, each with the step it was left at."""
+        found: list[tuple[Run, int]] = []
+        run = self
+        while run.parent is not None and run.parent_step is not None:
+            found.append((run.parent, run.parent_step))
+            run = run.parent
+        return found[::-1]
+
     @property
     def preset_title(self) -> str:
         """The preset's name for people."""

@@ -6,7 +6,7 @@ returned.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from apps.engine.rundir import read_lines
 
 # Kinds of events that belong to a step; the others belong to a moment.
 POINT_TYPES = frozenset({"metrics", "episode", "checkpoint"})
+# By key: step, value, unix seconds of each point.
+Points = dict[str, list[tuple[float, float, float]]]
 EPISODE_RETURN, EPISODE_LENGTH = "episode/return", "episode/length"
 
 
@@ -136,6 +138,7 @@ def series(
     max_points: int = 1500,
     from_step: int = 0,
     to_step: int | None = None,
+    ancestors: Sequence[tuple[Path, int]] = (),
 ) -> SeriesSet:
     """Read the curves of a run, thinned for a chart.
 
@@ -145,17 +148,15 @@ def series(
         max_points: About how many points of each curve to return.
         from_step: First step wanted.
         to_step: Last step wanted, None for the end.
+        ancestors: Logs of the runs that this one went on from, oldest first, each with the step at
+            which the next one left it; their points come first.
     """
-    points: dict[str, list[tuple[float, float, float]]] = {}
+    points: Points = {}
     found = SeriesSet()
-    for piece in read_all(log):
-        found.cursor = piece.cursor
-        found.malformed += piece.malformed
-        for event in piece.events:
-            if event["type"] == "attempt":
-                _drop_after(points, event["from_step"])
-            for key, value in _values_of(event):
-                points.setdefault(key, []).append((event["step"], value, event["t"]))
+    for ancestor, last_step in ancestors:
+        _gather(ancestor, points, SeriesSet())
+        _drop_after(points, last_step)
+    _gather(log, points, found)
     found.keys = sorted(points)
     for key in found.keys if keys is None else keys:
         table = np.array(points.get(key, []), dtype=np.float64).reshape(-1, 3)
@@ -168,6 +169,17 @@ def series(
             chosen = table[thin(table[:, 0], table[:, 1], max_points)]
             found.series[key] = Series(key, chosen[:, 0], chosen[:, 1], chosen[:, 2], len(table))
     return found
+
+
+def _gather(log: Path, points: Points, found: SeriesSet) -> None:
+    for piece in read_all(log):
+        found.cursor = piece.cursor
+        found.malformed += piece.malformed
+        for event in piece.events:
+            if event["type"] == "attempt":
+                _drop_after(points, event["from_step"])
+            for key, value in _values_of(event):
+                points.setdefault(key, []).append((event["step"], value, event["t"]))
 
 
 def latest(log: Path) -> dict[str, float]:
@@ -206,6 +218,6 @@ def _values_of(event: Event) -> Iterator[tuple[str, float]]:
         yield "eval/mean_reward", float(event["return_mean"])
 
 
-def _drop_after(points: dict[str, list[tuple[float, float, float]]], step: int) -> None:
+def _drop_after(points: Points, step: int) -> None:
     for key, rows in points.items():
         points[key] = [row for row in rows if row[0] <= step]
