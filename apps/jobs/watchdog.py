@@ -13,12 +13,11 @@ from dataclasses import dataclass, field
 from django.conf import settings
 
 from apps.engine.rundir import RunDirectory
+from apps.experiments.leases import SILENT_AFTER_BEATS, Leased
 from apps.experiments.models import (
-    SILENT_AFTER_BEATS,
     Evaluation,
     IllegalMove,
     JobStatus,
-    Leased,
     Run,
     RunStatus,
 )
