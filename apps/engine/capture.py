@@ -91,6 +91,8 @@ def restore(model: BaseAlgorithm, spec: RunSpec, folder: Path, state: dict[str, 
         DamagedCheckpoint: The networks have other shapes.
     """
     restored = Restored()
+    if state["spec"]["seed"] != spec.seed:
+        restored.not_restored["generators"] = "the seed is another now"
     before = RunSpec.from_dict(state["spec"])
     _load_networks(model, folder / "model.zip")
     for name, value in state["model"].items():

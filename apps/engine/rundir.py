@@ -107,6 +107,10 @@ class RunDirectory:
             os.close(fd)
         return None
 
+    def has_checkpoint(self, step: int) -> bool:
+        """Whether a finished checkpoint of a step is on disk."""
+        return (self.checkpoints / str(step) / "manifest.json").exists()
+
     def append(self, *new_events: events.Event) -> int:
         """Append events to the log in one write and return the cursor after them."""
         with LogWriter(self.log) as writer:
@@ -291,7 +295,7 @@ def copy_checkpoint(source: RunDirectory, target: RunDirectory, step: int) -> ev
         RunDirectoryError: The source has no such checkpoint.
     """
     folder = source.checkpoints / str(step)
-    if not (folder / "manifest.json").exists():
+    if not source.has_checkpoint(step):
         raise RunDirectoryError(f"run {source.name} has no checkpoint at step {step} on disk")
     target.checkpoints.mkdir(exist_ok=True)
     beside = target.checkpoints / f".{step}.tmp"

@@ -99,7 +99,8 @@ def train(
     control = control or Control()
     with directory.locked(), LogWriter(directory.log) as writer:
         log = EventLog(writer)
-        with _status_lines(log) as progress:
+        begins_at = max(checkpoints.steps_of(directory), default=0)
+        with _status_lines(log, begins_at) as progress:
             env = _make_vec_env(spec)
             try:
                 model = build_model(spec, env)
@@ -175,18 +176,18 @@ def _learn(
 
 
 @contextmanager
-def _status_lines(log: EventLog) -> Iterator[list[Outcome]]:
+def _status_lines(log: EventLog, step: int) -> Iterator[list[Outcome]]:
     """Write the status lines around a training; the block appends its outcome, or raises."""
     outcomes: list[Outcome] = []
-    log.add(events.status(0, "running"))
+    log.add(events.status(step, "running"))
     log.flush()
     try:
         yield outcomes
     except EngineError as error:
-        log.add(events.status(0, "failed", str(error)))
+        log.add(events.status(step, "failed", str(error)))
         raise
     except BaseException as error:
-        log.add(events.status(0, "failed", f"{type(error).__name__}: {error}"))
+        log.add(events.status(step, "failed", f"{type(error).__name__}: {error}"))
         raise
     else:
         for outcome in outcomes:

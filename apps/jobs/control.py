@@ -36,6 +36,8 @@ from apps.jobs import reindexing, trainer
 from apps.jobs.tasks import work_on_evaluations, work_on_runs
 
 MAX_NAME_LENGTH = 120
+# These shape the networks, so a checkpoint's weights fit no other values.
+NETWORK_HYPERPARAMETERS = ("net_arch", "activation_fn")
 
 
 class Refused(Exception):
@@ -299,8 +301,25 @@ def branch(
             f"a branch keeps its algorithm, {run.algorithm}: another one cannot use its networks"
         )
     hyperparameters = {**run.spec["hyperparameters"], **changes.get("hyperparameters", {})}
+    _refuse_other_networks(run, hyperparameters)
     changes = {**changes, "hyperparameters": hyperparameters}
+    if changes.get("environment", run.environment) != run.environment:
+        changes.setdefault("environment_kwargs", {})  # The parent's were for its environment.
     return _child(run, _checkpoint_at(run, at), Relation.BRANCH, changes, naming)
+
+
+def _refuse_other_networks(run: Run, hyperparameters: Mapping[str, Any]) -> None:
+    errors = [
+        FieldError(
+            f"hyperparameters.{name}",
+            f"{hyperparameters.get(name)!r} is not allowed; a branch keeps its parent's networks: "
+            f"{run.spec['hyperparameters'].get(name)!r}",
+        )
+        for name in NETWORK_HYPERPARAMETERS
+        if hyperparameters.get(name) != run.spec["hyperparameters"].get(name)
+    ]
+    if errors:
+        raise InvalidSpec(errors)
 
 
 def _ask_to_end(run: Run, status: RunStatus, reason: str) -> Run:
@@ -327,6 +346,10 @@ def _child(
     naming: Naming,
 ) -> Run:
     _refuse_active(run)
+    if not run.directory.has_checkpoint(checkpoint.step):
+        raise Refused(
+            f"the files of checkpoint {checkpoint.step} of run {run.pk} are gone; choose another"
+        )
     spec = check_spec({**run.spec, **changes})
     if spec.total_timesteps <= checkpoint.step:
         raise InvalidSpec([FieldError(

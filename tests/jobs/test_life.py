@@ -152,13 +152,28 @@ def test_an_active_run_has_no_children_yet(status: RunStatus) -> None:
             verb()
 
 
-def test_a_branch_from_a_checkpoint_that_is_gone_is_refused() -> None:
+def test_a_branch_from_a_checkpoint_that_is_gone_is_refused_and_leaves_nothing() -> None:
     run = with_checkpoint(RunStatus.COMPLETED)
     (run.directory.checkpoints / "128" / "manifest.json").unlink()
-    with pytest.raises(Exception, match="no checkpoint at step 128 on disk"):
+    with pytest.raises(control.Refused, match="files of checkpoint 128"):
         control.branch(run, "128", {"total_timesteps": 999})
     with pytest.raises(control.Refused, match="it has checkpoints at 128"):
         control.branch(run, "64", {"total_timesteps": 999})
+    assert len(list(run.directory.path.parent.iterdir())) == 1
+
+
+def test_a_branch_keeps_its_parent_s_networks() -> None:
+    run = with_checkpoint(RunStatus.COMPLETED)
+    changes = {"total_timesteps": 999, "hyperparameters": {"net_arch": [9]}}
+    with pytest.raises(InvalidSpec, match=r"keeps its parent's networks: \[8\]"):
+        control.branch(run, "last", changes)
+
+
+def test_a_branch_into_another_environment_leaves_the_parent_s_arguments() -> None:
+    run = with_checkpoint(RunStatus.COMPLETED)
+    run.spec["environment_kwargs"] = {"sutton_barto_reward": True}
+    changes = {"total_timesteps": 999, "environment": "Acrobot-v1"}
+    assert control.branch(run, "last", changes).spec["environment_kwargs"] == {}
 
 
 class TestOverRest:

@@ -95,7 +95,10 @@ export class Chart {
 
   draw() {
     const isEmpty = !this.keys.some((key) => this.series(key)?.steps.length);
-    if (isEmpty && !this.plot) return;
+    if (isEmpty && !this.plot) {
+      this.holder.querySelector(".plot-empty")?.removeAttribute("hidden");
+      return;
+    }
     const data = this.data();
     if (!this.plot) this.mount(data);
     else if (this.isZoomed) {
