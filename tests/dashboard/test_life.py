@@ -146,7 +146,7 @@ def test_steps_that_are_no_number_of_steps_are_refused(
 def test_a_checkpoint_whose_files_are_gone_is_told(reader: Client, parent: Run) -> None:
     Checkpoint.objects.create(run=parent, step=300)
     response = press(reader, "continue", parent.pk, more_timesteps="100")
-    assert b"the files of checkpoint 300" in response.content
+    assert b"files of checkpoint 300" in response.content
 
 
 @pytest.mark.parametrize("button", ["pause", "resume", "retry", "reproduce", "continue"])

@@ -15,7 +15,7 @@ const charts = [...root.querySelectorAll("figure.chart")].map((figure) => new Ch
 const keys = [...new Set(charts.flatMap((chart) => chart.keys))];
 
 async function ask(parameters) {
-  const query = new URLSearchParams({ max_points: MAX_POINTS, ...parameters });
+  const query = new URLSearchParams({ max_points: MAX_POINTS, stitched: "true", ...parameters });
   const response = await fetch(`/api/v1/runs/${runId}/metrics?${query}`, { headers: { Accept: "application/json" } });
   if (!response.ok) throw new Error(`the curves could not be read: ${response.status}`);
   return response.json();
