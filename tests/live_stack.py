@@ -9,7 +9,8 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -100,6 +101,21 @@ class LiveStack:
     def find(self, words: str) -> list[psutil.Process]:
         """Processes whose command line holds the words."""
         return [process for process in self.processes() if words in " ".join(process.cmdline())]
+
+    @contextmanager
+    def another_worker(self) -> Iterator[None]:
+        """Run a second worker beside the stack's own."""
+        worker = subprocess.Popen(
+            [sys.executable, "manage.py", "worker"],
+            cwd=ROOT,
+            env=self.environment,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            yield
+        finally:
+            worker.terminate()
+            worker.wait(timeout=60)
 
     def manage(self, *arguments: str) -> Any:
         """Run a command with `--json` and return what it printed."""

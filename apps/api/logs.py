@@ -35,13 +35,18 @@ def get_metrics(
     from_step: int = Query(0, ge=0, lt=2**53),
     to_step: int | None = Query(None, ge=0, lt=2**53),
     after: int | None = Query(None, ge=0, description="A cursor: return the raw events after it."),
+    stitched: bool = Query(
+        False, description="Begin with the curves of the runs it went on from."
+    ),
 ) -> Any:
     """Return curves thinned for a chart, or with `after` every event since a cursor."""
-    log = find_run(run_id).directory.log
+    run = find_run(run_id)
+    log = run.directory.log
     if after is not None:
         return _delta(log, after)
     keys = [key.strip() for key in wanted.split(",") if key.strip()] or None
-    found = store.series(log, keys, max_points, from_step, to_step)
+    before = [(one.directory.log, step) for one, step in run.ancestors()] if stitched else []
+    found = store.series(log, keys, max_points, from_step, to_step, before)
     curves = found.series.values()
     return _json({
         "cursor": found.cursor,

@@ -18,7 +18,7 @@ from ninja.renderers import BaseRenderer
 
 from apps.accounts.authentication import reader_of
 from apps.accounts.problems import PROBLEM_TYPE, problem, unauthorized
-from apps.api import catalogue, evaluations, experiments, logs, runs, system, videos
+from apps.api import catalogue, evaluations, experiments, life, logs, runs, system, videos
 from apps.api.auth import AUTH
 from apps.api.limits import WriteThrottle
 from apps.api.problems import translate_errors
@@ -159,6 +159,7 @@ api = Api(
 )
 translate_errors(api)
 api.add_router("/runs", runs.router, tags=["runs"])
+api.add_router("/runs", life.router, tags=["runs"])
 api.add_router("/runs", evaluations.router, tags=["evaluations"])
 api.add_router("/runs", logs.router, tags=["logs"])
 api.add_router("/videos", videos.router, tags=["videos"])

@@ -104,6 +104,10 @@ class RunSummary(Schema):
         description="Running, but its supervisor has not been heard of for long."
     )
     attempt: int
+    parent_id: str | None = Field(description="The run it came from.")
+    parent_step: int | None = Field(description="Step of the checkpoint it started from.")
+    relation: str = Field(description="What it is to its parent, empty without one.")
+    fidelity: str = Field(description="How exactly its latest attempt went on.")
     progress: float = Field(description="Share of the steps done, 0 to 1.")
     step: int
     episodes: int
@@ -131,8 +135,33 @@ class RunDetail(RunSummary):
     spec: dict[str, Any]
     error: str = Field(description="Traceback of a crash.")
     legal_moves: list[str]
+    fidelity_notes: dict[str, str] = Field(description="What was not restored, and why.")
+    auto_resumes: int = Field(description="How often it went on by itself.")
     stop_requested_at: datetime | None
     log_cursor: int = Field(description="How far the summary has read the log.")
+
+
+class ContinueIn(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    more_timesteps: int = Field(ge=1, le=BOUNDS["total_timesteps"][1], strict=True)
+
+
+class BranchIn(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    at: str = Field("last", description="last, best or a step that has a checkpoint.")
+    changes: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Fields of the spec; hyperparameters replace single ones.",
+    )
+    name: str = Field("", max_length=120)
+    experiment: str = Field("", max_length=120, description="Empty: the parent's.")
+
+
+class Lineage(Schema):
+    parent: RunSummary | None
+    children: list[RunSummary]
 
 
 class RunPage(Schema):

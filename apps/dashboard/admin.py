@@ -73,7 +73,7 @@ class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_select_related = ("experiment",)
     search_fields = ("name", "id", "experiment__name", "environment")
     date_hierarchy = "created_at"
-    actions = ("start", "stop", "evaluate", "move_to_trash")
+    actions = ("start", "pause", "resume", "stop", "evaluate", "move_to_trash")
     fields = (
         "page",
         *(f.name for f in Run._meta.fields if f.name not in {"owner", "beats", "beat_at"}),
@@ -146,6 +146,14 @@ class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     @admin.action(description="Start (drafts)", permissions=["operate"])
     def start(self, request: HttpRequest, runs: QuerySet[Run]) -> None:
         self._each(request, runs, control.queue, "Queued")
+
+    @admin.action(description="Pause", permissions=["operate"])
+    def pause(self, request: HttpRequest, runs: QuerySet[Run]) -> None:
+        self._each(request, runs, control.pause, "Asked to pause")
+
+    @admin.action(description="Resume", permissions=["operate"])
+    def resume(self, request: HttpRequest, runs: QuerySet[Run]) -> None:
+        self._each(request, runs, control.resume, "Queued to go on")
 
     @admin.action(description="Stop", permissions=["operate"])
     def stop(self, request: HttpRequest, runs: QuerySet[Run]) -> None:

@@ -33,7 +33,8 @@ SPEC_FIELDS = (
 )  # fmt: skip
 
 
-def _number_field(label: str, bounds: tuple[int, int], help_text: str = "") -> forms.CharField:
+def number_field(label: str, bounds: tuple[int, int], help_text: str = "") -> forms.CharField:
+    """Make the field of a whole number; it refuses nothing itself."""
     widget = forms.NumberInput(attrs={"min": bounds[0], "max": bounds[1], "step": 1})
     return forms.CharField(label=label, required=False, widget=widget, help_text=help_text)
 
@@ -70,11 +71,11 @@ class RunForm(forms.Form):
         choices=[("", "None · library defaults"), *PRESET_TITLES.items()],
     )
     length = forms.ChoiceField(required=False, initial="standard")
-    total_timesteps = _number_field(
+    total_timesteps = number_field(
         "Exact steps", BOUNDS["total_timesteps"], "Overrides the length."
     )
-    seed = _number_field("Seed", BOUNDS["seed"])
-    n_envs = _number_field("Parallel environments", BOUNDS["n_envs"], "Blank: the preset's.")
+    seed = number_field("Seed", BOUNDS["seed"])
+    n_envs = number_field("Parallel environments", BOUNDS["n_envs"], "Blank: the preset's.")
     name = forms.CharField(
         required=False, max_length=NAME_LENGTH, help_text="Blank: made for you."
     )
@@ -84,11 +85,11 @@ class RunForm(forms.Form):
         widget=forms.TextInput(attrs={"list": "known-experiments", "autocomplete": "off"}),
         help_text="An existing one or a new name.",
     )
-    eval_freq = _number_field(
+    eval_freq = number_field(
         "Evaluate every", BOUNDS["eval_freq"], "Steps; blank or 0: only at the end."
     )
-    eval_episodes = _number_field("Evaluation episodes", BOUNDS["eval_episodes"])
-    save_freq = _number_field(
+    eval_episodes = number_field("Evaluation episodes", BOUNDS["eval_episodes"])
+    save_freq = number_field(
         "Checkpoint every", BOUNDS["save_freq"], "Steps; blank or 0: a tenth of the run."
     )
     device = forms.ChoiceField(required=False, choices=[(name, name) for name in DEVICES])
@@ -118,7 +119,9 @@ class RunForm(forms.Form):
         self.preset_source = from_preset.source if from_preset else ""
         preset_values = from_preset.hyperparameters if from_preset else {}
         for name, schema in self.chosen.hyperparameters.items():
-            self.fields[HYPERPARAMETER_PREFIX + name] = hyperparameter_field(schema, preset_values)
+            source = "preset" if name in preset_values else "default"
+            blank = preset_values.get(name, schema.default)
+            self.fields[HYPERPARAMETER_PREFIX + name] = hyperparameter_field(schema, blank, source)
 
     @property
     def schedule(self) -> list[forms.BoundField]:
@@ -163,20 +166,25 @@ class RunForm(forms.Form):
         }
         if "total_timesteps" in data:
             data.pop("length", None)
-        hyperparameters = {
-            name.removeprefix(HYPERPARAMETER_PREFIX): _null_or(value)
-            for name, value in self.cleaned_data.items()
-            if name.startswith(HYPERPARAMETER_PREFIX) and value
-        }
-        return {**data, "hyperparameters": hyperparameters}
+        return {**data, "hyperparameters": typed_hyperparameters(self.cleaned_data)}
 
-    def show_refusals(self, refused: InvalidSpec) -> None:
-        """Put each refusal beside its field, those of no field of this form at its top."""
-        for error in refused.errors:
-            if error.field in self.fields and error.field != "algorithm":
-                self.add_error(error.field, error.message)
-            else:
-                self.add_error(None, f"{error.field}: {error.message}")
+
+def show_refusals(form: forms.Form, refused: InvalidSpec) -> None:
+    """Put each refusal beside its field, those of no field that is seen at the form's top."""
+    for error in refused.errors:
+        if error.field in form.fields and not form[error.field].is_hidden:
+            form.add_error(error.field, error.message)
+        else:
+            form.add_error(None, f"{error.field}: {error.message}")
+
+
+def typed_hyperparameters(cleaned_data: dict[str, Any]) -> dict[str, str | None]:
+    """Return the hyperparameters that were filled in, by their own names."""
+    return {
+        name.removeprefix(HYPERPARAMETER_PREFIX): _null_or(value)
+        for name, value in cleaned_data.items()
+        if name.startswith(HYPERPARAMETER_PREFIX) and value
+    }
 
 
 def _null_or(text: str) -> str | None:
@@ -191,10 +199,9 @@ def _as_text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def hyperparameter_field(schema: Hyperparameter, preset: dict[str, Any]) -> forms.Field:
-    """Make the field of one hyperparameter; blank stands for the preset's value or the default."""
-    source = "preset" if schema.name in preset else "default"
-    blank = f"{_as_text(preset.get(schema.name, schema.default))} ({source})"
+def hyperparameter_field(schema: Hyperparameter, value: Any, source: str) -> forms.Field:
+    """Make the field of one hyperparameter; blank stands for the value that `source` has."""
+    blank = f"{_as_text(value)} ({source})"
     options = {"bool": ("true", "false"), "choice": schema.choices}.get(schema.kind)
     label, help_text = schema.name, schema.meaning
     if options:
@@ -221,12 +228,23 @@ class QuickStartForm(forms.Form):
     cards = list(ENVIRONMENTS.values())
 
 
+def checkpoint_steps(run: Run) -> list[int]:
+    """Return the steps of a run's checkpoints, the last one first."""
+    return list(run.checkpoints.order_by("-step").values_list("step", flat=True))
+
+
+def checkpoint_choices(steps: list[int]) -> list[tuple[str, str]]:
+    """Return checkpoints as choices of a select."""
+    each = ((str(step), f"step {step:,}") for step in steps)
+    return [("best", "best"), ("last", "last"), *each]
+
+
 class EvaluateForm(forms.Form):
     """An evaluation of one checkpoint of a run."""
 
     at = forms.ChoiceField(label="Checkpoint")
-    n_episodes = _number_field("Episodes", EVALUATION_BOUNDS["n_episodes"])
-    seed = _number_field("First seed", EVALUATION_BOUNDS["seed"])
+    n_episodes = number_field("Episodes", EVALUATION_BOUNDS["n_episodes"])
+    seed = number_field("First seed", EVALUATION_BOUNDS["seed"])
     is_stochastic = forms.BooleanField(label="Sample actions", required=False)
     should_film = forms.BooleanField(label="Film it", required=False, initial=True)
 
@@ -235,15 +253,11 @@ class EvaluateForm(forms.Form):
             "n_episodes": run.spec.get("eval_episodes", 5),
             "seed": default_evaluation_seed(run.seed),
         })  # fmt: skip
-        steps = list(run.checkpoints.order_by("-step").values_list("step", flat=True))
+        steps = checkpoint_steps(run)
         self.has_checkpoints = bool(steps)
         at = self.fields["at"]
         assert isinstance(at, forms.ChoiceField)
-        at.choices = [
-            ("best", "best"),
-            ("last", "last"),
-            *((str(step), f"step {step:,}") for step in steps),
-        ]
+        at.choices = checkpoint_choices(steps)
 
     def options(self) -> dict[str, Any]:
         """Return the fields of `EvalSpec` that were filled in."""
@@ -320,7 +334,9 @@ class RunFilterForm(forms.Form):
     def apply(self) -> RunQuerySet:
         """Return the runs that pass the filter, in order; refused filters are ignored."""
         self.full_clean()
-        runs = Run.objects.for_listing()
+        # A child's mark names its parent; nothing else of the parent is read.
+        runs = Run.objects.for_listing().select_related("experiment", "parent")
+        runs = runs.defer("spec", "error", "parent__spec", "parent__error")
         for name in ("status", "algorithm", "environment", "experiment"):
             if value := self.wanted(name):
                 runs = runs.filter(**{name: value})

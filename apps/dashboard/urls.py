@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.dashboard.views import actions, login, overview, run, runs
+from apps.dashboard.views import actions, branch, login, overview, run, runs
 
 urlpatterns = [
     path("", overview.dashboard, name="dashboard"),
@@ -22,9 +22,16 @@ urlpatterns = [
     path("runs/<str:run_id>/parts/video/", run.video, name="run-video"),
     path("runs/<str:run_id>/parts/checkpoints/", run.checkpoints, name="run-checkpoints"),
     path("runs/<str:run_id>/parts/timeline/", run.timeline, name="run-timeline"),
+    path("runs/<str:run_id>/parts/lineage/", run.lineage, name="run-lineage"),
     path("runs/<str:run_id>/parts/log/", run.log, name="run-log"),
     path("runs/<str:run_id>/start/", actions.start, name="run-start"),
     path("runs/<str:run_id>/stop/", actions.stop, name="run-stop"),
+    path("runs/<str:run_id>/pause/", actions.pause, name="run-pause"),
+    path("runs/<str:run_id>/resume/", actions.resume, name="run-resume"),
+    path("runs/<str:run_id>/retry/", actions.retry, name="run-retry"),
+    path("runs/<str:run_id>/reproduce/", actions.reproduce, name="run-reproduce"),
+    path("runs/<str:run_id>/continue/", actions.continue_run, name="run-continue"),
+    path("runs/<str:run_id>/branch/", branch.branch, name="run-branch"),
     path("runs/<str:run_id>/evaluate/", actions.evaluate, name="run-evaluate"),
     path("runs/<str:run_id>/delete/", actions.delete, name="run-delete"),
     path("runs/<str:run_id>/restore/", actions.restore, name="run-restore"),

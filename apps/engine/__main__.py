@@ -34,12 +34,12 @@ os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 os.environ.setdefault("MUJOCO_GL", "egl")
 
 from apps.engine import protocol
-from apps.engine.control import Control
+from apps.engine.control import STOP_STATUSES, Control
 from apps.engine.errors import EngineError, FieldError, InvalidSpec
 from apps.engine.evaluation import evaluate
 from apps.engine.rundir import RunDirectory, read_json
 from apps.engine.spec import EvalSpec, RunSpec
-from apps.engine.training import train
+from apps.engine.training import Attempt, train
 
 GRACE_AFTER_SUPERVISOR_S = 3.0
 EXIT_REFUSED = 1
@@ -115,8 +115,14 @@ def _train(job: dict[str, Any], control: Control) -> dict[str, Any]:
     else:
         spec = RunSpec.from_dict(read_json(directory.spec))
     _print_to(directory.train_log)
+    manifests = {int(step): sha256 for step, sha256 in job.get("manifests", {}).items()}
     outcome = train(
-        spec, directory, control, job.get("keep_checkpoints", 3), job.get("command", "")
+        spec,
+        directory,
+        control,
+        job.get("keep_checkpoints", 3),
+        job.get("command", ""),
+        Attempt(job.get("attempt", 1), manifests),
     )
     return asdict(outcome)
 
@@ -155,11 +161,20 @@ def _listen(stdin: FileIO, control: Control, is_supervised: bool) -> None:
         except protocol.BadLine as error:
             logger.warning("a control line is ignored: %s", error)
             continue
-        control.request_stop(reason=str(request.get("reason", "")))
+        _obey(request, control)
     if is_supervised:
         control.request_stop("lost", "Its supervisor vanished.")
         threading.Event().wait(GRACE_AFTER_SUPERVISOR_S)
         os._exit(EXIT_ABANDONED)
+
+
+def _obey(request: dict[str, Any], control: Control) -> None:
+    if request["control"] == "save":
+        control.is_save_requested = True
+    elif request["control"] == "stop" and request.get("ends_as", "stopped") in STOP_STATUSES:
+        control.request_stop(request.get("ends_as", "stopped"), str(request.get("reason", "")))
+    else:
+        logger.warning("a control line is ignored: %s", request)
 
 
 def _stop_on_signal(control: Control, number: int, frame: FrameType | None) -> None:

@@ -7,12 +7,14 @@ checkpoints are due, a stop is obeyed. Nothing waits for a reader.
 import logging
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import KVWriter, Logger
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
-from apps.engine import checkpoints, events
+from apps.engine import capture, checkpoints, events
 from apps.engine.control import Control
 from apps.engine.rundir import LogWriter, RunDirectory
 from apps.engine.spec import RunSpec
@@ -22,6 +24,11 @@ PROGRESS_INTERVAL_S = 1.0
 PRINT_INTERVAL_S = 5.0
 # A save takes about 15 ms: at the default frequency one in five seconds costs 0.3 %.
 MIN_DEFAULT_SAVE_INTERVAL_S = 5.0
+
+# On-policy algorithms log each rollout, but for very short ones: A2C's has 5 steps.
+SHORT_ROLLOUT_STEPS = 32
+STEPS_BETWEEN_DUMPS = 500
+PROGRESS_ATTRIBUTES = ("episodes", "_rollouts", "_next_save", "_next_evaluation", "_best_return")
 
 logger = logging.getLogger(__name__)
 
@@ -98,8 +105,11 @@ class TrainingCallback(BaseCallback):
     ) -> None:
         super().__init__()
         self.episodes = 0
+        self.finish_restoring: Callable[[], None] | None = None
+        self._rollouts = 0
+        self._rollouts_between_dumps = 0
         self._spec = spec
-        self._directory = directory
+        self.directory = directory
         self._log = log
         self._control = control
         self._keep = keep_checkpoints
@@ -111,14 +121,22 @@ class TrainingCallback(BaseCallback):
         self._printed_at = self._saved_at = self._speed_at
 
     def _on_training_start(self) -> None:
+        rollout_steps = getattr(self.model, "n_steps", 1) * self.training_env.num_envs
+        is_short = rollout_steps < SHORT_ROLLOUT_STEPS
+        self._rollouts_between_dumps = STEPS_BETWEEN_DUMPS // rollout_steps if is_short else 1
         self._speed_step = self.num_timesteps
         self._speed_at = self._printed_at = self._saved_at = time.monotonic()
 
     def _on_rollout_start(self) -> None:
         # Between rollouts the model is whole: the place to save and to stop.
+        if self.finish_restoring:
+            self.finish_restoring()
+            self.finish_restoring = None
         step = self.num_timesteps
         should_evaluate = step >= self._next_evaluation
-        if should_evaluate or (step >= self._next_save and self._may_save()):
+        is_due = step >= self._next_save and self._may_save()
+        if should_evaluate or is_due or self._control.is_save_requested:
+            self._control.is_save_requested = False
             self.save(should_evaluate)
         if self._control.is_stop_requested:
             raise StopTraining
@@ -130,6 +148,13 @@ class TrainingCallback(BaseCallback):
         if time.monotonic() - self._speed_at > PROGRESS_INTERVAL_S:
             self._record_progress()
         return True
+
+    def _on_rollout_end(self) -> None:
+        # The library counts iterations anew in each `learn()`, which a resumed run calls again.
+        if isinstance(self.model, OnPolicyAlgorithm):
+            self._rollouts += 1
+            if self._rollouts % self._rollouts_between_dumps == 0:
+                self.model.dump_logs(self._rollouts)
 
     def _on_training_end(self) -> None:
         # The scalars of the last update come after the last dump.
@@ -147,15 +172,30 @@ class TrainingCallback(BaseCallback):
         mean_return = self.mean_return()
         is_best = mean_return >= self._best_return
         self._best_return = max(self._best_return, mean_return)
-        size_bytes = checkpoints.save(
-            self.model, self._directory, step, is_best, should_evaluate, self._keep
-        )
         self._next_save = _next_multiple(step, self._spec.steps_between_saves)
         if self._spec.eval_freq:
             self._next_evaluation = _next_multiple(step, self._spec.eval_freq)
+        self._log.flush()  # A checkpoint never knows more than the log.
+        saved = checkpoints.save(
+            self.model,
+            self.directory,
+            capture.capture(self.model, self._spec, self.progress()),
+            checkpoints.Rank(step, is_best, should_evaluate, self._keep),
+        )
         self._saved_at = time.monotonic()
-        self._log.add(events.checkpoint(step, size_bytes, is_best, should_evaluate))
+        self._log.add(
+            events.checkpoint(step, saved.size_bytes, is_best, should_evaluate, saved.sha256)
+        )
         self._log.flush()
+
+    def progress(self) -> dict[str, Any]:
+        """Return what this callback must know to go on."""
+        return {name: getattr(self, name) for name in PROGRESS_ATTRIBUTES}
+
+    def set_progress(self, progress: dict[str, Any]) -> None:
+        """Go on from what `progress` returned."""
+        for name, value in progress.items():
+            setattr(self, name, value)
 
     def mean_return(self) -> float:
         """Return the mean return of the last 100 training episodes, -inf before the first."""

@@ -1,66 +1,118 @@
 """Checkpoints: written whole with hashes, checked before they are loaded, pruned by rule.
 
 A checkpoint is a folder `checkpoints/<step>/` with `model.zip` (a plain Stable-Baselines3 file),
-`state.json` (counters) and `manifest.json` (SHA-256 and size of each file, written last).
+`state.pkl` (the rest of a run's state), `buffer.*.npy` (the filled part of a replay buffer) and
+`manifest.json` (SHA-256 and size of each file, written last).
 `checkpoints/manifest.json` names the best and the last.
 """
 
+import pickle
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from apps.engine.errors import DamagedCheckpoint, RunDirectoryError
-from apps.engine.rundir import RunDirectory, publish_directory, read_json, sha256_of, write_json
+from apps.engine.capture import save_buffer
+from apps.engine.errors import DamagedCheckpoint, DiskFull, RunDirectoryError
+from apps.engine.rundir import (
+    FULL_DISK_ERRORS,
+    RunDirectory,
+    publish_directory,
+    read_json,
+    sha256_of,
+    write_json,
+)
 
 MODEL = "model.zip"
-STATE = "state.json"
+STATE = "state.pkl"
 MANIFEST = "manifest.json"
 
 
-def save(
-    model: BaseAlgorithm,
-    directory: RunDirectory,
-    step: int,
-    is_best: bool,
-    should_evaluate: bool,
-    keep: int,
-) -> int:
-    """Save a checkpoint, update the pointers, prune old ones, and return its size in bytes.
+@dataclass(frozen=True, slots=True)
+class Rank:
+    """What a checkpoint is among its like.
 
-    Args:
-        model: The model, between two rollouts.
-        directory: The run's directory.
+    Attributes:
         step: Environment steps so far; names the checkpoint.
         is_best: Whether no earlier checkpoint had a better mean training return.
         should_evaluate: Whether an evaluation will want it, which protects it from pruning.
         keep: How many of the latest checkpoints to keep, beside the best and the evaluated ones.
+    """
+
+    step: int
+    is_best: bool
+    should_evaluate: bool
+    keep: int
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A finished checkpoint.
+
+    Attributes:
+        size_bytes: Size of its files.
+        sha256: Hash of its manifest.
+    """
+
+    size_bytes: int
+    sha256: str
+
+
+def save(
+    model: BaseAlgorithm, directory: RunDirectory, state: dict[str, Any], rank: Rank
+) -> Saved:
+    """Save a checkpoint whole, update the pointers, and prune old ones.
+
+    Args:
+        model: The model, between two rollouts.
+        directory: The run's directory.
+        state: What `capture` gathered.
+        rank: Its step and what it is among its like.
 
     Raises:
         DiskFull: The disk is full; earlier checkpoints are untouched.
     """
     directory.checkpoints.mkdir(exist_ok=True)
-    target = directory.checkpoints / str(step)
-    beside = directory.checkpoints / f".{step}.tmp"
+    beside = directory.checkpoints / f".{rank.step}.tmp"
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir()
-    model.save(beside / MODEL)
-    write_json(
-        beside / STATE, {"num_timesteps": model.num_timesteps, "n_updates": _updates(model)}
-    )
-    files: dict[str, dict[str, Any]] = {
-        name: {"sha256": sha256_of(beside / name), "size_bytes": (beside / name).stat().st_size}
-        for name in (MODEL, STATE)
+    try:
+        files = _write_files(model, beside, state)
+    except OSError as error:
+        shutil.rmtree(beside, ignore_errors=True)
+        if error.errno in FULL_DISK_ERRORS:
+            raise DiskFull(
+                f"the disk is full: checkpoint {rank.step} could not be saved"
+            ) from error
+        raise
+    manifest = {
+        "step": rank.step,
+        "is_best": rank.is_best,
+        "should_evaluate": rank.should_evaluate,
+        "files": files,
     }
-    write_json(
-        beside / MANIFEST,
-        {"step": step, "is_best": is_best, "should_evaluate": should_evaluate, "files": files},
-    )
-    publish_directory(beside, target)
-    _update_pointers(directory, step, is_best)
-    _prune(directory, keep)
-    return sum(file["size_bytes"] for file in files.values())
+    write_json(beside / MANIFEST, manifest)
+    sha256 = sha256_of(beside / MANIFEST)
+    publish_directory(beside, directory.checkpoints / str(rank.step))
+    _update_pointers(directory, rank.step, rank.is_best)
+    _prune(directory, rank.keep)
+    return Saved(sum(file["size_bytes"] for file in files.values()), sha256)
+
+
+def _write_files(
+    model: BaseAlgorithm, folder: Path, state: dict[str, Any]
+) -> dict[str, dict[str, Any]]:
+    model.save(folder / MODEL)
+    with (folder / STATE).open("wb") as file:
+        cloudpickle.dump(state, file)
+    names = [MODEL, STATE, *save_buffer(model, folder)]
+    return {
+        name: {"sha256": sha256_of(folder / name), "size_bytes": (folder / name).stat().st_size}
+        for name in names
+    }
 
 
 def load(
@@ -77,15 +129,39 @@ def load(
     return algorithm_class.load(directory.checkpoints / str(step) / MODEL, device=device)
 
 
-def verify(directory: RunDirectory, step: int) -> dict[str, Any]:
-    """Compare a checkpoint's files with its manifest and return the manifest.
+def load_state(directory: RunDirectory, step: int) -> dict[str, Any]:
+    """Unpickle what `capture` gathered; call `verify` first.
 
     Raises:
-        DamagedCheckpoint: A file is missing or differs from its manifest.
+        DamagedCheckpoint: It cannot be unpickled here, by another version of a package say.
+    """
+    try:
+        with (directory.checkpoints / str(step) / STATE).open("rb") as file:
+            state: dict[str, Any] = cloudpickle.load(file)
+    except (OSError, EOFError, AttributeError, ImportError, pickle.UnpicklingError) as error:
+        raise DamagedCheckpoint(
+            f"the state of checkpoint {step} cannot be read: {error}"
+        ) from error
+    return state
+
+
+def verify(directory: RunDirectory, step: int, expected_sha256: str = "") -> dict[str, Any]:
+    """Compare a checkpoint's files with its manifest and return the manifest.
+
+    Args:
+        directory: The run's directory.
+        step: Step of the checkpoint.
+        expected_sha256: Hash of the manifest as somebody else remembers it; empty: nobody does.
+
+    Raises:
+        DamagedCheckpoint: A file is missing or differs from its manifest, or the manifest differs
+            from what is remembered.
     """
     folder = directory.checkpoints / str(step)
     try:
         manifest = read_json(folder / MANIFEST)
+        if expected_sha256 and sha256_of(folder / MANIFEST) != expected_sha256:
+            raise RunDirectoryError("its manifest is not the one that was recorded")
     except RunDirectoryError as error:
         raise DamagedCheckpoint(f"checkpoint {step} of run {directory.name}: {error}") from error
     for name, file in manifest["files"].items():
@@ -104,10 +180,6 @@ def steps_of(directory: RunDirectory) -> list[int]:
         return []
     folders = (path for path in directory.checkpoints.iterdir() if path.name.isdecimal())
     return sorted(int(folder.name) for folder in folders if (folder / MANIFEST).exists())
-
-
-def _updates(model: BaseAlgorithm) -> int:
-    return int(getattr(model, "_n_updates", 0))
 
 
 def _update_pointers(directory: RunDirectory, step: int, is_best: bool) -> None:

@@ -1,7 +1,11 @@
 """How whoever watches a trainer speaks to it while it works."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
+
+# What a requested stop ends in. `queued`: the run goes on by itself when a worker is there again.
+StopStatus = Literal["stopped", "paused", "queued", "lost"]
+STOP_STATUSES: tuple[str, ...] = get_args(StopStatus)
 
 
 @dataclass(slots=True)
@@ -10,17 +14,17 @@ class Control:
 
     Attributes:
         is_stop_requested: End at the next rollout, after a checkpoint.
+        is_save_requested: Save a checkpoint at the next rollout and go on.
         ends_as: The status that a requested stop ends in.
         reason: Why it was asked to stop, for people.
     """
 
     is_stop_requested: bool = False
-    ends_as: Literal["stopped", "lost"] = "stopped"
+    is_save_requested: bool = False
+    ends_as: StopStatus = "stopped"
     reason: str = ""
 
-    def request_stop(
-        self, ends_as: Literal["stopped", "lost"] = "stopped", reason: str = ""
-    ) -> None:
+    def request_stop(self, ends_as: StopStatus = "stopped", reason: str = "") -> None:
         """Ask for an end at the next rollout; the first request counts."""
         if not self.is_stop_requested:
             self.ends_as = ends_as

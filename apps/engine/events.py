@@ -65,10 +65,25 @@ def episode(step: int, episode_return: float, length: int, env: int) -> Event:
     return _event("episode", step, **finite, length=int(length), env=env, **special)
 
 
-def checkpoint(step: int, size_bytes: int, is_best: bool, should_evaluate: bool) -> Event:
-    """Make a `checkpoint` event; `should_evaluate` asks whoever watches for an evaluation."""
+def checkpoint(
+    step: int, size_bytes: int, is_best: bool, should_evaluate: bool, sha256: str = ""
+) -> Event:
+    """Make a `checkpoint` event.
+
+    Args:
+        step: Step of the checkpoint.
+        size_bytes: Size of its files.
+        is_best: Whether no earlier one had a better mean training return.
+        should_evaluate: Whether whoever watches is asked for an evaluation.
+        sha256: Hash of its manifest, which holds those of its files.
+    """
     return _event(
-        "checkpoint", step, size_bytes=size_bytes, best=is_best, evaluate=should_evaluate
+        "checkpoint",
+        step,
+        size_bytes=size_bytes,
+        best=is_best,
+        evaluate=should_evaluate,
+        sha256=sha256,
     )
 
 
@@ -88,9 +103,25 @@ def status(step: int, status: str, reason: str = "") -> Event:
     return _event("status", step, status=status, **({"reason": reason} if reason else {}))
 
 
-def attempt(step: int, attempt: int, fidelity: str) -> Event:
-    """Make an `attempt` event: points after `step` from earlier attempts are superseded."""
-    return _event("attempt", step, attempt=attempt, from_step=step, fidelity=fidelity)
+def attempt(
+    step: int, attempt: int, fidelity: str, notes: Mapping[str, str] | None = None
+) -> Event:
+    """Make an `attempt` event: points after `step` from earlier attempts are superseded.
+
+    Args:
+        step: Step that the attempt goes on from.
+        attempt: Its number, the first being 1.
+        fidelity: `exact`, `warm` or `weights-only`.
+        notes: What could not be brought back, each with its reason.
+    """
+    return _event(
+        "attempt",
+        step,
+        attempt=attempt,
+        from_step=step,
+        fidelity=fidelity,
+        notes=dict(notes or {}),
+    )
 
 
 def encode(event: Event) -> bytes:

@@ -8,17 +8,24 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 import orjson
 
+from apps.engine.control import StopStatus
 from apps.engine.errors import EngineError
 
 
 class TrainJob(TypedDict):
-    """Train in a run directory; with `spec` the directory is made first."""
+    """Train in a run directory; with `spec` the directory is made first.
+
+    An `attempt` after the first goes on from a checkpoint whose manifest's hash, if `manifests`
+    knows its step, is the one given there.
+    """
 
     job: Literal["train"]
     directory: str
     spec: NotRequired[dict[str, Any]]
     keep_checkpoints: NotRequired[int]
     command: NotRequired[str]
+    attempt: NotRequired[int]
+    manifests: NotRequired[dict[str, str]]
 
 
 class EvaluateJob(TypedDict):
@@ -43,9 +50,10 @@ Job = TrainJob | EvaluateJob | DescribeJob
 
 
 class Request(TypedDict):
-    """A control line."""
+    """A control line: save a checkpoint and go on, or save one and end as a status."""
 
-    control: Literal["stop"]
+    control: Literal["save", "stop"]
+    ends_as: NotRequired[StopStatus]
     reason: NotRequired[str]
 
 

@@ -25,6 +25,7 @@ from apps.engine import events
 from apps.engine.errors import DiskFull, RunDirectoryBusy, RunDirectoryError
 
 READ_CHUNK_BYTES = 1 << 20
+FULL_DISK_ERRORS = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
 LOCK_ATTEMPTS = 25
 LOCK_RETRY_S = 0.02
 
@@ -106,6 +107,10 @@ class RunDirectory:
             os.close(fd)
         return None
 
+    def has_checkpoint(self, step: int) -> bool:
+        """Whether a finished checkpoint of a step is on disk."""
+        return (self.checkpoints / str(step) / "manifest.json").exists()
+
     def append(self, *new_events: events.Event) -> int:
         """Append events to the log in one write and return the cursor after them."""
         with LogWriter(self.log) as writer:
@@ -158,7 +163,7 @@ class LogWriter:
         try:
             written = os.write(self._fd, data)
         except OSError as error:
-            if error.errno not in {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}:
+            if error.errno not in FULL_DISK_ERRORS:
                 raise
             written = 0
         if written < len(data):
@@ -233,7 +238,7 @@ def write_whole(path: Path, data: bytes) -> None:
         beside.replace(path)
     except OSError as error:
         beside.unlink(missing_ok=True)
-        if error.errno in {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}:
+        if error.errno in FULL_DISK_ERRORS:
             raise DiskFull(f"the disk is full: {path.name} could not be written") from error
         raise
 
@@ -278,3 +283,25 @@ def publish_directory(beside: Path, target: Path) -> None:
         target.rename(earlier)
     beside.rename(target)
     shutil.rmtree(earlier, ignore_errors=True)
+
+
+def copy_checkpoint(source: RunDirectory, target: RunDirectory, step: int) -> events.Event:
+    """Copy a checkpoint into another run's directory, whole, as its best and last.
+
+    Returns:
+        The event that tells of it, for the target's log.
+
+    Raises:
+        RunDirectoryError: The source has no such checkpoint.
+    """
+    folder = source.checkpoints / str(step)
+    if not source.has_checkpoint(step):
+        raise RunDirectoryError(f"run {source.name} has no checkpoint at step {step} on disk")
+    target.checkpoints.mkdir(exist_ok=True)
+    beside = target.checkpoints / f".{step}.tmp"
+    shutil.copytree(folder, beside)
+    publish_directory(beside, target.checkpoints / str(step))
+    write_json(target.checkpoints / "manifest.json", {"best": step, "last": step})
+    files = read_json(folder / "manifest.json")["files"].values()
+    size_bytes = sum(file["size_bytes"] for file in files)
+    return events.checkpoint(step, size_bytes, True, False, sha256_of(folder / "manifest.json"))

@@ -7,22 +7,24 @@ end says how it ended, also when an exception leaves.
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import gymnasium
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
-from apps.engine import events, provenance
+from apps.engine import capture, checkpoints, events, provenance
 from apps.engine.algorithms import ALGORITHMS
 from apps.engine.building import build_model
 from apps.engine.callbacks import EventLog, StopTraining, TrainingCallback, scalar_logger
-from apps.engine.control import Control
+from apps.engine.control import Control, StopStatus
 from apps.engine.environments import make_env
-from apps.engine.errors import EngineError
+from apps.engine.errors import DamagedCheckpoint, EngineError
+from apps.engine.journal import with_journal
 from apps.engine.rundir import LogWriter, RunDirectory, write_json
 from apps.engine.spec import RunSpec
 
@@ -44,10 +46,26 @@ class Outcome:
         reason: Why it was stopped, empty when completed.
     """
 
-    status: Literal["completed", "stopped", "lost"]
+    status: Literal["completed"] | StopStatus
     step: int
     episodes: int
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Which execution of a run this is.
+
+    Attributes:
+        number: 1 for the first; a later one goes on from a checkpoint.
+        manifests: Hash of each checkpoint's manifest by step, as the record remembers them.
+    """
+
+    number: int = 1
+    manifests: dict[int, str] = field(default_factory=dict)
+
+
+FIRST_ATTEMPT = Attempt()
 
 
 def train(
@@ -56,8 +74,12 @@ def train(
     control: Control | None = None,
     keep_checkpoints: int = 3,
     command: str = "",
+    attempt: Attempt = FIRST_ATTEMPT,
 ) -> Outcome:
-    """Train a spec from its first step to its last, or to a requested stop.
+    """Train a spec to its last step, or to a requested stop.
+
+    An attempt after the first, and a child of another run, go on from the latest checkpoint that
+    is intact; a later attempt without one starts over.
 
     Args:
         spec: A validated spec.
@@ -65,6 +87,7 @@ def train(
         control: Where a stop may be asked for; obeyed between two rollouts.
         keep_checkpoints: How many of the latest checkpoints to keep.
         command: What the user typed, for the provenance.
+        attempt: Which attempt this is, and what is known of earlier ones.
 
     Raises:
         RunDirectoryBusy: Somebody trains in this directory.
@@ -76,32 +99,71 @@ def train(
     control = control or Control()
     with directory.locked(), LogWriter(directory.log) as writer:
         log = EventLog(writer)
-        with _status_lines(log) as progress:
+        begins_at = max(checkpoints.steps_of(directory), default=0)
+        with _status_lines(log, begins_at) as progress:
             env = _make_vec_env(spec)
             try:
                 model = build_model(spec, env)
+                model.set_logger(scalar_logger(log))
                 _write_provenance(spec, directory, model, command)
                 callback = TrainingCallback(spec, directory, log, control, keep_checkpoints)
-                outcome = _learn(spec, model, callback, log, control)
+                if attempt.number > 1 or checkpoints.steps_of(directory):
+                    _go_on(spec, model, callback, log, attempt)
+                outcome = _learn(spec, model, callback, control)
             finally:
                 env.close()
             progress.append(outcome)
     return outcome
 
 
-def _learn(
+def _go_on(
     spec: RunSpec,
     model: BaseAlgorithm,
     callback: TrainingCallback,
     log: EventLog,
-    control: Control,
+    attempt: Attempt,
+) -> None:
+    """Bring model and callback to the latest intact checkpoint, and say so in the log."""
+    directory = callback.directory
+    notes: dict[str, str] = {}
+    for step in reversed(checkpoints.steps_of(directory)):
+        try:
+            checkpoints.verify(directory, step, attempt.manifests.get(step, ""))
+            state = checkpoints.load_state(directory, step)
+        except DamagedCheckpoint as error:
+            logger.warning("%s", error)
+            notes[f"checkpoint {step}"] = str(error)
+            continue
+        restored = capture.restore(model, spec, directory.checkpoints / str(step), state)
+        callback.set_progress(state["progress"])
+        callback.finish_restoring = restored.finish
+        # A damaged checkpoint costs time, not exactness: the steps are taken again.
+        fidelity = "warm" if restored.not_restored else "exact"
+        log.add(events.attempt(step, attempt.number, fidelity, {**notes, **restored.not_restored}))
+        log.flush()
+        return
+    log.add(events.attempt(0, attempt.number, "exact", notes))
+    log.flush()
+
+
+def _learn(
+    spec: RunSpec, model: BaseAlgorithm, callback: TrainingCallback, control: Control
 ) -> Outcome:
-    model.set_logger(scalar_logger(log))
+    is_new = model.num_timesteps == 0
+    # Without `log_interval` an on-policy algorithm leaves the dumps to the callback.
+    interval: dict[str, Any] = (
+        {"log_interval": None} if isinstance(model, OnPolicyAlgorithm) else {}
+    )
     try:
-        model.learn(spec.total_timesteps, callback=callback)
+        model.learn(
+            max(spec.total_timesteps - model.num_timesteps, 0),
+            callback=callback,
+            reset_num_timesteps=is_new,
+            **interval,
+        )
     except StopTraining:
         callback.save(should_evaluate=False)
-        callback.report(f"stopped: {control.reason}")
+        callback.report(f"{control.ends_as}: {control.reason}")
         return Outcome(control.ends_as, model.num_timesteps, callback.episodes, control.reason)
     callback.save(should_evaluate=True)
     callback.report("completed")
@@ -114,18 +176,18 @@ def _learn(
 
 
 @contextmanager
-def _status_lines(log: EventLog) -> Iterator[list[Outcome]]:
+def _status_lines(log: EventLog, step: int) -> Iterator[list[Outcome]]:
     """Write the status lines around a training; the block appends its outcome, or raises."""
     outcomes: list[Outcome] = []
-    log.add(events.status(0, "running"))
+    log.add(events.status(step, "running"))
     log.flush()
     try:
         yield outcomes
     except EngineError as error:
-        log.add(events.status(0, "failed", str(error)))
+        log.add(events.status(step, "failed", str(error)))
         raise
     except BaseException as error:
-        log.add(events.status(0, "failed", f"{type(error).__name__}: {error}"))
+        log.add(events.status(step, "failed", f"{type(error).__name__}: {error}"))
         raise
     else:
         for outcome in outcomes:
@@ -136,7 +198,7 @@ def _status_lines(log: EventLog) -> Iterator[list[Outcome]]:
 
 def _make_vec_env(spec: RunSpec) -> VecEnv:
     def make() -> gymnasium.Env[Any, Any]:
-        return make_env(spec.environment, spec.environment_kwargs)
+        return with_journal(make_env(spec.environment, spec.environment_kwargs))
 
     return make_vec_env(make, n_envs=spec.n_envs, seed=spec.seed)
 

@@ -6,7 +6,6 @@ zero changed rows means that somebody else was first.
 """
 
 import secrets
-import socket
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,14 @@ from typing import Any
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Coalesce
 from django.urls import reverse
 from django.utils import timezone
 
 from apps.engine.presets import PRESET_TITLES
 from apps.engine.rundir import RunDirectory
 from apps.engine.spec import EvalSpec
+from apps.experiments.leases import SILENT_AFTER_BEATS, Leased
 
 ID_ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"  # Without letters that read alike.
 ID_LENGTH = 10
@@ -75,65 +76,27 @@ LEGAL_MOVES: dict[str, tuple[str, ...]] = {
         RunStatus.COMPLETED,
         RunStatus.FAILED,
         RunStatus.STOPPED,
+        RunStatus.PAUSED,
         RunStatus.LOST,
+        RunStatus.QUEUED,  # Its worker ended or vanished; it goes on by itself.
     ),
     RunStatus.COMPLETED: (),
-    RunStatus.FAILED: (),
-    RunStatus.STOPPED: (),
-    RunStatus.PAUSED: (),
-    RunStatus.LOST: (),
+    RunStatus.FAILED: (RunStatus.QUEUED,),
+    RunStatus.STOPPED: (RunStatus.QUEUED,),
+    RunStatus.PAUSED: (RunStatus.QUEUED,),
+    RunStatus.LOST: (RunStatus.QUEUED,),
 }
+RESUMABLE_STATUSES = (RunStatus.FAILED, RunStatus.STOPPED, RunStatus.PAUSED, RunStatus.LOST)
 ACTIVE_STATUSES = (RunStatus.QUEUED, RunStatus.RUNNING)
-SILENT_AFTER_BEATS = 10
 
 
-class Leased(models.Model):
-    """A row that one supervisor owns while it works on it.
+class Relation(models.TextChoices):
+    """What a run is to the one it came from."""
 
-    `attempt` is the fence: every write of a supervisor names the attempt it claimed, so a
-    supervisor that was given up on and wakes again changes nothing. `beats` only counts; whoever
-    watches judges by its own monotonic clock whether it moves, so clock jumps do not matter.
-    """
-
-    owner = models.CharField(max_length=200, blank=True, editable=False)
-    attempt = models.PositiveIntegerField(default=0, editable=False)
-    beats = models.PositiveIntegerField(default=0, editable=False)
-    beat_at = models.DateTimeField(null=True, blank=True, editable=False)
-
-    class Meta:
-        abstract = True
-
-    @property
-    def owner_host(self) -> str:
-        """The host name of the supervisor that owns the row."""
-        return self.owner.partition(":")[0]
-
-    @property
-    def owner_pid(self) -> int:
-        """The process id of that supervisor on its host; 0 when nobody owns the row."""
-        return int(self.owner.split(":")[1]) if ":" in self.owner else 0
-
-    @property
-    def is_on_this_host(self) -> bool:
-        """Whether the supervisor that owns the row runs on this machine."""
-        return self.owner_host == socket.gethostname()
-
-    def beat(self, **fields: Any) -> bool:
-        """Say that the supervisor lives and write fields; False when the row is not its own."""
-        mine = type(self)._default_manager.filter(
-            pk=self.pk, owner=self.owner, attempt=self.attempt
-        )
-        running = mine.filter(**{"status": "running"})  # Every model that leases has a status.
-        changed = running.update(beats=F("beats") + 1, beat_at=timezone.now(), **fields)
-        return changed == 1
-
-    def _refresh(self, is_winner: bool) -> bool:
-        """Read the row again after a compare-and-set, and pass on whether it succeeded.
-
-        A loser learns the new status only: with the winner's attempt it could write in its name.
-        """
-        self.refresh_from_db(fields=None if is_winner else ["status"])
-        return is_winner
+    CONTINUE = "continue"
+    BRANCH = "branch"
+    RETRY = "retry"
+    REPRODUCE = "reproduce"
 
 
 class Experiment(models.Model):
@@ -206,6 +169,17 @@ class Run(Leased):
     status_reason = models.CharField(max_length=500, blank=True, editable=False)
     error = models.TextField(blank=True, editable=False, help_text="Traceback of a crash.")
     stop_requested_at = models.DateTimeField(null=True, blank=True, editable=False)
+    stop_as = models.CharField(max_length=12, default=RunStatus.STOPPED, editable=False)
+    auto_resumes = models.PositiveIntegerField(default=0, editable=False)
+
+    # Where it came from, and how exactly its latest attempt went on.
+    parent = models.ForeignKey(
+        "self", on_delete=models.SET_NULL, null=True, blank=True, related_name="children"
+    )
+    parent_step = models.PositiveBigIntegerField(null=True, blank=True, editable=False)
+    relation = models.CharField(max_length=12, choices=Relation, blank=True, editable=False)
+    fidelity = models.CharField(max_length=12, blank=True, editable=False)
+    fidelity_notes = models.JSONField(default=dict, blank=True, editable=False)
 
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     queued_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -244,6 +218,9 @@ class Run(Leased):
             ),
             models.CheckConstraint(
                 condition=~Q(status="running") | ~Q(owner=""), name="running_run_has_owner"
+            ),
+            models.CheckConstraint(
+                condition=Q(parent=None) | ~Q(parent=F("id")), name="run_is_not_its_own_parent"
             ),
         ]
 
@@ -295,10 +272,24 @@ class Run(Leased):
         silence = timedelta(seconds=SILENT_AFTER_BEATS * settings.HEARTBEAT_S)
         return timezone.now() - self.beat_at > silence
 
+    def ancestors(self) -> list[tuple["Run", int]]:
+        """Return the runs it went on from, oldest first, each with the step it was left at."""
+        found: list[tuple[Run, int]] = []
+        run = self
+        while run.parent is not None and run.parent_step is not None:
+            found.append((run.parent, run.parent_step))
+            run = run.parent
+        return found[::-1]
+
     @property
     def preset_title(self) -> str:
         """The preset's name for people."""
         return dict(PRESET_TITLES).get(self.preset, self.preset)  # type: ignore[call-overload,no-any-return]
+
+    @property
+    def can_resume(self) -> bool:
+        """Whether it has ended early and has a checkpoint to go on from."""
+        return self.status in RESUMABLE_STATUSES and self.checkpoints.exists()
 
     def legal_moves(self) -> list[str]:
         """Return the statuses this run may go to."""
@@ -314,13 +305,14 @@ class Run(Leased):
         """
         if status not in LEGAL_MOVES[self.status]:
             raise IllegalMove(self.status, status, self.legal_moves())
-        stamp = {
-            RunStatus.QUEUED: "queued_at",
-            RunStatus.RUNNING: "started_at",
-        }.get(status, "finished_at")
-        changed = Run.objects.filter(pk=self.pk, status=self.status, attempt=self.attempt).update(
-            **{"status": status, stamp: timezone.now(), **fields}
-        )
+        now = timezone.now()
+        stamps: dict[str, Any] = {"finished_at": now}
+        if status == RunStatus.QUEUED:
+            stamps = {"queued_at": now, "stop_requested_at": None, "finished_at": None}
+        elif status == RunStatus.RUNNING:
+            stamps = {"started_at": now}
+        mine = Run.objects.filter(pk=self.pk, status=self.status, attempt=self.attempt)
+        changed = mine.update(status=status, **stamps, **fields)
         self._refresh(bool(changed))
         if not changed:
             raise IllegalMove(self.status, status, self.legal_moves())
@@ -331,9 +323,11 @@ class Run(Leased):
             pk=self.pk, status__in=(RunStatus.DRAFT, RunStatus.QUEUED), attempt=self.attempt
         ).update(
             status=RunStatus.RUNNING,
+            status_reason="",
+            error="",
             owner=owner,
             attempt=F("attempt") + 1,
-            started_at=timezone.now(),
+            started_at=Coalesce("started_at", timezone.now()),
             beat_at=timezone.now(),
         )
         return self._refresh(changed == 1)
@@ -345,6 +339,7 @@ class Checkpoint(models.Model):
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="checkpoints")
     step = models.PositiveBigIntegerField()
     size_bytes = models.PositiveBigIntegerField(default=0)
+    sha256 = models.CharField(max_length=64, blank=True, help_text="Hash of its manifest.")
     is_best = models.BooleanField(default=False)
     created_at = models.DateTimeField(default=timezone.now)
 

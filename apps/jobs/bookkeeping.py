@@ -5,6 +5,7 @@ The directory is the truth; everything here can be done again at any time and en
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from django.db import transaction
@@ -17,7 +18,13 @@ from apps.metrics import store
 from apps.metrics.summary import RunSummary
 
 FINAL_STATUSES = frozenset(
-    {RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.STOPPED, RunStatus.LOST}
+    {
+        RunStatus.COMPLETED,
+        RunStatus.FAILED,
+        RunStatus.STOPPED,
+        RunStatus.PAUSED,
+        RunStatus.LOST,
+    }
 )
 RESULT_COLUMNS = ("return_mean", "return_std", "return_min", "return_max", "length_mean")
 
@@ -41,12 +48,23 @@ class LogCopier:
             self._cursor = piece.cursor
             for event in piece.events:
                 self.summary.fold(event)
+                if event["type"] == "attempt":
+                    # What it supersedes was folded in already: begin again without it.
+                    self.summary = summarize(self._run.directory.log, self._cursor)
                 if event["type"] == "checkpoint":
                     new_checkpoints.append(event)
         if new_checkpoints:
             sync_checkpoints(self._run, self.summary)
         asked = [event["step"] for event in new_checkpoints if event.get("evaluate")]
         return {**self.summary.columns(), "log_cursor": self._cursor}, asked
+
+
+def summarize(log: Path, until: int) -> RunSummary:
+    """Fold what is visible of a log's first bytes, superseded points left out."""
+    summary = RunSummary()
+    for event in store.visible_events(log, until):
+        summary.fold(event)
+    return summary
 
 
 def sync_checkpoints(run: Run, summary: RunSummary) -> None:
@@ -62,6 +80,7 @@ def sync_checkpoints(run: Run, summary: RunSummary) -> None:
                     run=run,
                     step=step,
                     size_bytes=event.get("size_bytes", 0),
+                    sha256=event.get("sha256", ""),
                     created_at=at(event["t"]),
                     is_best=step == best,
                 )
@@ -69,7 +88,7 @@ def sync_checkpoints(run: Run, summary: RunSummary) -> None:
             ],
             update_conflicts=True,
             unique_fields=["run", "step"],
-            update_fields=["is_best", "size_bytes", "created_at"],
+            update_fields=["is_best", "size_bytes", "sha256", "created_at"],
         )
 
 

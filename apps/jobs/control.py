@@ -1,4 +1,4 @@
-"""The verbs of a user, each once: launch, stop, evaluate, delete, restore.
+"""The verbs of a user, each once: launch, stop, pause, resume, branch, evaluate, delete.
 
 Every face calls these. A verb checks, changes files first and rows after them, and rings the queue
 once the rows are committed. Refusals are `InvalidSpec`, `IllegalMove` and `Refused`.
@@ -17,15 +17,17 @@ from django.utils import timezone
 from apps.engine import events
 from apps.engine.environments import ENVIRONMENTS
 from apps.engine.errors import FieldError, InvalidSpec
-from apps.engine.rundir import RunDirectory, read_json, write_json
+from apps.engine.rundir import RunDirectory, copy_checkpoint, read_json, write_json
 from apps.engine.spec import EvalSpec, RunSpec, default_evaluation_seed
 from apps.experiments.artifacts import experiment_file
 from apps.experiments.models import (
+    RESUMABLE_STATUSES,
     Checkpoint,
     Evaluation,
     Experiment,
     IllegalMove,
     JobStatus,
+    Relation,
     Run,
     RunStatus,
     new_run_id,
@@ -34,6 +36,8 @@ from apps.jobs import reindexing, trainer
 from apps.jobs.tasks import work_on_evaluations, work_on_runs
 
 MAX_NAME_LENGTH = 120
+# These shape the networks, so a checkpoint's weights fit no other values.
+NETWORK_HYPERPARAMETERS = ("net_arch", "activation_fn")
 
 
 class Refused(Exception):
@@ -53,6 +57,21 @@ class Naming:
     name: str = ""
     experiment: str = ""
     command: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a run comes from.
+
+    Attributes:
+        parent: The run before it.
+        step: Step of the checkpoint it starts from, None when it starts anew.
+        relation: What it is to its parent.
+    """
+
+    parent: Run
+    step: int | None
+    relation: Relation
 
 
 def check_spec(data: Mapping[str, Any]) -> RunSpec:
@@ -77,10 +96,15 @@ def check_spec(data: Mapping[str, Any]) -> RunSpec:
     return spec
 
 
-def create(spec: RunSpec, naming: Naming = Naming()) -> Run:
+def create(
+    spec: RunSpec,
+    naming: Naming = Naming(),
+    origin: Origin | None = None,
+) -> Run:
     """Make a run as a draft: its directory first, then its row.
 
-    The spec must have passed `check_spec`.
+    The spec must have passed `check_spec`. A run with a step of origin gets that checkpoint as its
+    own, so that its directory stands alone.
     """
     experiment_name = (
         naming.experiment.strip() or f"{spec.algorithm.upper()} on {spec.environment}"
@@ -95,14 +119,23 @@ def create(spec: RunSpec, naming: Naming = Naming()) -> Run:
         seed=spec.seed,
         total_timesteps=spec.total_timesteps,
     )
+    if origin:
+        run.parent, run.parent_step, run.relation = origin.parent, origin.step, origin.relation
+        run.step = origin.step or 0
     record = {
         "id": run.pk,
         "name": run.name,
         "experiment": experiment_name,
         "created_at": run.created_at.isoformat(),
         "command": naming.command,
+        "parent": run.parent_id,
+        "parent_step": run.parent_step,
+        "relation": run.relation,
     }
-    run.directory.create(run.spec, record).append(events.status(0, RunStatus.DRAFT))
+    run.directory.create(run.spec, record).append(events.status(run.step, RunStatus.DRAFT))
+    if origin and origin.step is not None:
+        copied = copy_checkpoint(origin.parent.directory, run.directory, origin.step)
+        run.directory.append(copied)
     with transaction.atomic():
         run.experiment, _ = Experiment.objects.get_or_create(name=experiment_name)
         run.save(force_insert=True)
@@ -184,12 +217,154 @@ def stop(run: Run, reason: str = "Stopped by its user.") -> Run:
         run.move_to(RunStatus.STOPPED, status_reason=reason)
         run.directory.append(events.status(run.step, RunStatus.STOPPED, reason))
         return run
+    return _ask_to_end(run, RunStatus.STOPPED, reason)
+
+
+def pause(run: Run) -> Run:
+    """Ask a running run to checkpoint and leave its worker; `resume` goes on exactly there.
+
+    Raises:
+        IllegalMove: It is not running.
+    """
+    return _ask_to_end(run, RunStatus.PAUSED, "Paused by its user.")
+
+
+def resume(run: Run) -> Run:
+    """Queue a run that ended early; it goes on from its latest checkpoint.
+
+    Raises:
+        IllegalMove: It is active, a draft, or completed.
+        Refused: It has no checkpoint.
+    """
+    if run.status not in RESUMABLE_STATUSES:
+        raise IllegalMove(run.status, RunStatus.QUEUED, run.legal_moves())
+    if not run.checkpoints.exists():
+        raise Refused(
+            f"run {run.pk} has no checkpoint to go on from; `retry` starts it anew as another run"
+        )
+    run.directory.append(events.status(run.step, RunStatus.QUEUED, "Resumed by its user."))
+    run.move_to(RunStatus.QUEUED, status_reason="", auto_resumes=0)
+    transaction.on_commit(work_on_runs)
+    return run
+
+
+def retry(run: Run, command: str = "") -> Run:
+    """Queue the same spec as a new run, from its beginning.
+
+    Raises:
+        Refused: The run is still active.
+    """
+    return _again(run, Relation.RETRY, command)
+
+
+def reproduce(run: Run, command: str = "") -> Run:
+    """Queue the same spec as a new run, to see whether it gives the same curve.
+
+    Raises:
+        Refused: The run is still active.
+    """
+    return _again(run, Relation.REPRODUCE, command)
+
+
+def continue_run(run: Run, more_timesteps: int, command: str = "") -> Run:
+    """Queue a child that goes on from the last checkpoint for more steps.
+
+    Raises:
+        Refused: The run is active, or has no checkpoint.
+        InvalidSpec: The steps are out of bounds.
+    """
+    checkpoint = _checkpoint_at(run, "last")
+    changes = {"total_timesteps": checkpoint.step + more_timesteps}
+    return _child(run, checkpoint, Relation.CONTINUE, changes, Naming(command=command))
+
+
+def branch(
+    run: Run,
+    at: str,
+    changes: Mapping[str, Any],
+    naming: Naming = Naming(),
+) -> Run:
+    """Queue a child that goes on from a checkpoint with another spec.
+
+    Args:
+        run: The parent.
+        at: `last`, `best` or a step that has a checkpoint.
+        changes: Fields of the spec; `hyperparameters` given here replace single values.
+        naming: The child's name and experiment; empty takes the parent's experiment.
+
+    Raises:
+        Refused: The run is active, there is no such checkpoint, or the algorithm is another.
+        InvalidSpec: A change is refused.
+    """
+    if changes.get("algorithm", run.algorithm) != run.algorithm:
+        raise Refused(
+            f"a branch keeps its algorithm, {run.algorithm}: another one cannot use its networks"
+        )
+    hyperparameters = {**run.spec["hyperparameters"], **changes.get("hyperparameters", {})}
+    _refuse_other_networks(run, hyperparameters)
+    changes = {**changes, "hyperparameters": hyperparameters}
+    if changes.get("environment", run.environment) != run.environment:
+        changes.setdefault("environment_kwargs", {})  # The parent's were for its environment.
+    return _child(run, _checkpoint_at(run, at), Relation.BRANCH, changes, naming)
+
+
+def _refuse_other_networks(run: Run, hyperparameters: Mapping[str, Any]) -> None:
+    errors = [
+        FieldError(
+            f"hyperparameters.{name}",
+            f"{hyperparameters.get(name)!r} is not allowed; a branch keeps its parent's networks: "
+            f"{run.spec['hyperparameters'].get(name)!r}",
+        )
+        for name in NETWORK_HYPERPARAMETERS
+        if hyperparameters.get(name) != run.spec["hyperparameters"].get(name)
+    ]
+    if errors:
+        raise InvalidSpec(errors)
+
+
+def _ask_to_end(run: Run, status: RunStatus, reason: str) -> Run:
     asked = Run.objects.filter(pk=run.pk, status=RunStatus.RUNNING)
-    if not asked.update(stop_requested_at=timezone.now(), status_reason=reason):
+    if not asked.update(stop_requested_at=timezone.now(), stop_as=status, status_reason=reason):
         run.refresh_from_db()
-        raise IllegalMove(run.status, RunStatus.STOPPED, run.legal_moves())
+        raise IllegalMove(run.status, status, run.legal_moves())
     run.refresh_from_db()
     return run
+
+
+def _again(run: Run, relation: Relation, command: str) -> Run:
+    _refuse_active(run)
+    naming = Naming(f"{run.name}-{relation}"[:MAX_NAME_LENGTH], run.experiment.name, command)
+    spec = RunSpec.from_dict(run.spec)
+    return queue(create(spec, naming, Origin(run, None, relation)))
+
+
+def _child(
+    run: Run,
+    checkpoint: Checkpoint,
+    relation: Relation,
+    changes: Mapping[str, Any],
+    naming: Naming,
+) -> Run:
+    _refuse_active(run)
+    if not run.directory.has_checkpoint(checkpoint.step):
+        raise Refused(
+            f"the files of checkpoint {checkpoint.step} of run {run.pk} are gone; choose another"
+        )
+    spec = check_spec({**run.spec, **changes})
+    if spec.total_timesteps <= checkpoint.step:
+        raise InvalidSpec([FieldError(
+            "total_timesteps",
+            f"{spec.total_timesteps} is not allowed; the checkpoint is at step {checkpoint.step}, "
+            "so it must be more",
+        )])  # fmt: skip
+    name = naming.name or f"{run.name}-{relation}-{checkpoint.step}"[:MAX_NAME_LENGTH]
+    named = Naming(name, naming.experiment or run.experiment.name, naming.command)
+    return queue(create(spec, named, Origin(run, checkpoint.step, relation)))
+
+
+def _refuse_active(run: Run) -> None:
+    if run.is_active:
+        raise Refused(f"run {run.pk} is {run.status}; stop or pause it first")
 
 
 def evaluate(run: Run, at: str = "last", options: Mapping[str, Any] | None = None) -> Evaluation:

@@ -35,7 +35,8 @@ def reindex() -> Report:
     """Rebuild the rows of every run directory; a directory that cannot be read stops no other."""
     report = Report()
     _index_experiments()
-    for directory in run_directories():
+    # Parents before their children, whatever the order of their names.
+    for directory in sorted(run_directories(), key=_created_at):
         try:
             report.runs.append(reindex_run(directory).pk)
         except EngineError as error:
@@ -46,6 +47,13 @@ def reindex() -> Report:
 def runs_root() -> Path:
     """Return the folder that holds the run directories."""
     return Path(settings.RUNS_ROOT)
+
+
+def _created_at(directory: RunDirectory) -> str:
+    try:
+        return str(read_json(directory.record).get("created_at", ""))
+    except EngineError:
+        return ""
 
 
 def _index_experiments() -> None:
@@ -98,8 +106,12 @@ def _index_run(
     name = str(record.get("name") or directory.name)
     experiment_name = str(record.get("experiment") or "Found on disk")
     experiment, _ = Experiment.objects.get_or_create(name=experiment_name)
+    parent = Run.objects.filter(pk=record.get("parent") or "").first()
     fields = {
         "name": name,
+        "parent": parent,
+        "parent_step": record.get("parent_step"),
+        "relation": str(record.get("relation") or ""),
         "experiment": experiment,
         "spec": spec.as_dict(),
         "algorithm": spec.algorithm,

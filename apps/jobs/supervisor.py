@@ -15,11 +15,13 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache
+from typing import Any, cast
 
 from django.conf import settings
 
 from apps.engine import events
-from apps.engine.protocol import Reply
+from apps.engine.control import StopStatus
+from apps.engine.protocol import Reply, Request
 from apps.engine.rundir import read_json
 from apps.engine.spec import EvalSpec, default_evaluation_seed
 from apps.experiments.models import Evaluation, IllegalMove, JobStatus, Run, RunStatus
@@ -28,7 +30,7 @@ from apps.jobs.bookkeeping import LogCopier
 from apps.jobs.trainer import Reserve, TrainerProcess
 
 FORCE_AFTER_S = 30.0
-SHUTDOWN_REASON = "The worker was shut down."
+SHUTDOWN_REASON = "Its worker was shut down."
 MAX_REASON_LENGTH = 500
 
 logger = logging.getLogger(__name__)
@@ -85,28 +87,37 @@ def supervise_run(
     trainer: TrainerProcess,
     ring_evaluations: Callable[[], object],
     watch: Watch | None = None,
+    shutdown_status: StopStatus = "queued",
 ) -> Run:
-    """Train a claimed run to its end.
+    """Train a claimed run to its end, from its latest checkpoint if it has one.
 
     Args:
         run: A run that `claim` succeeded on.
         trainer: A trainer without a job.
         ring_evaluations: Called when an evaluation has been asked for.
         watch: Called after each beat with the refreshed run, for a progress bar.
+        shutdown_status: What the run becomes when this process is asked to end: `queued` lets it
+            go on with the next worker.
     """
     logger.info("run %s (%s): training, attempt %s", run.pk, run.name, run.attempt)
     with trainer:
         copier = LogCopier(run)
+        copier.advance()  # What earlier attempts asked for is not asked again.
+        manifests = {
+            str(step): sha256 for step, sha256 in run.checkpoints.values_list("step", "sha256")
+        }
         trainer.send(
             {
                 "job": "train",
                 "directory": str(run.directory.path),
                 "keep_checkpoints": settings.KEEP_CHECKPOINTS,
                 "command": str(read_json(run.directory.record).get("command", "")),
+                "attempt": run.attempt,
+                "manifests": manifests,
             }
         )
         reserve().fill()
-        stop = _StopRequest(run, trainer)
+        stop = _StopRequest(run, trainer, shutdown_status)
         while not trainer.wait(settings.HEARTBEAT_S):
             stop.pass_on()
             if not _beat(run, copier, ring_evaluations):
@@ -157,28 +168,36 @@ def supervise_evaluation(evaluation: Evaluation, trainer: TrainerProcess) -> Eva
 class _StopRequest:
     """Passes a stop on to a trainer once, and forces it when it does not obey in time."""
 
-    def __init__(self, run: Run, trainer: TrainerProcess) -> None:
+    def __init__(self, run: Run, trainer: TrainerProcess, shutdown_status: StopStatus) -> None:
         self._run = run
         self._trainer = trainer
+        self._shutdown_status = shutdown_status
         self._asked_at: float | None = None
         self.was_forced = False
 
     def pass_on(self) -> None:
         """Look for a request; called at each beat."""
         if self._asked_at is None:
-            reason = self._reason()
-            if reason is not None:
-                self._trainer.send({"control": "stop", "reason": reason})
+            request = self._request()
+            if request is not None:
+                self._trainer.send(request)
                 self._asked_at = time.monotonic()
         elif time.monotonic() - self._asked_at > FORCE_AFTER_S and not self.was_forced:
             self.was_forced = True
             self._trainer.kill()
 
-    def _reason(self) -> str | None:
+    def _request(self) -> Request | None:
+        asked = Run.objects.filter(pk=self._run.pk, stop_requested_at__isnull=False)
+        row = asked.values_list("stop_as", "status_reason").first()
+        if row is not None:
+            return {"control": "stop", "ends_as": cast(StopStatus, row[0]), "reason": row[1]}
         if shutdown.is_set():
-            return SHUTDOWN_REASON
-        request = Run.objects.filter(pk=self._run.pk, stop_requested_at__isnull=False)
-        return request.values_list("status_reason", flat=True).first()
+            return {
+                "control": "stop",
+                "ends_as": self._shutdown_status,
+                "reason": SHUTDOWN_REASON,
+            }
+        return None
 
 
 def _beat(run: Run, copier: LogCopier, ring_evaluations: Callable[[], object]) -> bool:
@@ -187,7 +206,8 @@ def _beat(run: Run, copier: LogCopier, ring_evaluations: Callable[[], object]) -
     for name, value in columns.items():
         setattr(run, name, value)
     if is_mine and to_evaluate:
-        for step in to_evaluate:
+        evaluated = set(run.evaluations.values_list("step", flat=True))
+        for step in set(to_evaluate) - evaluated:
             spec = EvalSpec(
                 n_episodes=run.spec["eval_episodes"], seed=default_evaluation_seed(run.seed)
             )
@@ -199,15 +219,34 @@ def _beat(run: Run, copier: LogCopier, ring_evaluations: Callable[[], object]) -
 def _finish_run(run: Run, trainer: TrainerProcess, copier: LogCopier, was_forced: bool) -> None:
     reply = trainer.reply()
     status, reason = _ending(reply, trainer.was_killed, was_forced)
-    if copier.summary.status not in bookkeeping.FINAL_STATUSES:
+    if copier.summary.status == RunStatus.RUNNING and status != RunStatus.LOST:
         # The trainer had no chance to write its last line.
         run.directory.append(events.status(run.step, status, reason))
     try:
-        run.move_to(
-            status, status_reason=reason[:MAX_REASON_LENGTH], error=reply.get("traceback", "")
-        )
+        if status == RunStatus.LOST:
+            end_lost(run, reason)
+        else:
+            run.move_to(
+                status, status_reason=reason[:MAX_REASON_LENGTH], error=reply.get("traceback", "")
+            )
     except IllegalMove:
         logger.warning("run %s was ended by somebody else as %s", run.pk, run.status)
+
+
+def end_lost(run: Run, reason: str, **columns: Any) -> None:
+    """End an attempt that vanished: the run queues again while it may go on by itself.
+
+    Raises:
+        IllegalMove: Somebody else moved it first.
+    """
+    status = RunStatus.LOST
+    if run.auto_resumes < settings.MAX_ATTEMPTS and run.stop_requested_at is None:
+        status = RunStatus.QUEUED
+        columns["auto_resumes"] = run.auto_resumes + 1
+        reason += f" It goes on by itself ({run.auto_resumes + 1} of {settings.MAX_ATTEMPTS})."
+    run.move_to(status, status_reason=reason[:MAX_REASON_LENGTH], **columns)
+    run.directory.append(events.status(run.step, status, reason))
+    logger.warning("run %s (%s) is %s: %s", run.pk, run.name, status, reason)
 
 
 def _ending(reply: Reply, was_killed: bool, was_forced: bool) -> tuple[RunStatus, str]:

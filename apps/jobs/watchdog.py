@@ -12,18 +12,16 @@ from dataclasses import dataclass, field
 
 from django.conf import settings
 
-from apps.engine import events
 from apps.engine.rundir import RunDirectory
+from apps.experiments.leases import SILENT_AFTER_BEATS, Leased
 from apps.experiments.models import (
-    SILENT_AFTER_BEATS,
     Evaluation,
     IllegalMove,
     JobStatus,
-    Leased,
     Run,
     RunStatus,
 )
-from apps.jobs import bookkeeping, control
+from apps.jobs import bookkeeping, control, supervisor
 from apps.jobs.bookkeeping import LogCopier
 
 MAX_EVALUATION_ATTEMPTS = 3
@@ -80,20 +78,18 @@ def is_alive(pid: int) -> bool:
 
 
 def decide_run(run: Run) -> None:
-    """Settle a run whose supervisor is gone: what its log says it ended as, else lost."""
+    """Settle a run whose supervisor is gone: what its log says it ended as, else it goes on."""
     _end_trainer(run.directory)
     copier = LogCopier(run)
     columns, _ = copier.advance()
-    status, reason = RunStatus.LOST, "Its worker vanished."
-    if copier.summary.status in bookkeeping.FINAL_STATUSES:
-        status, reason = RunStatus(copier.summary.status), copier.summary.reason
+    said = copier.summary.status
     try:
-        run.move_to(status, status_reason=reason, **columns)
+        if said in bookkeeping.FINAL_STATUSES - {RunStatus.LOST}:
+            run.move_to(RunStatus(said), status_reason=copier.summary.reason, **columns)
+        else:
+            supervisor.end_lost(run, "Its worker vanished.", **columns)
     except IllegalMove:
         return  # Another watchdog was first, or the run has ended.
-    if copier.summary.status not in bookkeeping.FINAL_STATUSES:
-        run.directory.append(events.status(run.step, status, reason))
-    logger.warning("run %s (%s) is %s: %s", run.pk, run.name, status, reason)
 
 
 def decide_evaluation(evaluation: Evaluation) -> None:

@@ -26,7 +26,7 @@ KEEP_ALIVE = b": keep-alive\n\n"
 async def stream(request: HttpRequest, run_id: str) -> HttpResponseBase:
     """Send a run's events after `Last-Event-ID`, else `?after=`, else from its start.
 
-    Answers 204 when the run is over and everything was seen: that ends an EventSource.
+    Answers 204 to whoever has seen the end: that ends an EventSource.
     """
     if request.method != "GET":
         return problem(405, "Allowed here: GET.", headers={"Allow": "GET"})
@@ -34,14 +34,14 @@ async def stream(request: HttpRequest, run_id: str) -> HttpResponseBase:
     if isinstance(found, HttpResponse):
         return found
     run, status = found
+    asked = _asked_cursor(request)
     try:
-        cursor = tail.parse_cursor(_asked_cursor(request), run.directory.log)
+        cursor = tail.parse_cursor(asked.removesuffix(tail.END_MARK), run.directory.log)
     except ValueError as error:
         errors = [{"field": "after", "message": str(error)}]
         return problem(422, str(error), kind="invalid", errors=errors)
-    if status is not None and not await asyncio.to_thread(
-        tail.has_more, run.directory.log, cursor
-    ):
+    has_seen_end = status is not None and asked.endswith(tail.END_MARK)
+    if has_seen_end and not await asyncio.to_thread(tail.has_more, run.directory.log, cursor):
         return HttpResponse(status=204)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingHttpResponse(

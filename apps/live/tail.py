@@ -36,6 +36,7 @@ SHARED_PIECES = 16
 # A finished run is over for its viewers when its writers have had time for their last lines.
 SETTLE_TIME = timedelta(seconds=2)
 DELETED = "deleted"
+END_MARK = "-end"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,9 @@ class Piece:
         return f'{{"id":{self.cursor},"events":{self.events}}}'
 
     def as_sse(self) -> bytes:
-        """Return the server-sent event."""
-        return f'id: {self.cursor}\ndata: {{"events":{self.events}}}\n\n'.encode()
+        """Return the server-sent event; the end's id is marked, so that having seen it shows."""
+        mark = END_MARK if self.is_end else ""
+        return f'id: {self.cursor}{mark}\ndata: {{"events":{self.events}}}\n\n'.encode()
 
 
 def end_of(run_id: str) -> str | None:

@@ -6,7 +6,7 @@ returned.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +16,10 @@ from apps.analysis.curves import FloatArray, thin
 from apps.engine.events import Event, MalformedLine, decode, return_of, value_of
 from apps.engine.rundir import read_lines
 
+# Kinds of events that belong to a step; the others belong to a moment.
+POINT_TYPES = frozenset({"metrics", "episode", "checkpoint"})
+# By key: step, value, unix seconds of each point.
+Points = dict[str, list[tuple[float, float, float]]]
 EPISODE_RETURN, EPISODE_LENGTH = "episode/return", "episode/length"
 
 
@@ -98,12 +102,43 @@ def read_all(log: Path, after: int = 0) -> Iterator[Tail]:
         after = piece.cursor
 
 
+def visible_events(log: Path, until: int | None = None) -> Iterator[Event]:
+    """Yield a log's events in order, without those that a later attempt superseded.
+
+    Args:
+        log: The run's log.
+        until: Cursor to stop at, None for the present end.
+    """
+    attempts = [
+        (index, event["from_step"])
+        for index, event in enumerate(_events_until(log, until))
+        if event["type"] == "attempt"
+    ]
+    for index, event in enumerate(_events_until(log, until)):
+        later = (from_step for number, from_step in attempts if number > index)
+        is_point = event["type"] in POINT_TYPES
+        if not is_point or event["step"] <= min(later, default=event["step"]):
+            yield event
+
+
+def _events_until(log: Path, until: int | None) -> Iterator[Event]:
+    after = 0
+    for piece in read_all(log):
+        if until is not None and piece.cursor > until:
+            if until > after:
+                yield from tail(log, after, until - after).events
+            return
+        yield from piece.events
+        after = piece.cursor
+
+
 def series(
     log: Path,
     keys: list[str] | None = None,
     max_points: int = 1500,
     from_step: int = 0,
     to_step: int | None = None,
+    ancestors: Sequence[tuple[Path, int]] = (),
 ) -> SeriesSet:
     """Read the curves of a run, thinned for a chart.
 
@@ -113,17 +148,15 @@ def series(
         max_points: About how many points of each curve to return.
         from_step: First step wanted.
         to_step: Last step wanted, None for the end.
+        ancestors: Logs of the runs that this one went on from, oldest first, each with the step at
+            which the next one left it; their points come first.
     """
-    points: dict[str, list[tuple[float, float, float]]] = {}
+    points: Points = {}
     found = SeriesSet()
-    for piece in read_all(log):
-        found.cursor = piece.cursor
-        found.malformed += piece.malformed
-        for event in piece.events:
-            if event["type"] == "attempt":
-                _drop_after(points, event["from_step"])
-            for key, value in _values_of(event):
-                points.setdefault(key, []).append((event["step"], value, event["t"]))
+    for ancestor, last_step in ancestors:
+        _gather(ancestor, points, SeriesSet())
+        _drop_after(points, last_step)
+    _gather(log, points, found)
     found.keys = sorted(points)
     for key in found.keys if keys is None else keys:
         table = np.array(points.get(key, []), dtype=np.float64).reshape(-1, 3)
@@ -136,6 +169,17 @@ def series(
             chosen = table[thin(table[:, 0], table[:, 1], max_points)]
             found.series[key] = Series(key, chosen[:, 0], chosen[:, 1], chosen[:, 2], len(table))
     return found
+
+
+def _gather(log: Path, points: Points, found: SeriesSet) -> None:
+    for piece in read_all(log):
+        found.cursor = piece.cursor
+        found.malformed += piece.malformed
+        for event in piece.events:
+            if event["type"] == "attempt":
+                _drop_after(points, event["from_step"])
+            for key, value in _values_of(event):
+                points.setdefault(key, []).append((event["step"], value, event["t"]))
 
 
 def latest(log: Path) -> dict[str, float]:
@@ -174,6 +218,6 @@ def _values_of(event: Event) -> Iterator[tuple[str, float]]:
         yield "eval/mean_reward", float(event["return_mean"])
 
 
-def _drop_after(points: dict[str, list[tuple[float, float, float]]], step: int) -> None:
+def _drop_after(points: Points, step: int) -> None:
     for key, rows in points.items():
         points[key] = [row for row in rows if row[0] <= step]

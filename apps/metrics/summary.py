@@ -33,6 +33,8 @@ class RunSummary:
         queued_at: Unix seconds of the last `queued` line.
         started_at: Unix seconds of the first `running` line.
         finished_at: Unix seconds of the last status line.
+        fidelity: How exactly the latest attempt went on, empty for a first one.
+        fidelity_notes: What it could not bring back, each with its reason.
         checkpoints: Checkpoint events by step.
     """
 
@@ -49,6 +51,8 @@ class RunSummary:
     queued_at: float | None = None
     started_at: float | None = None
     finished_at: float | None = None
+    fidelity: str = ""
+    fidelity_notes: dict[str, str] = field(default_factory=dict)
     checkpoints: dict[int, Event] = field(default_factory=dict)
     _marks: deque[tuple[float, int]] = field(default_factory=deque)
 
@@ -64,12 +68,17 @@ class RunSummary:
             self.checkpoints[event["step"]] = event
         elif event["type"] == "status":
             self._fold_status(event)
+        elif event["type"] == "attempt":
+            self.step = event["from_step"]
+            self.fidelity = str(event.get("fidelity", ""))
+            self.fidelity_notes = event.get("notes") or {}
+            self._marks.clear()
 
     def columns(self) -> dict[str, Any]:
         """Return the values of the run's summary columns."""
         names = (
             "step", "episodes", "return_last", "return_best", "return_mean", "length_last",
-            "length_mean", "steps_per_second",
+            "length_mean", "steps_per_second", "fidelity", "fidelity_notes",
         )  # fmt: skip
         return {name: getattr(self, name) for name in names}
 

@@ -26,29 +26,42 @@ def last_status(log: Path) -> str:
     return str([line["status"] for line in lines if line["type"] == "status"][-1])
 
 
-def test_a_killed_worker_leaves_no_trainer_and_no_run_that_seems_to_run(stack: LiveStack) -> None:
-    run = stack.launch()
+def attempts_of(log: Path) -> list[dict[str, object]]:
+    lines = [json.loads(line) for line in log.read_bytes().splitlines()]
+    return [line for line in lines if line["type"] == "attempt"]
+
+
+def test_a_killed_worker_leaves_no_trainer_and_its_run_goes_on(stack: LiveStack) -> None:
+    run = stack.launch(**{"save-freq": 2000})
     log = stack.wait_for_training(run["id"])
+    wait_until(lambda: b'"checkpoint"' in log.read_bytes(), 60, "a checkpoint")
     trainer = psutil.Process(stack.trainer_pid(run["id"]))
     (worker,) = stack.find("manage.py worker")
     worker.kill()
     killed_at = time.monotonic()
     wait_until(lambda: not trainer.is_running(), 5, "the trainer to end with its supervisor")
-    lost = stack.wait_for(run["id"], "lost", timeout_s=30 - (time.monotonic() - killed_at))
-    assert lost["step"] > 0
-    assert last_status(log) == "lost"
-    # `up` brings a new worker, and work goes on.
-    again = stack.launch(timesteps=2000)
-    assert stack.wait_for(again["id"], "completed")["progress"] == 1.0
+    # `up` brings a new worker, its watchdog finds the run silent, and training goes on.
+    wait_until(lambda: attempts_of(log), 30 - (time.monotonic() - killed_at), "another attempt")
+    (attempt,) = attempts_of(log)
+    assert (attempt["attempt"], attempt["fidelity"]) == (2, "exact")
+    assert attempt["from_step"] > 0
+    wait_until(lambda: stack.run(run["id"])["status"] == "running", 30, "the run to run again")
 
 
-def test_a_killed_trainer_is_a_lost_run_with_its_reason(stack: LiveStack) -> None:
-    run = stack.launch()
+def test_a_killed_trainer_s_run_goes_on_until_its_tries_are_used_up(stack: LiveStack) -> None:
+    run = stack.launch(**{"save-freq": 2000})
     log = stack.wait_for_training(run["id"])
+    for nth in (1, 2, 3):
+        pid = stack.trainer_pid(run["id"])
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda nth=nth: len(attempts_of(log)) == nth, 30, f"attempt {nth + 1}")
+        wait_until(lambda pid=pid: stack.trainer_pid(run["id"]) != pid, 30, "another trainer")
     os.kill(stack.trainer_pid(run["id"]), signal.SIGKILL)
     lost = stack.wait_for(run["id"], "lost", timeout_s=30)
     assert "SIGKILL" in lost["status_reason"]
     assert last_status(log) == "lost"
+    steps = [attempt["from_step"] for attempt in attempts_of(log)]
+    assert steps == sorted(steps)
 
 
 def test_a_killed_web_server_costs_a_stream_no_line_and_repeats_none(stack: LiveStack) -> None:
@@ -79,15 +92,17 @@ def test_a_killed_web_server_costs_a_stream_no_line_and_repeats_none(stack: Live
     assert seen[:-1] == lines
 
 
-def test_the_end_of_everything_saves_the_run_and_leaves_no_process(stack: LiveStack) -> None:
+def test_the_end_of_everything_saves_and_requeues_the_run_and_leaves_no_process(
+    stack: LiveStack,
+) -> None:
     run = stack.launch()
     log = stack.wait_for_training(run["id"])
     stack.process.send_signal(signal.SIGINT)
     assert stack.process.wait(timeout=30) == 0
     assert stack.processes() == []
     ended = stack.run(run["id"])
-    assert ended["status"] == "stopped"
-    assert last_status(log) == "stopped"
+    assert ended["status"] == "queued"
+    assert last_status(log) == "queued"
     saved = json.loads((log.parent / "checkpoints" / "manifest.json").read_text())["last"]
     assert saved == ended["step"] > 0
     assert not list(log.parent.rglob("*.tmp*"))
@@ -98,7 +113,7 @@ def test_a_killed_up_takes_its_children_along(stack: LiveStack) -> None:
     stack.wait_for_training(run["id"])
     stack.process.kill()
     wait_until(lambda: not stack.processes(), 30, "web server, worker and trainer to end")
-    assert stack.run(run["id"])["status"] == "stopped"
+    assert stack.run(run["id"])["status"] == "queued"
 
 
 def test_the_rows_can_be_rebuilt_from_the_directories(stack: LiveStack) -> None:
@@ -121,3 +136,29 @@ def test_the_rows_can_be_rebuilt_from_the_directories(stack: LiveStack) -> None:
     }
     ours, theirs = rebuilt["evaluations"][0], evaluated["evaluations"][0]
     assert {**ours, "id": 0} == {**theirs, "id": 0}
+
+
+def test_a_worker_that_slept_past_its_lease_changes_nothing_when_it_wakes(
+    stack: LiveStack,
+) -> None:
+    run = stack.launch(**{"save-freq": 2000})
+    log = stack.wait_for_training(run["id"])
+    wait_until(lambda: b'"checkpoint"' in log.read_bytes(), 60, "a checkpoint")
+    (sleeper,) = stack.find("manage.py worker")
+    trainer = psutil.Process(stack.trainer_pid(run["id"]))
+    sleeper.suspend()
+    trainer.suspend()
+    with stack.another_worker():
+        wait_until(lambda: attempts_of(log), 45, "another worker to go on with the run")
+        assert not trainer.is_running() or trainer.status() == psutil.STATUS_ZOMBIE
+        sleeper.resume()
+        time.sleep(3.0)  # Time enough for the sleeper's next beats, which are refused.
+        (attempt,) = attempts_of(log)
+        assert (attempt["attempt"], attempt["fidelity"]) == (2, "exact")
+        assert stack.run(run["id"])["status"] == "running"
+        assert stack.run(run["id"])["attempt"] == 2
+        # Once the second attempt had begun, nobody wrote points of the first.
+        lines = [json.loads(line) for line in log.read_bytes().splitlines()]
+        steps = [line["step"] for line in lines[lines.index(attempt) :] if "return" in line]
+        assert steps == sorted(steps)
+        assert steps[0] > attempt["from_step"]

@@ -37,6 +37,21 @@ def test_actions_stop_and_evaluate(reader: Client, finished: Run) -> None:
     assert finished.evaluations.filter(status="queued").count() == 1
 
 
+def test_actions_pause_and_resume(reader: Client, finished: Run) -> None:
+    running = make_run(status=RunStatus.RUNNING, owner="host:1:x", attempt=1)
+    response = act(reader, "pause", running, finished)
+    running.refresh_from_db()
+    assert running.stop_as == RunStatus.PAUSED
+    assert b"finished: a run that is completed cannot become paused" in response.content
+    paused = make_run(status=RunStatus.PAUSED, name="waiting")
+    Checkpoint.objects.create(run=paused, step=64)
+    response = act(reader, "resume", paused, running)
+    paused.refresh_from_db()
+    assert paused.status == RunStatus.QUEUED
+    assert b"Queued to go on: waiting." in response.content
+    assert b"tiny: a run that is running cannot become queued" in response.content
+
+
 def test_deleting_moves_to_the_trash_and_can_be_undone(reader: Client, finished: Run) -> None:
     path = f"{RUNS}{finished.pk}/delete/"
     assert b"Are you sure" in reader.get(path).content

@@ -111,7 +111,7 @@ def test_a_stop_reaches_the_trainer_and_leaves_a_checkpoint() -> None:
     assert run.progress < 1
 
 
-def test_the_end_of_the_worker_stops_its_run_in_order() -> None:
+def test_the_end_of_the_worker_queues_its_run_again_and_the_next_goes_on() -> None:
     run = claimed(total_timesteps=10_000_000)
 
     def end_once_training(now: Run) -> None:
@@ -119,8 +119,19 @@ def test_the_end_of_the_worker_stops_its_run_in_order() -> None:
             supervisor.shutdown.set()
 
     supervisor.supervise_run(run, TrainerProcess(*TRAINER), Bell(), end_once_training)
-    assert run.status == RunStatus.STOPPED
-    assert run.status_reason == supervisor.SHUTDOWN_REASON
+    assert (run.status, run.status_reason) == (RunStatus.QUEUED, supervisor.SHUTDOWN_REASON)
+    saved = run.checkpoints.get().step
+    supervisor.shutdown.clear()
+    assert run.claim(supervisor.new_owner())
+    assert run.attempt == 2
+
+    def stop_further_on(now: Run) -> None:
+        if now.status == RunStatus.RUNNING and now.step > saved:
+            supervisor.shutdown.set()
+
+    supervisor.supervise_run(run, TrainerProcess(*TRAINER), Bell(), stop_further_on)
+    assert run.fidelity == "exact"
+    assert run.checkpoints.order_by("-step")[0].step > saved
 
 
 def test_a_run_that_breaks_keeps_its_traceback(
@@ -144,7 +155,11 @@ def test_a_run_that_breaks_keeps_its_traceback(
     assert "in reset" in run.error
 
 
-def test_a_run_whose_trainer_is_killed_is_lost_and_its_log_says_so() -> None:
+@pytest.mark.parametrize(("max_attempts", "status"), [(0, "lost"), (3, "queued")])
+def test_a_run_whose_trainer_is_killed_goes_on_by_itself_or_is_lost(
+    settings: Settings, max_attempts: int, status: str
+) -> None:
+    settings.MAX_ATTEMPTS = max_attempts
     run = claimed(total_timesteps=10_000_000)
     trainer = TrainerProcess(*TRAINER)
 
@@ -153,10 +168,11 @@ def test_a_run_whose_trainer_is_killed_is_lost_and_its_log_says_so() -> None:
             os.kill(trainer.pid, signal.SIGKILL)
 
     supervisor.supervise_run(run, trainer, Bell(), kill_once_training)
-    assert run.status == RunStatus.LOST
+    assert run.status == status
     assert "SIGKILL" in run.status_reason
+    assert run.auto_resumes == (1 if max_attempts else 0)
     last = store.tail(run.directory.log, 0, max_bytes=1 << 24).events[-1]
-    assert (last["type"], last["status"]) == ("status", "lost")
+    assert (last["type"], last["status"]) == ("status", status)
 
 
 def test_a_supervisor_that_was_given_up_on_ends_its_trainer_and_changes_nothing() -> None:

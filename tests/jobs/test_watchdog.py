@@ -11,13 +11,18 @@ from pytest_django import Settings
 from apps.engine import events
 from apps.engine.spec import EvalSpec
 from apps.experiments.models import Evaluation, JobStatus, Run, RunStatus
-from apps.jobs import watchdog
+from apps.jobs import control, watchdog
 from apps.jobs.queue import huey
 from apps.jobs.watchdog import Watchdog
 from apps.metrics import store
 from tests.conftest import make_run
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("home")]
+
+
+@pytest.fixture(autouse=True)
+def no_automatic_resume(settings: Settings) -> None:
+    settings.MAX_ATTEMPTS = 0
 
 
 @pytest.fixture
@@ -55,6 +60,31 @@ def test_a_run_of_a_dead_process_of_this_machine_is_lost_at_once(dead_pid: int) 
     assert (run.status, run.status_reason) == (RunStatus.LOST, "Its worker vanished.")
     assert (run.step, run.episodes) == (40, 1)
     assert store.tail(run.directory.log, 0).events[-1]["status"] == "lost"
+
+
+def test_a_run_goes_on_by_itself_as_often_as_allowed(settings: Settings, dead_pid: int) -> None:
+    settings.MAX_ATTEMPTS = 2
+    run = running(f"{socket.gethostname()}:{dead_pid}:x")
+    dog = Watchdog()
+    for nth in (1, 2, 3):
+        dog.tick()
+        run.refresh_from_db()
+        assert run.status == (RunStatus.QUEUED if nth < 3 else RunStatus.LOST)
+        assert run.auto_resumes == min(nth, 2)
+        if nth < 3:
+            assert run.claim(f"{socket.gethostname()}:{dead_pid}:x")
+    assert run.attempt == 3
+
+
+def test_a_run_that_was_asked_to_stop_does_not_go_on_by_itself(
+    settings: Settings, dead_pid: int
+) -> None:
+    settings.MAX_ATTEMPTS = 2
+    run = running(f"{socket.gethostname()}:{dead_pid}:x")
+    control.stop(run)
+    Watchdog().tick()
+    run.refresh_from_db()
+    assert run.status == RunStatus.LOST
 
 
 def test_a_run_that_its_log_says_completed_is_completed(dead_pid: int) -> None:

@@ -12,7 +12,7 @@ from apps.experiments.models import Run
 from apps.live import sse
 from tests.live.conftest import finish, metric, steps_of
 
-EVENT = re.compile(rb"id: (\d+)\ndata: (.*)\n\n")
+EVENT = re.compile(rb"id: (\d+)(?:-end)?\ndata: (.*)\n\n")
 
 
 class Program:
@@ -53,10 +53,21 @@ async def test_a_finished_run_is_streamed_to_its_end(run: Run, program: Program)
     size = run.directory.log.stat().st_size
     assert messages[-1]["id"] == size
     # The reconnect that every EventSource makes is told that there is nothing more.
-    again = await program.get(
-        f"/api/v1/runs/{run.pk}/stream", headers={"Last-Event-ID": str(size)}
-    )
+    path = f"/api/v1/runs/{run.pk}/stream"
+    again = await program.get(path, headers={"Last-Event-ID": f"{size}-end"})
     assert again.status_code == 204
+
+
+async def test_whoever_lost_the_connection_before_the_end_is_still_told_of_it(
+    run: Run, program: Program
+) -> None:
+    await finish(run)
+    size = run.directory.log.stat().st_size
+    path = f"/api/v1/runs/{run.pk}/stream"
+    response = await program.get(path, headers={"Last-Event-ID": str(size)})
+    assert response.status_code == 200
+    (message,) = parse(await read_all(response))
+    assert message == {"id": size, "events": [{"type": "end", "status": "completed"}]}
 
 
 async def test_an_event_id_resumes_and_wins_over_the_address(run: Run, program: Program) -> None:
@@ -75,7 +86,8 @@ async def test_every_event_id_resumes_without_loss_or_repetition(
 ) -> None:
     monkeypatch.setattr(sse, "MAX_BYTES", 1)  # Each stream ends after one message.
     await finish(run)
-    cursor, messages, status = 0, list[dict[str, Any]](), 200
+    cursor: int | str = 0
+    messages, status = list[dict[str, Any]](), 200
     while status == 200:
         response = await program.get(
             f"/api/v1/runs/{run.pk}/stream", headers={"Last-Event-ID": str(cursor)}
@@ -85,6 +97,8 @@ async def test_every_event_id_resumes_without_loss_or_repetition(
             (message,) = parse(await read_all(response))
             messages.append(message)
             cursor = message["id"]
+            if message["events"][0]["type"] == "end":
+                cursor = f"{cursor}-end"
     assert status == 204
     assert steps_of(messages) == [*range(10)]
 

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from apps.engine import events
-from apps.engine.rundir import LogWriter
+from apps.engine.rundir import LogWriter, RunDirectory
+from apps.metrics import store
 from apps.metrics.store import last_lines, latest, read_all, series, tail
 
 LAW = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
@@ -389,3 +390,25 @@ def test_one_line_longer_than_the_read_is_shown_from_its_end(tmp_path: Path) -> 
     path = tmp_path / "train.log"
     path.write_text("x" * 100 + "end")
     assert last_lines(path, 5, max_bytes=10) == ["x" * 7 + "end"]
+
+
+def test_curves_are_stitched_across_the_runs_that_came_before(tmp_path: Path) -> None:
+    first, second, third = (RunDirectory(tmp_path / name) for name in "abc")
+    for directory, steps in ((first, (10, 20, 30)), (second, (25, 40)), (third, (45,))):
+        directory.path.mkdir()
+        directory.append(*(events.metrics(step, {"x": float(step)}) for step in steps))
+    ancestors = [(first.log, 20), (second.log, 40)]
+    found = store.series(third.log, ancestors=ancestors)
+    assert found.series["x"].steps.tolist() == [10, 20, 25, 40, 45]
+    assert found.cursor == third.log.stat().st_size
+
+
+def test_superseded_events_are_left_out_wherever_the_reading_stops(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path)
+    directory.append(*(events.episode(step, 1.0, 1, 0) for step in (10, 20, 30)))
+    middle = directory.log.stat().st_size
+    directory.append(events.attempt(15, 2, "exact"), events.episode(18, 1.0, 1, 0))
+    whole = [event["step"] for event in store.visible_events(directory.log)]
+    assert whole == [10, 15, 18]
+    before = [event["step"] for event in store.visible_events(directory.log, middle)]
+    assert before == [10, 20, 30]

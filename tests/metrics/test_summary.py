@@ -27,7 +27,8 @@ def test_an_empty_log_says_nothing() -> None:
     summary = fold()
     assert summary.columns() == {
         "step": 0, "episodes": 0, "return_last": None, "return_best": None, "return_mean": None,
-        "length_last": None, "length_mean": None, "steps_per_second": None,
+        "length_last": None, "length_mean": None, "steps_per_second": None, "fidelity": "",
+        "fidelity_notes": {},
     }  # fmt: skip
 
 
@@ -81,3 +82,8 @@ def test_the_life_of_a_run_is_in_its_status_lines() -> None:
 def test_checkpoints_are_remembered_by_step() -> None:
     summary = fold(events.checkpoint(100, 9, True, False), events.checkpoint(200, 9, False, True))
     assert list(summary.checkpoints) == [100, 200]
+
+
+def test_an_attempt_goes_on_from_its_step_and_says_how_exactly() -> None:
+    summary = fold(events.episode(50, 1.0, 1, 0), events.attempt(40, 2, "warm", {"x": "gone"}))
+    assert (summary.step, summary.fidelity, summary.fidelity_notes) == (40, "warm", {"x": "gone"})

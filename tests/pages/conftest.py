@@ -8,18 +8,20 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, Queue
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page, expect
 
 ROOT = Path(__file__).resolve().parents[2]
 START_TIMEOUT_S = 90.0
 END_TIMEOUT_S = 60.0
+TRAINING_TIMEOUT_MS = 120_000
+SIZES = {"desk": (1280, 900), "phone": (375, 740)}
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
@@ -123,3 +125,63 @@ def witness(page: Page, served: Served) -> Iterator[Witness]:
     one = Witness(page, served.address)
     yield one
     assert one.complaints == []
+
+
+@pytest.fixture(scope="module")
+def session(browser: Browser, served: Served) -> Iterator[dict[str, object]]:
+    """Log in once: the address works once."""
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(served.login)
+    expect(page).to_have_url(f"{served.address}/")
+    yield context.storage_state()  # type: ignore[misc]
+    context.close()
+
+
+@pytest.fixture(params=SIZES)
+def page(
+    request: pytest.FixtureRequest, browser: Browser, session: dict[str, object]
+) -> Iterator[Page]:
+    """A page of a desk's or a phone's size, logged in."""
+    width, height = SIZES[request.param]
+    context = browser.new_context(
+        viewport={"width": width, "height": height},
+        storage_state=session,  # type: ignore[arg-type]
+    )
+    yield context.new_page()
+    context.close()
+
+
+def assert_no_sideways_scroll(page: Page) -> None:
+    """A phone's reader scrolls down only."""
+    width = page.evaluate("document.documentElement.scrollWidth")
+    assert width <= page.viewport_size["width"], page.url  # type: ignore[index]
+
+
+def start_run(page: Page, served: Served, algorithm: str, steps: int) -> None:
+    """Fill in the form and send it."""
+    page.goto(f"{served.address}/runs/new/?algorithm={algorithm}")
+    page.get_by_label("Exact steps").fill(str(steps))
+    page.get_by_label("Seed", exact=True).fill("7")
+    page.locator("#run-form button.primary").click()
+    expect(page).to_have_url(re.compile(r"/runs/[a-z0-9]{10}/$"))
+
+
+def stop_run(page: Page) -> None:
+    """Ask for a stop and confirm it."""
+    page.locator("summary", has_text="Stop").click()
+    page.get_by_role("button", name="Stop this run").click()
+
+
+def label_of(page: Page, title: str) -> str:
+    """Return what a chart tells a screen reader."""
+    return page.locator(f"figure[data-title='{title}']").get_attribute("aria-label") or ""
+
+
+def wait_until(page: Page, is_so: Callable[[], bool]) -> None:
+    """Wait in small steps: Playwright's own waiting needs `eval`, which the policy forbids."""
+    for _ in range(150):
+        if is_so():
+            return
+        page.wait_for_timeout(100)
+    pytest.fail("waited 15 s in vain")

@@ -4,69 +4,23 @@ Everything is real: `manage.py up`, its worker, its trainer, its film.
 """
 
 import re
-from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.pages.conftest import Served
+from tests.pages.conftest import (
+    TRAINING_TIMEOUT_MS,
+    Served,
+    assert_no_sideways_scroll,
+    label_of,
+    start_run,
+    stop_run,
+    wait_until,
+)
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
 
-SIZES = {"desk": (1280, 900), "phone": (375, 740)}
-TRAINING_TIMEOUT_MS = 120_000
 FILM_TIMEOUT_MS = 120_000
-
-
-@pytest.fixture(scope="module")
-def session(browser: Browser, served: Served) -> Iterator[dict[str, object]]:
-    """Log in once: the address works once."""
-    context = browser.new_context()
-    page = context.new_page()
-    page.goto(served.login)
-    expect(page).to_have_url(f"{served.address}/")
-    yield context.storage_state()  # type: ignore[misc]
-    context.close()
-
-
-@pytest.fixture(params=SIZES)
-def page(
-    request: pytest.FixtureRequest, browser: Browser, session: dict[str, object]
-) -> Iterator[Page]:
-    """A page of a desk's or a phone's size, logged in."""
-    width, height = SIZES[request.param]
-    context = browser.new_context(
-        viewport={"width": width, "height": height},
-        storage_state=session,  # type: ignore[arg-type]
-    )
-    yield context.new_page()
-    context.close()
-
-
-def assert_no_sideways_scroll(page: Page) -> None:
-    """A phone's reader scrolls down only."""
-    width = page.evaluate("document.documentElement.scrollWidth")
-    assert width <= page.viewport_size["width"], page.url  # type: ignore[index]
-
-
-def start_run(page: Page, served: Served, algorithm: str, steps: int) -> None:
-    """Fill in the form and send it."""
-    page.goto(f"{served.address}/runs/new/?algorithm={algorithm}")
-    page.get_by_label("Exact steps").fill(str(steps))
-    page.get_by_label("Seed", exact=True).fill("7")
-    page.locator("#run-form button.primary").click()
-    expect(page).to_have_url(re.compile(r"/runs/[a-z0-9]{10}/$"))
-
-
-def stop_run(page: Page) -> None:
-    """Ask for a stop and confirm it."""
-    page.locator("summary", has_text="Stop").click()
-    page.get_by_role("button", name="Stop this run").click()
-
-
-def label_of(page: Page, title: str) -> str:
-    """Return what a chart tells a screen reader."""
-    return page.locator(f"figure[data-title='{title}']").get_attribute("aria-label") or ""
 
 
 @pytest.mark.usefixtures("witness")
@@ -88,15 +42,6 @@ def test_a_run_is_started_watched_and_seen_playing(page: Page, served: Served) -
     assert_no_sideways_scroll(page)
     chart.get_by_text("View as table").click()
     assert chart.locator("tbody tr").count() > 2
-
-
-def wait_until(page: Page, is_so: Callable[[], bool]) -> None:
-    """Wait in small steps: Playwright's own waiting needs `eval`, which the policy forbids."""
-    for _ in range(150):
-        if is_so():
-            return
-        page.wait_for_timeout(100)
-    pytest.fail("waited 15 s in vain")
 
 
 def watch_film(page: Page) -> None:

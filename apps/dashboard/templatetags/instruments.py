@@ -10,6 +10,8 @@ from django.http import HttpRequest, QueryDict
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
+from apps.experiments.models import Run
+
 register = template.Library()
 
 UNDO_TAG = "undo-"
@@ -25,7 +27,20 @@ ICONS = {
     "stopped": '<rect x="4" y="4" width="8" height="8" fill="currentColor"/>',
     "paused": '<path d="M5.5 3.5v9M10.5 3.5v9"/>',
     "lost": '<path d="M5.5 6a2.5 2.5 0 1 1 3.6 2.2C8.3 8.6 8 9.1 8 10M8 12.5v.3"/>',
+    "exact": '<circle cx="8" cy="8" r="6"/><path d="M5 8.2l2.2 2.2L11 6"/>',
+    "warm": '<path d="M2.5 6.5c2-2 3.5-2 5.5 0s3.5 2 5.5 0M2.5 11c2-2 3.5-2 5.5 0s3.5 2 5.5 0"/>',
+    "weights-only": '<path d="M8 2.5l5.5 3v5L8 13.5l-5.5-3v-5z"/>',
+    "continue": '<path d="M2.5 8h10M9 4.5L12.5 8 9 11.5"/>',
+    "branch": '<path d="M4 2v12M4 11.5c0-4 8-2.5 8-6.5"/><circle cx="12" cy="3.5" r="1.5"/>',
+    "retry": '<path d="M12.8 6A5.3 5.3 0 1 0 13.3 9M13.3 2.5V6H9.8"/>',
+    "reproduce": '<rect x="2.5" y="2.5" width="7.5" height="7.5"/><path d="M6 13.5h7.5V6"/>',
     "silent": '<path d="M8 2.5l6.5 11h-13zM8 7v3M8 11.8v.2"/>',
+}
+# How exactly an attempt went on from its checkpoint.
+FIDELITIES = {
+    "exact": "Nothing was lost: it went on exactly from where the checkpoint was written.",
+    "warm": "It went on with its networks and counters, but not all of the rest came back.",
+    "weights-only": "Only the networks came back; all the rest began anew.",
 }
 
 
@@ -44,6 +59,25 @@ def badge(status: str, is_silent: bool = False, silence: str = "no heartbeat") -
     shown = "silent" if is_silent else status
     text = silence if is_silent else status
     return format_html('<span class="badge badge-{}">{}{}</span>', shown, icon(shown), text)
+
+
+@register.simple_tag
+def relation_mark(run: Run) -> SafeString:
+    """Mark a run that came from another one; the title says from which, and where."""
+    if not run.relation:
+        return mark_safe("")
+    at = "" if run.parent_step is None else f" at step {run.parent_step:,}"
+    said = f"{run.relation} of {run.parent.name if run.parent else 'a deleted run'}{at}"
+    return format_html(
+        '<span class="relation" title="{}">{}<span class="visually-hidden">{}</span></span>',
+        said, icon(run.relation), said,
+    )  # fmt: skip
+
+
+@register.filter
+def fidelity_meaning(fidelity: str) -> str:
+    """Say what a fidelity promises."""
+    return FIDELITIES.get(fidelity, "")
 
 
 @register.filter

@@ -2,19 +2,21 @@
 
 from collections.abc import Callable
 
+from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.utils.text import capfirst
 from django.views.decorators.http import require_POST
 
+from apps.dashboard.branching import ContinueForm
 from apps.dashboard.forms import EvaluateForm
 from apps.dashboard.templatetags.instruments import UNDO_TAG
-from apps.engine.errors import InvalidSpec
+from apps.engine.errors import InvalidSpec, RunDirectoryError
 from apps.experiments.models import IllegalMove, Run
 from apps.jobs import control
 
-REFUSALS = (control.Refused, IllegalMove, InvalidSpec)
+REFUSALS = (control.Refused, IllegalMove, InvalidSpec, RunDirectoryError)
 
 
 def _try(request: HttpRequest, verb: Callable[[], object], success: str) -> bool:
@@ -26,6 +28,24 @@ def _try(request: HttpRequest, verb: Callable[[], object], success: str) -> bool
         return False
     messages.success(request, success)
     return True
+
+
+def _make(request: HttpRequest, parent: Run, verb: Callable[[], Run]) -> HttpResponse:
+    """Call a verb that makes a run of another one, and go to the new one."""
+    try:
+        run = verb()
+    except REFUSALS as refused:
+        messages.error(request, capfirst(str(refused)))
+        return redirect("run", parent.pk)
+    messages.success(request, f"Queued: {run.name}.")
+    return redirect("run", run.pk)
+
+
+def _tell_errors(request: HttpRequest, form: forms.Form) -> None:
+    """Tell what a form that has no page of its own refuses."""
+    for name, errors in form.errors.items():
+        label = form.fields[name].label or name
+        messages.error(request, f"{label}: {' '.join(map(str, errors))}")
 
 
 @require_POST
@@ -43,6 +63,43 @@ def stop(request: HttpRequest, run_id: str) -> HttpResponse:
 
 
 @require_POST
+def pause(request: HttpRequest, run_id: str) -> HttpResponse:
+    run = get_object_or_404(Run, pk=run_id)
+    _try(request, lambda: control.pause(run), f"Asked to pause: {run.name}.")
+    return redirect("run", run_id)
+
+
+@require_POST
+def resume(request: HttpRequest, run_id: str) -> HttpResponse:
+    run = get_object_or_404(Run, pk=run_id)
+    _try(request, lambda: control.resume(run), f"Queued to go on: {run.name}.")
+    return redirect("run", run_id)
+
+
+@require_POST
+def retry(request: HttpRequest, run_id: str) -> HttpResponse:
+    run = get_object_or_404(Run, pk=run_id)
+    return _make(request, run, lambda: control.retry(run, f"POST {request.path}"))
+
+
+@require_POST
+def reproduce(request: HttpRequest, run_id: str) -> HttpResponse:
+    run = get_object_or_404(Run, pk=run_id)
+    return _make(request, run, lambda: control.reproduce(run, f"POST {request.path}"))
+
+
+@require_POST
+def continue_run(request: HttpRequest, run_id: str) -> HttpResponse:
+    run = get_object_or_404(Run, pk=run_id)
+    form = ContinueForm(run, request.POST)
+    if not form.is_valid():
+        _tell_errors(request, form)
+        return redirect("run", run_id)
+    steps = form.cleaned_data["more_timesteps"]
+    return _make(request, run, lambda: control.continue_run(run, steps, f"POST {request.path}"))
+
+
+@require_POST
 def evaluate(request: HttpRequest, run_id: str) -> HttpResponse:
     run = get_object_or_404(Run, pk=run_id)
     form = EvaluateForm(run, request.POST)
@@ -56,8 +113,7 @@ def evaluate(request: HttpRequest, run_id: str) -> HttpResponse:
             else f"An evaluation of step {at} is queued.",
         )
     else:
-        for name, errors in form.errors.items():
-            messages.error(request, f"{name}: {' '.join(map(str, errors))}")
+        _tell_errors(request, form)
     return redirect("run", run_id)
 
 

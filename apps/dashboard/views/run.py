@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 from django_htmx.http import trigger_client_event
 
+from apps.dashboard.branching import ContinueForm
 from apps.dashboard.charts import charts_for
 from apps.dashboard.forms import EvaluateForm
 from apps.dashboard.pages import show
@@ -19,12 +20,14 @@ from apps.engine.algorithms import ALGORITHMS
 from apps.engine.errors import RunDirectoryError
 from apps.engine.events import Event
 from apps.engine.rundir import read_json
-from apps.experiments.models import Evaluation, JobStatus, Run, RunStatus, Video
+from apps.experiments.lineage import Difference, differences
+from apps.experiments.models import Checkpoint, Evaluation, JobStatus, Run, RunStatus, Video
 from apps.jobs import system
 from apps.metrics import store
 
 LOG_LINES = 200
 TIMELINE_EVENTS = 100
+CHILDREN_SHOWN = 50
 TIMELINE_TYPES = {"status", "checkpoint", "evaluation", "attempt", "film"}
 # An evaluation is queued a moment after its run ends: the page goes on asking for this long.
 WATCH_AFTER_END = timedelta(seconds=20)
@@ -52,6 +55,19 @@ class Setting:
         return bool(self.value != self.default)
 
 
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A run that came from the one that is shown.
+
+    Attributes:
+        run: The child.
+        differences: What its spec has otherwise.
+    """
+
+    run: Run
+    differences: list[Difference]
+
+
 def _evaluations(run: Run) -> QuerySet[Evaluation]:
     return run.evaluations.select_related("video").order_by("-created_at", "-pk")
 
@@ -76,7 +92,7 @@ def _trail(run: Run) -> str:
     evaluations = run.evaluations.order_by("pk").values_list("pk", "status")
     left = ".".join(f"{pk}{status[0]}" for pk, status in evaluations)
     last = run.checkpoints.order_by("step").values_list("step", flat=True).last()
-    return f"{run.status}-{last}-{run.videos.count()}-{left}"
+    return f"{run.status}-{run.attempt}-{last}-{run.videos.count()}-{left}"
 
 
 def _header(run: Run) -> dict[str, Any]:
@@ -87,6 +103,31 @@ def _header(run: Run) -> dict[str, Any]:
         "phase": _phase(run),
         "trail": _trail(run),
         "is_worker_missing": is_waiting and system.status().is_worker_missing,
+    }
+
+
+def _actions(run: Run) -> dict[str, Any]:
+    return {
+        "run": run,
+        "has_ended": not run.is_active and run.status != RunStatus.DRAFT,
+        "evaluate_form": EvaluateForm(run),
+        "continue_form": ContinueForm(run),
+    }
+
+
+def _checkpoints(run: Run) -> dict[str, Any]:
+    checkpoints: QuerySet[Checkpoint] = run.checkpoints.order_by("-step")
+    return {"run": run, "checkpoints": checkpoints, "can_branch": not run.is_active}
+
+
+def _lineage(run: Run) -> dict[str, Any]:
+    found = run.children.defer("error").order_by("-created_at", "-pk")[:CHILDREN_SHOWN]
+    children = [Child(child, differences(run.spec, child.spec)) for child in found]
+    return {
+        "run": run,
+        "children": children,
+        "has_active_child": any(child.run.is_active for child in children),
+        "differences": differences(run.parent.spec, run.spec) if run.parent else [],
     }
 
 
@@ -131,17 +172,16 @@ def _log_text(run: Run) -> str:
 
 @require_safe
 def run(request: HttpRequest, run_id: str) -> HttpResponse:
-    found = get_object_or_404(Run.objects.select_related("experiment"), pk=run_id)
+    found = get_object_or_404(Run.objects.select_related("experiment", "parent"), pk=run_id)
+    parts = {**_header(found), **_actions(found), **_checkpoints(found), **_lineage(found)}
     return show(
         request,
         "dashboard/run.html",
         found.name,
-        **_header(found),
-        evaluate_form=EvaluateForm(found),
+        **parts,
         charts=charts_for(found.algorithm),
         evaluations=_evaluations(found),
         video=_chosen_video(request, found),
-        checkpoints=found.checkpoints.order_by("-step"),
         settings=_settings(found),
         provenance=_provenance(found),
         timeline=_timeline(found),
@@ -166,8 +206,7 @@ def header(request: HttpRequest, run_id: str) -> HttpResponse:
 @require_safe
 def actions(request: HttpRequest, run_id: str) -> HttpResponse:
     found = get_object_or_404(Run, pk=run_id)
-    context = {"run": found, "evaluate_form": EvaluateForm(found)}
-    return render(request, "dashboard/partials/run_actions.html", context)
+    return render(request, "dashboard/partials/run_actions.html", _actions(found))
 
 
 @require_safe
@@ -190,8 +229,13 @@ def video(request: HttpRequest, run_id: str) -> HttpResponse:
 @require_safe
 def checkpoints(request: HttpRequest, run_id: str) -> HttpResponse:
     found = get_object_or_404(Run, pk=run_id)
-    context = {"run": found, "checkpoints": found.checkpoints.order_by("-step")}
-    return render(request, "dashboard/partials/run_checkpoints.html", context)
+    return render(request, "dashboard/partials/run_checkpoints.html", _checkpoints(found))
+
+
+@require_safe
+def lineage(request: HttpRequest, run_id: str) -> HttpResponse:
+    found = get_object_or_404(Run.objects.select_related("parent"), pk=run_id)
+    return render(request, "dashboard/partials/run_lineage.html", _lineage(found))
 
 
 @require_safe

@@ -5,7 +5,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_http_methods, require_safe
 
-from apps.dashboard.forms import RunFilterForm, RunForm
+from apps.dashboard.forms import RunFilterForm, RunForm, show_refusals
 from apps.dashboard.pages import page_of, show
 from apps.engine.algorithms import ALGORITHMS
 from apps.engine.errors import InvalidSpec
@@ -33,7 +33,7 @@ def run_new(request: HttpRequest) -> HttpResponse:
     try:
         run = control.launch(control.check_spec(form.spec_data()), names)
     except InvalidSpec as refused:
-        form.show_refusals(refused)
+        show_refusals(form, refused)
         return _show_form(request, form, status=422)
     messages.success(request, f"Queued: {run.name}.")
     return redirect("run", run.pk)

@@ -103,7 +103,9 @@ def _train_here(spec: RunSpec, naming: control.Naming, is_quiet: bool) -> Run:
     if not run.claim(supervisor.new_owner()):
         raise CommandError(f"run {run.pk} was taken by another process")
     with progress_bar(run, is_quiet) as watch:
-        supervisor.supervise_run(run, TrainerProcess(*TRAINER), lambda: None, watch)
+        supervisor.supervise_run(
+            run, TrainerProcess(*TRAINER), lambda: None, watch, shutdown_status="paused"
+        )
     for evaluation in Evaluation.objects.filter(run=run, status=JobStatus.QUEUED):
         if evaluation.claim(supervisor.new_owner()):
             supervisor.supervise_evaluation(evaluation, TrainerProcess(*TRAINER))

@@ -78,6 +78,11 @@ export class Chart {
     this.draw();
   }
 
+  // A closer look that was fetched before an attempt began shows points that no longer count.
+  forgetDetail() {
+    this.detail = null;
+  }
+
   // Redraws are coalesced: however many points arrive, one drawing a frame, none while hidden.
   refresh() {
     if (this.frame) return;
@@ -89,7 +94,11 @@ export class Chart {
   }
 
   draw() {
-    if (!this.keys.some((key) => this.series(key)?.steps.length)) return;
+    const isEmpty = !this.keys.some((key) => this.series(key)?.steps.length);
+    if (isEmpty && !this.plot) {
+      this.holder.querySelector(".plot-empty")?.removeAttribute("hidden");
+      return;
+    }
     const data = this.data();
     if (!this.plot) this.mount(data);
     else if (this.isZoomed) {
@@ -161,7 +170,11 @@ export class Chart {
   describe() {
     const { title } = this.figure.dataset;
     const values = (this.line?.values ?? []).filter((value) => value !== null);
-    if (!values.length) return;
+    if (!values.length) {
+      this.figure.setAttribute("aria-label", `${title}: no data yet`);
+      this.figure.querySelector(".chart-now").textContent = "";
+      return;
+    }
     const last = number(values.at(-1));
     const [lowest, highest] = values.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [Infinity, -Infinity]);
     const best = "best" in this.figure.dataset ? `best ${number(highest)}` : `from ${number(lowest)} to ${number(highest)}`;

@@ -65,7 +65,13 @@ export class Live {
       const message = Array.isArray(data.events) || data.type === "end" ? data : { events: [data] };
       this.take({ id: event.lastEventId ? Number(event.lastEventId) : undefined, ...message });
     };
-    source.onerror = () => this.onState("waiting");
+    source.onerror = () => {
+      this.onState("waiting");
+      // It reconnects by itself, but for an answer that is no stream: then it gives up for good.
+      if (source.readyState !== EventSource.CLOSED || this.source !== source) return;
+      this.source = null;
+      this.again();
+    };
   }
 
   take(message) {

@@ -15,7 +15,7 @@ const charts = [...root.querySelectorAll("figure.chart")].map((figure) => new Ch
 const keys = [...new Set(charts.flatMap((chart) => chart.keys))];
 
 async function ask(parameters) {
-  const query = new URLSearchParams({ max_points: MAX_POINTS, ...parameters });
+  const query = new URLSearchParams({ max_points: MAX_POINTS, stitched: "true", ...parameters });
   const response = await fetch(`/api/v1/runs/${runId}/metrics?${query}`, { headers: { Accept: "application/json" } });
   if (!response.ok) throw new Error(`the curves could not be read: ${response.status}`);
   return response.json();
@@ -47,14 +47,21 @@ function add(key, step, value) {
 }
 
 // A later attempt starts over from a step: what an earlier one logged after it is superseded.
+// Whether the server must be asked again: of a thinned curve, only it knows how many points are left.
 function dropAfter(step) {
+  let isThinned = false;
   for (const curve of curves.values()) {
-    const kept = curve.steps.filter((one) => one <= step).length;
-    curve.n_raw -= curve.steps.length - kept;
-    curve.steps.length = kept;
-    curve.values.length = kept;
+    isThinned ||= curve.n_raw > curve.steps.length;
+    const isKept = curve.steps.map((one) => one <= step);
+    curve.steps = curve.steps.filter((_, index) => isKept[index]);
+    curve.values = curve.values.filter((_, index) => isKept[index]);
+    curve.n_raw = curve.steps.length;
   }
+  for (const chart of charts) chart.forgetDetail();
+  return isThinned;
 }
+
+let mustReload = false;
 
 const APPLY = {
   metrics: (event) => {
@@ -63,7 +70,10 @@ const APPLY = {
   episode: (event) => {
     for (const [key, name] of Object.entries(EPISODE_KEYS)) add(key, event.step, event[name]);
   },
-  attempt: (event) => dropAfter(event.from_step),
+  attempt: (event) => {
+    mustReload = dropAfter(event.from_step) || mustReload;
+    document.body.dispatchEvent(new CustomEvent("rlgym:attempt", { bubbles: true }));
+  },
 };
 
 function take(message) {
@@ -71,7 +81,7 @@ function take(message) {
   refresh();
   // A long watch gathers many points: let the server thin them again.
   const longest = Math.max(0, ...[...curves.values()].map((curve) => curve.steps.length));
-  if (longest > MAX_LIVE_POINTS) restart();
+  if (mustReload || longest > MAX_LIVE_POINTS) restart();
 }
 
 let live = null;
@@ -88,6 +98,7 @@ function follow(after) {
 }
 
 async function restart() {
+  mustReload = false;
   live?.end();
   follow(await load());
 }

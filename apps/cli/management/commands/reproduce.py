@@ -1,0 +1,18 @@
+"""`reproduce`: the same spec again, to compare."""
+
+import shlex
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from apps.cli.verbs import RunVerb
+from apps.experiments.models import Run
+from apps.jobs import control
+
+
+class Command(RunVerb):
+    help = "Queue the same spec as a new run, to see whether it gives the same curve."
+
+    def verb(self, options: dict[str, Any]) -> Callable[[Run], Run]:
+        return partial(control.reproduce, command=shlex.join(sys.argv))

@@ -1,0 +1,36 @@
+"""What the commands share that do one thing to one run."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from apps.cli.command import Command
+from apps.cli.progress import progress_bar, wait_for_run
+from apps.cli.shapes import run_as_dict
+from apps.experiments.models import Run
+
+
+class RunVerb(Command):
+    """Does one thing to one run, waits if asked to, and says what became of it."""
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("run", metavar="RUN", help="id, unique prefix, name, or latest")
+        parser.add_argument("--wait", action="store_true", help="wait until the run has ended")
+
+    def run(self, options: dict[str, Any]) -> None:
+        run = self.verb(options)(Run.objects.resolve(options["run"]))
+        if options["wait"]:
+            with progress_bar(run, options["json"]) as watch:
+                wait_for_run(run, watch)
+        if options["json"]:
+            self.print_json(run_as_dict(run))
+        else:
+            self.stdout.write(f"run {run.pk} ({run.name}): {self.told(run)}")
+
+    def verb(self, options: dict[str, Any]) -> Callable[[Run], Run]:
+        raise NotImplementedError
+
+    def told(self, run: Run) -> str:
+        """Say what became of the run."""
+        return "asked to end" if run.stop_requested_at and run.is_active else run.status

@@ -1,0 +1,112 @@
+"""Forms that make a run out of another one: more steps, or another spec from a checkpoint.
+
+What is left blank is the parent's. As in `forms`, what is allowed is decided by the spec.
+"""
+
+from typing import Any
+
+from django import forms
+
+from apps.dashboard.forms import (
+    HYPERPARAMETER_PREFIX,
+    NAME_LENGTH,
+    cards_for,
+    checkpoint_choices,
+    checkpoint_steps,
+    hyperparameter_field,
+    number_field,
+    typed_hyperparameters,
+)
+from apps.engine.algorithms import ALGORITHMS
+from apps.engine.environments import EnvironmentCard
+from apps.engine.spec import BOUNDS
+from apps.experiments.models import Run
+
+# A checkpoint's networks have their shape: no branch of it can have another one.
+FIXED_HYPERPARAMETERS = {"net_arch"}
+MOST_STEPS = BOUNDS["total_timesteps"][1]
+
+
+class ContinueForm(forms.Form):
+    """How many steps a run is to go on for."""
+
+    more_timesteps = forms.IntegerField(label="Further steps", min_value=1, max_value=MOST_STEPS)
+
+    def __init__(self, run: Run, data: Any = None) -> None:
+        initial = {"more_timesteps": run.total_timesteps}
+        super().__init__(data, auto_id="continue-%s", initial=initial)
+
+
+class BranchForm(forms.Form):
+    """A run that goes on from a checkpoint of another one with another spec."""
+
+    at = forms.ChoiceField(label="Checkpoint", help_text="Where the branch starts.")
+    total_timesteps = number_field(
+        "Total steps", BOUNDS["total_timesteps"], "With those up to the checkpoint."
+    )
+    seed = number_field("Seed", BOUNDS["seed"])
+    environment = forms.CharField(
+        required=False,
+        max_length=200,
+        widget=forms.TextInput(attrs={"list": "known-environments", "autocomplete": "off"}),
+        help_text="One with the same spaces.",
+    )
+    name = forms.CharField(
+        required=False, max_length=NAME_LENGTH, help_text="Blank: made for you."
+    )
+    experiment = forms.CharField(
+        required=False, max_length=NAME_LENGTH, help_text="Blank: the parent's."
+    )
+
+    main_fields = ("at", "total_timesteps", "seed", "environment", "name", "experiment")
+
+    def __init__(self, run: Run, data: Any = None, at: str = "last") -> None:
+        super().__init__(data)
+        self.run = run
+        self.steps = checkpoint_steps(run)
+        choice = self.fields["at"]
+        assert isinstance(choice, forms.ChoiceField)
+        choice.choices = checkpoint_choices(self.steps)
+        self.has_asked_checkpoint = at in dict(checkpoint_choices(self.steps))
+        self.initial["at"] = at if self.has_asked_checkpoint else "last"
+        self.initial["total_timesteps"] = self._suggested_steps()
+        for name in ("total_timesteps", "seed", "environment"):
+            self.fields[name].widget.attrs["placeholder"] = f"{run.spec[name]} (parent)"
+        self.fields["experiment"].widget.attrs["placeholder"] = f"{run.experiment.name} (parent)"
+        self.algorithm = ALGORITHMS.get(run.algorithm)
+        given = run.spec["hyperparameters"]
+        for name, schema in (self.algorithm.hyperparameters if self.algorithm else {}).items():
+            if name not in FIXED_HYPERPARAMETERS:
+                value = given.get(name, schema.default)
+                field = hyperparameter_field(schema, value, "parent")
+                self.fields[HYPERPARAMETER_PREFIX + name] = field
+
+    def _suggested_steps(self) -> int:
+        """Return the parent's steps, or as many again when the checkpoint is at their end."""
+        at = self.initial["at"]
+        step = int(at) if at.isdecimal() else max(self.steps, default=0)
+        total = self.run.total_timesteps
+        return total if step < total else min(step + total, MOST_STEPS)
+
+    @property
+    def main(self) -> list[forms.BoundField]:
+        """The fields beside the hyperparameters, in the order they are shown."""
+        return [self[name] for name in self.main_fields]
+
+    @property
+    def hyperparameters(self) -> list[forms.BoundField]:
+        """The fields of the hyperparameters."""
+        return [self[name] for name in self.fields if name.startswith(HYPERPARAMETER_PREFIX)]
+
+    @property
+    def cards(self) -> list[EnvironmentCard]:
+        """The environments that the algorithm can act in."""
+        return cards_for(self.algorithm) if self.algorithm else []
+
+    def changes(self) -> dict[str, Any]:
+        """Return the fields of the spec that were filled in."""
+        names = ("total_timesteps", "seed", "environment")
+        changes = {name: self.cleaned_data[name] for name in names if self.cleaned_data[name]}
+        if changes.get("environment", self.run.environment) != self.run.environment:
+            changes["environment_kwargs"] = {}  # They were another environment's.
+        return {**changes, "hyperparameters": typed_hyperparameters(self.cleaned_data)}

@@ -1,0 +1,51 @@
+"""What a run has from the one it came from, and what it has otherwise."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+UNSET = "unset"
+NESTED = ("hyperparameters", "environment_kwargs")
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One field of a spec that two runs do not share.
+
+    Attributes:
+        name: The field, with dots where it is nested: `hyperparameters.gamma`.
+        before: The parent's value, `unset` when it has no such field.
+        after: The child's value, `unset` likewise.
+    """
+
+    name: str
+    before: Any
+    after: Any
+
+    @property
+    def label(self) -> str:
+        """The field's name without what it is nested in, as people say it."""
+        return self.name.removeprefix("hyperparameters.").replace("environment_kwargs.", "env ")
+
+
+def differences(parent: Mapping[str, Any], child: Mapping[str, Any]) -> list[Difference]:
+    """Compare two specs field by field, hyperparameters and environment arguments one by one.
+
+    Args:
+        parent: A spec as JSON-ready data.
+        child: The spec that came from it.
+
+    Returns:
+        The fields that differ: the child's in its order, then those that only the parent has.
+    """
+    before, after = _flat(parent), _flat(child)
+    names = [*after, *(name for name in before if name not in after)]
+    found = (Difference(n, before.get(n, UNSET), after.get(n, UNSET)) for n in names)
+    return [one for one in found if one.before != one.after]
+
+
+def _flat(spec: Mapping[str, Any]) -> dict[str, Any]:
+    flat = {name: value for name, value in spec.items() if name not in NESTED}
+    for outer in NESTED:
+        flat.update({f"{outer}.{name}": value for name, value in spec.get(outer, {}).items()})
+    return flat

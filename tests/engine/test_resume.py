@@ -1,0 +1,350 @@
+"""A resumed run is the same run, bit for bit, whatever ended it."""
+
+import json
+import random
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+from gymnasium.utils import EzPickle
+
+from apps.engine import checkpoints
+from apps.engine.building import ALGORITHM_CLASSES
+from apps.engine.callbacks import TrainingCallback
+from apps.engine.control import Control
+from apps.engine.journal import MAX_JOURNAL_STEPS, Journal, can_pickle, with_journal
+from apps.engine.rundir import RunDirectory, copy_checkpoint
+from apps.engine.spec import RunSpec
+from apps.engine.training import Attempt, Outcome, train
+from apps.metrics import store
+from tests.engine.conftest import make_directory
+from tests.engine.test_trainer_process import send, start
+from tests.engine.test_training import events_of
+
+SMALL: dict[str, dict[str, Any]] = {
+    "ppo": {"n_steps": 64, "batch_size": 32, "n_epochs": 2, "net_arch": [8]},
+    "dqn": {"learning_starts": 50, "buffer_size": 500, "net_arch": [8]},
+}
+CASES = [
+    ("ppo", "CartPole-v1", {"n_envs": 2}, {}),
+    ("ppo", "Pendulum-v1", {}, {"use_sde": True}),
+    ("ppo", "FrozenLake-v1", {}, {}),
+    ("dqn", "CartPole-v1", {}, {}),
+    ("dqn", "FrozenLake-v1", {"n_envs": 3}, {}),
+]
+
+
+class Pretender(EzPickle, gymnasium.Env):
+    """Like Box2D's environments: it pickles, but only its constructor's arguments."""
+
+    observation_space = spaces.Box(-10.0, 10.0, (2,))
+    action_space = spaces.Discrete(3)
+
+    def __init__(self) -> None:
+        EzPickle.__init__(self)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.position = self.np_random.normal(size=2)
+        self.steps = 0
+        return self.position.astype(np.float32), {}
+
+    def step(self, action):
+        self.position = self.position + self.np_random.normal(size=2) * 0.1 + (action - 1) * 0.1
+        self.steps += 1
+        is_over = bool(np.abs(self.position).max() > 2.0)
+        reward = -float(np.abs(self.position).sum())
+        return self.position.astype(np.float32), reward, is_over, self.steps >= 60, {}
+
+
+class Forgetful(Pretender):
+    """An environment whose past decides its future, in a way nobody can capture."""
+
+    def step(self, action):
+        self.drift = getattr(self, "drift", 0.0) + random.random() * time.monotonic() % 0.01
+        observation, *rest = super().step(action)
+        return (observation + self.drift).astype(np.float32), *rest
+
+
+gymnasium.register("Pretender-v0", entry_point=Pretender)
+gymnasium.register("Forgetful-v0", entry_point=Forgetful)
+
+
+def spec_of(algorithm: str, environment: str, **changes: Any) -> RunSpec:
+    hyperparameters = {**SMALL[algorithm], **changes.pop("hyperparameters", {})}
+    return RunSpec.from_dict(
+        {
+            "algorithm": algorithm,
+            "environment": environment,
+            "total_timesteps": 1200,
+            "hyperparameters": hyperparameters,
+            **changes,
+        }
+    )
+
+
+def train_with_pauses(folder: Path, spec: RunSpec, *pauses: int) -> tuple[RunDirectory, Outcome]:
+    directory = make_directory(folder, spec)
+    rollout_start = TrainingCallback._on_rollout_start
+    for number, pause in enumerate([*pauses, None], 1):
+        control = Control()
+
+        def on_rollout_start(self: TrainingCallback, pause: int | None = pause) -> None:
+            if pause is not None and self.num_timesteps >= pause:
+                control.request_stop("paused")  # noqa: B023 - used within this turn only
+            rollout_start(self)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(TrainingCallback, "_on_rollout_start", on_rollout_start)
+            outcome = train(spec, directory, control, attempt=Attempt(number))
+        # What another process would not have: the generators as they happen to stand.
+        torch.rand(7), np.random.rand(3), random.random()  # noqa: NPY002
+    return directory, outcome
+
+
+def visible(directory: RunDirectory) -> list[object]:
+    """Steps, episodes and training scalars as a reader sees them, without times."""
+    points: list[object] = []
+    for event in store.visible_events(directory.log):
+        if event["type"] == "episode":
+            points.append((event["step"], event["return"], event["length"], event["env"]))
+        elif event["type"] == "metrics":
+            values = {
+                key: value
+                for key, value in event["values"].items()
+                if not key.startswith(("time/", "rlgym/"))
+            }
+            if values:
+                points.append((event["step"], sorted(values.items())))
+    return points
+
+
+def weights(spec: RunSpec, directory: RunDirectory) -> dict[str, torch.Tensor]:
+    step = checkpoints.steps_of(directory)[-1]
+    model = checkpoints.load(ALGORITHM_CLASSES[spec.algorithm], directory, step, "cpu")
+    return model.policy.state_dict()
+
+
+def buffers(directory: RunDirectory) -> dict[str, bytes]:
+    folder = directory.checkpoints / str(checkpoints.steps_of(directory)[-1])
+    return {path.name: path.read_bytes() for path in folder.glob("buffer.*")}
+
+
+def assert_same_run(spec: RunSpec, one: RunDirectory, other: RunDirectory) -> None:
+    assert checkpoints.steps_of(one)[-1] == checkpoints.steps_of(other)[-1]
+    first, second = weights(spec, one), weights(spec, other)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert buffers(one) == buffers(other)
+    assert visible(one) == visible(other)
+
+
+@pytest.mark.parametrize(("algorithm", "environment", "changes", "hyperparameters"), CASES)
+def test_a_paused_run_ends_as_the_one_that_was_never_paused(
+    tmp_path: Path,
+    algorithm: str,
+    environment: str,
+    changes: dict[str, Any],
+    hyperparameters: dict[str, Any],
+) -> None:
+    spec = spec_of(algorithm, environment, hyperparameters=hyperparameters, **changes)
+    whole, _ = train_with_pauses(tmp_path / "whole", spec)
+    broken, outcome = train_with_pauses(tmp_path / "broken", spec, 200, 500, 900)
+    assert outcome.status == "completed"
+    assert [event["fidelity"] for event in events_of(broken, "attempt")] == ["exact"] * 3
+    assert_same_run(spec, whole, broken)
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "dqn"])
+def test_an_environment_that_cannot_be_pickled_is_played_again(
+    tmp_path: Path, algorithm: str
+) -> None:
+    assert not can_pickle(Pretender())
+    spec = spec_of(algorithm, "Pretender-v0", n_envs=2)
+    whole, _ = train_with_pauses(tmp_path / "whole", spec)
+    broken, _ = train_with_pauses(tmp_path / "broken", spec, 150, 400)
+    assert [event["fidelity"] for event in events_of(broken, "attempt")] == ["exact"] * 2
+    assert_same_run(spec, whole, broken)
+
+
+def test_an_environment_that_nobody_can_capture_makes_the_run_warm_and_says_so(
+    tmp_path: Path,
+) -> None:
+    spec = spec_of("ppo", "Forgetful-v0")
+    broken, outcome = train_with_pauses(tmp_path / "broken", spec, 200)
+    assert outcome.status == "completed"
+    (attempt,) = events_of(broken, "attempt")
+    assert attempt["fidelity"] == "warm"
+    assert attempt["notes"] == {
+        "environment state": "played again, it did not show what it showed before"
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.chaos
+@pytest.mark.parametrize("algorithm", ["ppo", "dqn"])
+def test_a_run_killed_three_times_ends_as_the_one_that_was_never_killed(
+    tmp_path: Path, algorithm: str
+) -> None:
+    spec = spec_of(algorithm, "CartPole-v1", total_timesteps=6000, save_freq=300)
+    whole, _ = train_with_pauses(tmp_path / "whole", spec)
+    directory = make_directory(tmp_path / "killed", spec)
+    pick = random.Random(algorithm)
+    for number in (1, 2, 3):
+        process = start("--supervised")
+        send(process, {"job": "train", "directory": str(directory.path), "attempt": number})
+        wait_for_step(directory, pick.randint(number * 1000, number * 1500))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    train(spec, directory, attempt=Attempt(4))
+    attempts = events_of(directory, "attempt")
+    assert [event["fidelity"] for event in attempts] == ["exact"] * 3
+    assert all(event["from_step"] > 0 for event in attempts)
+    assert_same_run(spec, whole, directory)
+    assert not list(directory.path.rglob("*.tmp"))
+
+
+def wait_for_step(directory: RunDirectory, step: int) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if any(event["step"] >= step for event in events_of(directory)[-5:]):
+            return
+        time.sleep(0.01)
+    pytest.fail(f"the run did not come to step {step}")
+
+
+@pytest.mark.parametrize("harm", ["truncate", "delete", "manifest"])
+def test_a_damaged_checkpoint_costs_time_but_not_exactness(tmp_path: Path, harm: str) -> None:
+    spec = spec_of("ppo", "CartPole-v1", save_freq=128)
+    whole, _ = train_with_pauses(tmp_path / "whole", spec)
+    directory = make_directory(tmp_path / "broken", spec)
+    control = Control()
+    rollout_start = TrainingCallback._on_rollout_start
+
+    def on_rollout_start(self: TrainingCallback) -> None:
+        if self.num_timesteps >= 600:
+            control.request_stop("paused")
+        rollout_start(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TrainingCallback, "_on_rollout_start", on_rollout_start)
+        train(spec, directory, control)
+    *_, before, last = checkpoints.steps_of(directory)
+    folder = directory.checkpoints / str(last)
+    manifests = {last: "0" * 64} if harm == "manifest" else {}
+    if harm == "truncate":
+        (folder / "state.pkl").write_bytes((folder / "state.pkl").read_bytes()[:-1])
+    elif harm == "delete":
+        (folder / "model.zip").unlink()
+    train(spec, directory, attempt=Attempt(2, manifests))
+    (attempt,) = events_of(directory, "attempt")
+    assert (attempt["from_step"], attempt["fidelity"]) == (before, "exact")
+    assert f"checkpoint {last}" in attempt["notes"]
+    assert_same_run(spec, whole, directory)
+
+
+def test_without_an_intact_checkpoint_a_later_attempt_starts_over(tmp_path: Path) -> None:
+    spec = spec_of("ppo", "CartPole-v1")
+    whole, _ = train_with_pauses(tmp_path / "whole", spec)
+    directory = make_directory(tmp_path / "broken", spec)
+    directory.append(*events_of(whole)[:20])
+    train(spec, directory, attempt=Attempt(2))
+    (attempt,) = events_of(directory, "attempt")
+    assert (attempt["from_step"], attempt["fidelity"]) == (0, "exact")
+    assert_same_run(spec, whole, directory)
+
+
+def test_a_child_with_more_steps_goes_on_from_its_parent(tmp_path: Path) -> None:
+    spec = spec_of("dqn", "CartPole-v1")
+    parent, _ = train_with_pauses(tmp_path / "parent", spec)
+    longer = spec_of("dqn", "CartPole-v1", total_timesteps=1800)
+    child = make_directory(tmp_path / "child", longer)
+    child.append(copy_checkpoint(parent, child, 1200))
+    outcome = train(longer, child)
+    assert (outcome.status, outcome.step) == ("completed", 1800)
+    (attempt,) = events_of(child, "attempt")
+    assert (attempt["from_step"], attempt["fidelity"], attempt["notes"]) == (1200, "exact", {})
+    assert min(event["step"] for event in events_of(child, "episode")) > 1200
+
+
+def test_a_branch_into_another_environment_keeps_the_weights_and_says_what_is_new(
+    tmp_path: Path,
+) -> None:
+    spec = spec_of("ppo", "CartPole-v1")
+    parent, _ = train_with_pauses(tmp_path / "parent", spec)
+    other = spec_of("ppo", "CartPole-v0", total_timesteps=1600)
+    child = make_directory(tmp_path / "child", other)
+    child.append(copy_checkpoint(parent, child, checkpoints.steps_of(parent)[-1]))
+    train(other, child)
+    (attempt,) = events_of(child, "attempt")
+    assert attempt["fidelity"] == "warm"
+    assert attempt["notes"] == {"environment state": "the environments are others now"}
+
+
+def test_a_branch_whose_networks_do_not_fit_is_refused_in_words(tmp_path: Path) -> None:
+    spec = spec_of("ppo", "CartPole-v1")
+    parent, _ = train_with_pauses(tmp_path / "parent", spec)
+    wider = spec_of("ppo", "CartPole-v1", total_timesteps=1600, hyperparameters={"net_arch": [9]})
+    child = make_directory(tmp_path / "child", wider)
+    child.append(copy_checkpoint(parent, child, checkpoints.steps_of(parent)[-1]))
+    with pytest.raises(checkpoints.DamagedCheckpoint, match="keeps net_arch"):
+        train(wider, child)
+    assert events_of(child)[-1]["status"] == "failed"
+
+
+def test_a_checkpoint_is_saved_on_request(tmp_path: Path) -> None:
+    spec = spec_of("ppo", "CartPole-v1")
+    directory = make_directory(tmp_path / "run", spec)
+    control = Control(is_save_requested=True)
+    train(spec, directory, control)
+    assert [event["step"] for event in events_of(directory, "checkpoint")] == [0, 1216]
+
+
+def test_plain_environments_are_pickled_and_pretenders_journaled() -> None:
+    assert with_journal(env := gymnasium.make("CartPole-v1")) is env
+    journaled = with_journal(gymnasium.make("Pretender-v0"))
+    assert isinstance(journaled, Journal)
+
+
+def test_a_journal_brings_an_environment_to_where_it_was() -> None:
+    one, other = Journal(Pretender()), Journal(Pretender())
+    one.reset(seed=3)
+    for action in (0, 1, 2, 2, 1):
+        one.step(action)
+    one.reset()
+    for action in (2, 0, 1):
+        one.step(action)
+    episode = one.so_far()
+    assert episode is not None
+    other.reset(seed=99)
+    other.play_again(episode)
+    assert other.so_far() is not None
+    ahead = [journal.step(2)[0].tobytes() for journal in (one, other)]
+    assert ahead[0] == ahead[1]
+
+
+def test_a_journal_gives_up_on_an_episode_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("apps.engine.journal.MAX_JOURNAL_STEPS", 3)
+    assert MAX_JOURNAL_STEPS > 3
+    journal = Journal(Pretender())
+    journal.reset(seed=1)
+    for _ in range(5):
+        journal.step(1)
+    assert journal.so_far() is None
+
+
+def test_a_state_file_that_is_not_ours_is_never_unpickled(tmp_path: Path) -> None:
+    spec = spec_of("ppo", "CartPole-v1", save_freq=640)
+    directory, _ = train_with_pauses(tmp_path / "run", spec, 700)
+    folder = directory.checkpoints / str(checkpoints.steps_of(directory)[-1])
+    evil = b"cos\nsystem\n(S'touch " + str(tmp_path / "owned").encode() + b"'\ntR."
+    (folder / "state.pkl").write_bytes(evil)
+    train(spec, directory, attempt=Attempt(3))
+    assert not (tmp_path / "owned").exists()
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert "state.pkl" in manifest["files"]

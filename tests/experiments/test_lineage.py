@@ -1,0 +1,38 @@
+"""What a child's spec has otherwise than its parent's."""
+
+from apps.engine.spec import RunSpec
+from apps.experiments.lineage import Difference, differences
+from tests.conftest import TINY_PPO
+
+PARENT = RunSpec.from_dict(TINY_PPO).as_dict()
+
+
+def test_a_spec_does_not_differ_from_itself() -> None:
+    assert differences(PARENT, PARENT) == []
+
+
+def test_hyperparameters_are_compared_one_by_one() -> None:
+    child = {**PARENT, "hyperparameters": {**PARENT["hyperparameters"], "gamma": 0.5}}
+    (found,) = differences(PARENT, child)
+    assert found == Difference("hyperparameters.gamma", 0.99, 0.5)
+    assert found.label == "gamma"
+
+
+def test_every_other_field_is_compared_whole() -> None:
+    child = {**PARENT, "seed": 2, "total_timesteps": 512}
+    assert [(one.label, one.before, one.after) for one in differences(PARENT, child)] == [
+        ("total_timesteps", 256, 512),
+        ("seed", 1, 2),
+    ]
+
+
+def test_what_one_of_them_has_not_is_said_to_be_unset() -> None:
+    gained = {**PARENT, "environment_kwargs": {"wind": 1.5}}
+    assert differences(PARENT, gained) == [Difference("environment_kwargs.wind", "unset", 1.5)]
+    assert differences(gained, PARENT) == [Difference("environment_kwargs.wind", 1.5, "unset")]
+
+
+def test_null_is_a_value() -> None:
+    child = {**PARENT, "hyperparameters": {**PARENT["hyperparameters"], "net_arch": None}}
+    (found,) = differences(PARENT, child)
+    assert (found.before, found.after) == ([8], None)
