@@ -65,6 +65,10 @@ class RunIn(BaseModel):
     n_envs: Any = _documented("integer", "Parallel environments.", BOUNDS["n_envs"])
     preset: Any = _documented("string", "Where missing values come from.", enum=[*PRESET_TITLES])
     hyperparameters: Any = _documented("object", "Values by name; GET /algorithms has the schema.")
+    wrappers: Any = _documented("array", "Wrappers, innermost first: module:Class.")
+    frame_stack: Any = _documented(
+        "integer", "Observations seen at once; 0: the present one.", BOUNDS["frame_stack"]
+    )
     device: Any = _documented("string", "Where to compute.", enum=[*DEVICES])
     eval_freq: Any = _documented(
         "integer", "Steps between evaluations; 0: only at the end.", BOUNDS["eval_freq"]

@@ -5,7 +5,7 @@ itself: generators, environments amid their episodes, counters, schedules, repla
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ VECTOR_ATTRIBUTES = (
     "buf_obs", "buf_dones", "buf_rews", "buf_infos", "actions", "_seeds", "_options",
 )  # fmt: skip
 # When one of these differs, the environments of a checkpoint are not those of the run.
-ENVIRONMENT_FIELDS = ("environment", "environment_kwargs", "n_envs")
+ENVIRONMENT_FIELDS = ("environment", "environment_kwargs", "wrappers", "frame_stack", "n_envs")
 MONITOR_ATTRIBUTES = ("rewards", "needs_reset", "total_steps", "current_reset_info")
 BUFFER_ARRAYS = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
 
@@ -218,6 +218,7 @@ def _capture_environments(env: VecEnv) -> dict[str, Any]:
         "buffers": {
             name: getattr(base, name) for name in VECTOR_ATTRIBUTES if hasattr(base, name)
         },
+        "outside": [_state_outside(one) for one in base.envs],
         "monitors": [
             {name: getattr(_monitor(one), name) for name in MONITOR_ATTRIBUTES}
             for one in base.envs
@@ -234,6 +235,8 @@ def _restore_environments(
             _unpickle_into(base, state["pickled"])
         else:
             _play_again(base, state)
+            if any(hasattr(one.unwrapped, "ale") for one in base.envs):
+                restored.not_restored["the emulator's random stream"] = "it keeps it to itself"
     except (CannotRestore, AttributeError, TypeError, ValueError) as error:
         _start_anew(model, env, restored, str(error))
 
@@ -262,7 +265,24 @@ def _play_again(base: DummyVecEnv, state: dict[str, Any]) -> None:
         monitor = _monitor(env)
         for name, value in totals.items():
             setattr(monitor, name, value)
+    for env, layers in zip(base.envs, state["outside"], strict=True):
+        for layer, attributes in zip(_layers_outside(env), layers, strict=True):
+            vars(layer).update(attributes)
     base.__dict__.update(state["buffers"])
+
+
+def _layers_outside(env: Any) -> Iterator[Any]:
+    """Yield the wrappers around the monitor: those that are for training only."""
+    while not isinstance(env, Monitor):
+        yield env
+        env = env.env
+
+
+def _state_outside(env: Any) -> list[dict[str, Any]]:
+    return [
+        {name: value for name, value in vars(layer).items() if name != "env"}
+        for layer in _layers_outside(env)
+    ]
 
 
 def _monitor(env: Any) -> Monitor:

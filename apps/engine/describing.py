@@ -18,7 +18,12 @@ def main() -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # Whatever prints must not break the reply.
     try:
         job = protocol.decode(sys.stdin.buffer.readline(), "job")
-        description = describe(job["environment"], job.get("kwargs"))
+        description = describe(
+            job["environment"],
+            job.get("kwargs"),
+            job.get("wrappers", ()),
+            job.get("frame_stack", 0),
+        )
     except EngineError as error:
         replies.write(protocol.encode({"reply": "refused", "message": str(error)}))
         sys.exit(1)

@@ -44,6 +44,8 @@ class DescribeJob(TypedDict):
     job: Literal["describe"]
     environment: str
     kwargs: NotRequired[dict[str, Any]]
+    wrappers: NotRequired[list[Any]]
+    frame_stack: NotRequired[int]
 
 
 Job = TrainJob | EvaluateJob | DescribeJob

@@ -10,19 +10,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import gymnasium
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
-from stable_baselines3.common.vec_env import VecEnv
 
 from apps.engine import capture, checkpoints, events, provenance
 from apps.engine.algorithms import ALGORITHMS
-from apps.engine.building import build_model
+from apps.engine.building import build_model, make_vec_env_for
 from apps.engine.callbacks import EventLog, StopTraining, TrainingCallback, scalar_logger
 from apps.engine.control import Control, StopStatus
-from apps.engine.environments import make_env
 from apps.engine.errors import DamagedCheckpoint, EngineError
 from apps.engine.journal import with_journal
 from apps.engine.rundir import LogWriter, RunDirectory, write_json
@@ -101,7 +97,7 @@ def train(
         log = EventLog(writer)
         begins_at = max(checkpoints.steps_of(directory), default=0)
         with _status_lines(log, begins_at) as progress:
-            env = _make_vec_env(spec)
+            env = make_vec_env_for(spec, around=with_journal)
             try:
                 model = build_model(spec, env)
                 model.set_logger(scalar_logger(log))
@@ -194,13 +190,6 @@ def _status_lines(log: EventLog, step: int) -> Iterator[list[Outcome]]:
             log.add(events.status(outcome.step, outcome.status, outcome.reason))
     finally:
         log.flush()
-
-
-def _make_vec_env(spec: RunSpec) -> VecEnv:
-    def make() -> gymnasium.Env[Any, Any]:
-        return with_journal(make_env(spec.environment, spec.environment_kwargs))
-
-    return make_vec_env(make, n_envs=spec.n_envs, seed=spec.seed)
 
 
 def _write_provenance(

@@ -15,7 +15,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from apps.engine import events
-from apps.engine.environments import ENVIRONMENTS
+from apps.engine.environments import ENVIRONMENTS, FAMILIES, is_installed
 from apps.engine.errors import FieldError, InvalidSpec
 from apps.engine.rundir import RunDirectory, copy_checkpoint, read_json, write_json
 from apps.engine.spec import EvalSpec, RunSpec, default_evaluation_seed
@@ -85,15 +85,22 @@ def check_spec(data: Mapping[str, Any]) -> RunSpec:
     """
     spec = RunSpec.from_dict(data)
     card = ENVIRONMENTS.get(spec.environment)
-    if card and not spec.environment_kwargs:
+    if card and is_installed(card.family) and is_as_its_card_says(spec):
         spec.check_action_space(card.action_space)
         return spec
     try:
-        description = trainer.describe(spec.environment, spec.environment_kwargs)
+        description = trainer.describe(spec)
     except trainer.TrainerFailed as error:
         raise InvalidSpec([FieldError("environment", str(error))]) from error
     spec.check_action_space(description["action_space"]["kind"])
     return spec
+
+
+def is_as_its_card_says(spec: RunSpec) -> bool:
+    """Whether a spec takes a known environment as it comes, without arguments or wrappers."""
+    family = FAMILIES[ENVIRONMENTS[spec.environment].family]
+    own = (spec.environment_kwargs, spec.wrappers, spec.frame_stack)
+    return own == ({}, [*family.wrappers], family.frame_stack)
 
 
 def create(

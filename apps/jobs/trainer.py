@@ -19,6 +19,7 @@ from typing import IO, Any, Self, cast
 from django.conf import settings
 
 from apps.engine import protocol
+from apps.engine.spec import RunSpec
 
 DESCRIBE_TIMEOUT_S = 60.0
 KILL_WAIT_S = 2.0
@@ -176,21 +177,28 @@ class Reserve:
                 taken.kill()
 
 
-def describe(environment: str, kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Construct an environment in a process of its own and return its description.
+def describe(spec: RunSpec) -> dict[str, Any]:
+    """Construct a spec's environment in a process of its own and return its description.
 
     Raises:
         TrainerFailed: It cannot be made, crashes, or takes longer than a minute.
     """
-    return _describe(environment, json.dumps(kwargs, sort_keys=True))
+    job: protocol.DescribeJob = {
+        "job": "describe",
+        "environment": spec.environment,
+        "kwargs": spec.environment_kwargs,
+        "wrappers": spec.wrappers,
+        "frame_stack": spec.frame_stack,
+    }
+    return _describe(json.dumps(job, sort_keys=True))
 
 
 @functools.lru_cache(maxsize=256)
-def _describe(environment: str, kwargs_json: str) -> dict[str, Any]:
+def _describe(job_json: str) -> dict[str, Any]:
+    job = cast(protocol.DescribeJob, json.loads(job_json))
+    environment = job["environment"]
     with TrainerProcess(*DESCRIBER) as process:
-        process.send(
-            {"job": "describe", "environment": environment, "kwargs": json.loads(kwargs_json)}
-        )
+        process.send(job)
         if not process.wait(DESCRIBE_TIMEOUT_S):
             raise TrainerFailed(
                 f"{environment} took longer than {DESCRIBE_TIMEOUT_S:.0f} s to construct"
