@@ -2,10 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test check bench lock
+.PHONY: help install demo run test test-exact check bench lock
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
 
 $(BIN)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -26,6 +26,10 @@ run: install ## serve the dashboard with its worker
 
 test: $(BIN)/.installed-tools ## run the whole suite
 	$(BIN)/python -m pytest $(ARGS)
+
+test-exact: $(BIN)/.installed-tools ## kill every algorithm three times in every environment it fits, and compare
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt '.[box2d]'
+	$(BIN)/python -m pytest -m exact tests/engine/test_exact.py $(ARGS)
 
 check: $(BIN)/.installed-tools ## lint, types, import contracts, migrations
 	$(BIN)/ruff format --check .

@@ -4,6 +4,7 @@ Taken between two rollouts, where the library holds no half-done work. What come
 itself: generators, environments amid their episodes, counters, schedules, replay buffer.
 """
 
+import copy
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -106,9 +107,12 @@ def restore(model: BaseAlgorithm, spec: RunSpec, folder: Path, state: dict[str, 
     if isinstance(getattr(model, "replay_buffer", None), ReplayBuffer):
         _load_buffer(model, folder, restored)
 
+    noise = copy.deepcopy(state["model"].get("action_noise"))
+
     def finish() -> None:
-        if "action_noise" in state["model"]:  # `learn()` resets it on its way.
-            model.action_noise = state["model"]["action_noise"]
+        if noise is not None:
+            # `learn()` has reset it on its way, and holds this very object by now.
+            vars(model.action_noise).update(vars(noise))
         for name, value in state["logger"].items():
             getattr(model.logger, name).update(value)
         _set_noise_matrices(model, state["noise"])

@@ -148,6 +148,7 @@ def _life(copier: LogCopier, directory: RunDirectory) -> dict[str, Any]:
     return {
         "status": status,
         "status_reason": reason,
+        "attempt": summary.attempt,
         **{name: bookkeeping.at(value) if value else None for name, value in times.items()},
     }
 

@@ -33,6 +33,7 @@ class RunSummary:
         queued_at: Unix seconds of the last `queued` line.
         started_at: Unix seconds of the first `running` line.
         finished_at: Unix seconds of the last status line.
+        attempt: How often training began.
         fidelity: How exactly the latest attempt went on, empty for a first one.
         fidelity_notes: What it could not bring back, each with its reason.
         checkpoints: Checkpoint events by step.
@@ -51,6 +52,7 @@ class RunSummary:
     queued_at: float | None = None
     started_at: float | None = None
     finished_at: float | None = None
+    attempt: int = 0
     fidelity: str = ""
     fidelity_notes: dict[str, str] = field(default_factory=dict)
     checkpoints: dict[int, Event] = field(default_factory=dict)
@@ -116,6 +118,7 @@ class RunSummary:
         if self.status == "queued":
             self.queued_at = event["t"]
         elif self.status == "running":
+            self.attempt += 1
             self.started_at = self.started_at or event["t"]
         elif self.status != "draft":
             self.finished_at = event["t"]

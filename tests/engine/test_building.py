@@ -32,46 +32,9 @@ from apps.engine.presets import PRESET_TITLES
 from apps.engine.rundir import RunDirectory
 from apps.engine.spec import EvalSpec, RunSpec
 from apps.engine.training import Outcome, train
+from tests.engine import short_walk  # noqa: F401 - registers its environment
 from tests.engine.conftest import make_directory
 from tests.engine.test_training import events_of, weights
-
-
-class ShortWalk(gymnasium.Env[Any, Any]):
-    """Ten steps on a line; the further right the better. Half of the time left is forbidden."""
-
-    observation_space = spaces.Box(-1.0, 1.0, (2,))
-
-    def __init__(self, actions: str = "discrete") -> None:
-        self.action_space: Any = {
-            "discrete": spaces.Discrete(3),
-            "box": spaces.Box(-2.0, 2.0, (1,)),
-            "multi_discrete": spaces.MultiDiscrete([3, 2]),
-            "multi_binary": spaces.MultiBinary(2),
-        }[actions]
-        self.place, self.time = 0.0, 0
-        self.forbidden: list[int] = []
-
-    def reset(self, *, seed: Any = None, options: Any = None) -> Any:
-        super().reset(seed=seed)
-        self.place, self.time = float(self.np_random.uniform(-0.1, 0.1)), 0
-        return self._seen(), {}
-
-    def step(self, action: Any) -> Any:
-        if isinstance(self.action_space, spaces.Discrete) and not self.action_masks()[action]:
-            self.forbidden.append(int(action))
-        push = float(np.asarray(action, dtype=float).ravel()[0])
-        self.place = float(np.clip(self.place + 0.1 * (push - 1), -1, 1))
-        self.time += 1
-        return self._seen(), self.place, False, self.time == 10, {}
-
-    def action_masks(self) -> Any:
-        return np.array([self.time % 2 == 0, True, True])
-
-    def _seen(self) -> Any:
-        return np.array([self.place, self.time / 10], dtype=np.float32)
-
-
-gymnasium.register("ShortWalk-v0", entry_point=ShortWalk)
 
 _REPLAY = {"learning_starts": 40, "buffer_size": 500, "batch_size": 16, "net_arch": [8]}
 _ROLLOUT = {"n_steps": 32, "batch_size": 16, "net_arch": [8]}

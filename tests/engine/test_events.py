@@ -156,7 +156,13 @@ def test_an_episode_line_has_the_contracts_fields() -> None:
     [
         (
             events.checkpoint(8, 1000, is_best=True, should_evaluate=False),
-            {"type": "checkpoint", "size_bytes": 1000, "best": True, "evaluate": False},
+            {
+                "type": "checkpoint",
+                "size_bytes": 1000,
+                "best": True,
+                "evaluate": False,
+                "sha256": "",
+            },
         ),
         (
             events.evaluation(8, {"return_mean": 1.5}),
@@ -173,7 +179,7 @@ def test_an_episode_line_has_the_contracts_fields() -> None:
         ),
         (
             events.attempt(8, 2, "exact"),
-            {"type": "attempt", "attempt": 2, "from_step": 8, "fidelity": "exact"},
+            {"type": "attempt", "attempt": 2, "from_step": 8, "fidelity": "exact", "notes": {}},
         ),
     ],
     ids=lambda value: value.get("type") if isinstance(value, dict) else None,

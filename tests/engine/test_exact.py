@@ -1,0 +1,83 @@
+"""Exact resume of every algorithm: paused in the default suite, killed in `make test-exact`."""
+
+import random
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apps.engine.algorithms import ALGORITHMS
+from apps.engine.environments import ENVIRONMENTS, is_installed
+from apps.engine.spec import RunSpec
+from apps.engine.training import Attempt, train
+from tests.engine.conftest import make_directory
+from tests.engine.test_building import SMALL
+from tests.engine.test_resume import assert_same_run, train_with_pauses, wait_for_step
+from tests.engine.test_trainer_process import send, start
+from tests.engine.test_training import events_of
+
+MASKED = "tests.engine.short_walk:ShortWalk-v0"
+PLACES = ("CartPole-v1", "Pendulum-v1", "LunarLander-v3", "FrozenLake-v1")
+
+
+def spec_of(algorithm: str, environment: str, total_timesteps: int, **changes: Any) -> RunSpec:
+    return RunSpec.from_dict(
+        {
+            "algorithm": algorithm,
+            "environment": environment,
+            "total_timesteps": total_timesteps,
+            "hyperparameters": SMALL[algorithm],
+            **changes,
+        }
+    )
+
+
+def places_of(algorithm: str) -> list[str]:
+    """Environments of the matrix that an algorithm can act in and whose package is here."""
+    if ALGORITHMS[algorithm].needs_action_masks:
+        return [MASKED]
+    return [
+        place
+        for place in PLACES
+        if ENVIRONMENTS[place].action_space in ALGORITHMS[algorithm].action_spaces
+        and is_installed(ENVIRONMENTS[place].family)
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("algorithm", [*ALGORITHMS])
+def test_every_algorithm_goes_on_as_if_it_had_never_been_paused(
+    tmp_path: Path, algorithm: str
+) -> None:
+    spec = spec_of(algorithm, places_of(algorithm)[0], 480)
+    whole, _ = train_with_pauses(tmp_path / "whole", spec)
+    broken, _ = train_with_pauses(tmp_path / "broken", spec, 130, 290)
+    assert [event["fidelity"] for event in events_of(broken, "attempt")] == ["exact"] * 2
+    assert_same_run(spec, whole, broken)
+
+
+@pytest.mark.exact
+@pytest.mark.parametrize(
+    ("algorithm", "environment"),
+    [(algorithm, place) for algorithm in ALGORITHMS for place in places_of(algorithm)],
+)
+def test_every_algorithm_killed_three_times_ends_as_if_it_had_lived(
+    tmp_path: Path, algorithm: str, environment: str
+) -> None:
+    spec = spec_of(algorithm, environment, 3000, save_freq=150, n_envs=1)
+    whole, _ = train_with_pauses(tmp_path / "whole", spec)
+    directory = make_directory(tmp_path / "killed", spec)
+    pick = random.Random(f"{algorithm} {environment}")
+    for number in (1, 2, 3):
+        process = start("--supervised")
+        send(process, {"job": "train", "directory": str(directory.path), "attempt": number})
+        wait_for_step(directory, pick.randint(number * 600, number * 800))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    train(spec, directory, attempt=Attempt(4))
+    attempts = events_of(directory, "attempt")
+    assert [event["fidelity"] for event in attempts] == ["exact"] * 3
+    # ARS learns once in hundreds of steps, so it may be killed before its first checkpoint.
+    assert algorithm == "ars" or all(event["from_step"] > 0 for event in attempts)
+    assert_same_run(spec, whole, directory)
