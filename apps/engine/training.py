@@ -5,10 +5,9 @@ end says how it ended, also when an exception leaves.
 """
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from types import TracebackType
+from typing import Any, Literal, Self
 
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -96,7 +95,7 @@ def train(
     with directory.locked(), LogWriter(directory.log) as writer:
         log = EventLog(writer)
         begins_at = max(checkpoints.steps_of(directory), default=0)
-        with _status_lines(log, begins_at) as progress:
+        with _StatusLines(log, begins_at) as lines:
             env = make_vec_env_for(spec, around=with_journal)
             try:
                 model = build_model(spec, env)
@@ -108,7 +107,7 @@ def train(
                 outcome = _learn(spec, model, callback, control)
             finally:
                 env.close()
-            progress.append(outcome)
+            lines.ended(outcome)
     return outcome
 
 
@@ -171,25 +170,32 @@ def _learn(
     return Outcome("completed", model.num_timesteps, callback.episodes)
 
 
-@contextmanager
-def _status_lines(log: EventLog, step: int) -> Iterator[list[Outcome]]:
-    """Write the status lines around a training; the block appends its outcome, or raises."""
-    outcomes: list[Outcome] = []
-    log.add(events.status(step, "running"))
-    log.flush()
-    try:
-        yield outcomes
-    except EngineError as error:
-        log.add(events.status(step, "failed", str(error)))
-        raise
-    except BaseException as error:
-        log.add(events.status(step, "failed", f"{type(error).__name__}: {error}"))
-        raise
-    else:
-        for outcome in outcomes:
-            log.add(events.status(outcome.step, outcome.status, outcome.reason))
-    finally:
-        log.flush()
+class _StatusLines:
+    """Writes the status lines around a training; an exception that leaves it is a failure."""
+
+    def __init__(self, log: EventLog, step: int) -> None:
+        self._log = log
+        self._step = step
+
+    def __enter__(self) -> Self:
+        self._log.add(events.status(self._step, "running"))
+        self._log.flush()
+        return self
+
+    def ended(self, outcome: Outcome) -> None:
+        """Note how the training ended."""
+        self._log.add(events.status(outcome.step, outcome.status, outcome.reason))
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is not None:
+            words = str(error) if issubclass(kind, EngineError) else f"{kind.__name__}: {error}"
+            self._log.add(events.status(self._step, "failed", words))
+        self._log.flush()
 
 
 def _write_provenance(
