@@ -120,7 +120,7 @@ def test_the_form_works_without_javascript(
     context = browser.new_context(java_script_enabled=False, storage_state=session)  # type: ignore[arg-type]
     page = context.new_page()
     page.goto(f"{served.address}/runs/new/")
-    page.get_by_role("link", name="DQN").click()
+    page.get_by_role("link", name="DQN Deep").click()
     page.get_by_text("All hyperparameters of DQN").click()
     page.get_by_label("gamma").fill("7")
     page.get_by_label("Exact steps").fill("600")
