@@ -21,9 +21,8 @@ from apps.engine.algorithms import ALGORITHMS
 from apps.engine.environments import EnvironmentCard
 from apps.engine.spec import BOUNDS
 from apps.experiments.models import Run
+from apps.jobs.control import NETWORK_HYPERPARAMETERS
 
-# A checkpoint's networks have their shape: no branch of it can have another one.
-FIXED_HYPERPARAMETERS = {"net_arch"}
 MOST_STEPS = BOUNDS["total_timesteps"][1]
 
 
@@ -76,7 +75,7 @@ class BranchForm(forms.Form):
         self.algorithm = ALGORITHMS.get(run.algorithm)
         given = run.spec["hyperparameters"]
         for name, schema in (self.algorithm.hyperparameters if self.algorithm else {}).items():
-            if name not in FIXED_HYPERPARAMETERS:
+            if name not in NETWORK_HYPERPARAMETERS:
                 value = given.get(name, schema.default)
                 field = hyperparameter_field(schema, value, "parent")
                 self.fields[HYPERPARAMETER_PREFIX + name] = field

@@ -37,7 +37,10 @@ from apps.jobs.tasks import work_on_evaluations, work_on_runs
 
 MAX_NAME_LENGTH = 120
 # These shape the networks, so a checkpoint's weights fit no other values.
-NETWORK_HYPERPARAMETERS = ("net_arch", "activation_fn")
+NETWORK_HYPERPARAMETERS = frozenset({
+    "net_arch", "critic_net_arch", "activation_fn", "policy", "n_critics", "n_quantiles",
+    "lstm_hidden_size", "n_lstm_layers", "shared_lstm", "enable_critic_lstm",
+})  # fmt: skip
 
 
 class Refused(Exception):
@@ -322,7 +325,7 @@ def _refuse_other_networks(run: Run, hyperparameters: Mapping[str, Any]) -> None
             f"{hyperparameters.get(name)!r} is not allowed; a branch keeps its parent's networks: "
             f"{run.spec['hyperparameters'].get(name)!r}",
         )
-        for name in NETWORK_HYPERPARAMETERS
+        for name in sorted(NETWORK_HYPERPARAMETERS)
         if hyperparameters.get(name) != run.spec["hyperparameters"].get(name)
     ]
     if errors:
