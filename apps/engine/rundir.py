@@ -107,6 +107,14 @@ class RunDirectory:
             os.close(fd)
         return None
 
+    def clear_leftovers(self) -> None:
+        """Remove what a killed trainer left half-written; call while holding the lock."""
+        for leftover in self.checkpoints.glob(".*.tmp"):
+            if leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink(missing_ok=True)
+
     def has_checkpoint(self, step: int) -> bool:
         """Whether a finished checkpoint of a step is on disk."""
         return (self.checkpoints / str(step) / "manifest.json").exists()

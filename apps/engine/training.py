@@ -94,6 +94,7 @@ def train(
     control = control or Control()
     with directory.locked(), LogWriter(directory.log) as writer:
         log = EventLog(writer)
+        directory.clear_leftovers()
         begins_at = max(checkpoints.steps_of(directory), default=0)
         with _StatusLines(log, begins_at) as lines:
             env = make_vec_env_for(spec, around=with_journal)

@@ -297,6 +297,16 @@ def test_a_branch_whose_networks_do_not_fit_is_refused_in_words(tmp_path: Path) 
     assert events_of(child)[-1]["status"] == "failed"
 
 
+def test_what_a_killed_trainer_left_half_written_is_cleared_away(tmp_path: Path) -> None:
+    spec = spec_of("ppo", "CartPole-v1", total_timesteps=128)
+    directory = make_directory(tmp_path / "run", spec)
+    (directory.checkpoints / ".64.tmp").mkdir(parents=True)
+    (directory.checkpoints / ".64.tmp" / "model.zip").write_bytes(b"half")
+    (directory.checkpoints / ".manifest.json.1.ab.tmp").write_bytes(b"half")
+    train(spec, directory, attempt=Attempt(2))
+    assert not list(directory.path.rglob("*.tmp"))
+
+
 def test_a_checkpoint_is_saved_on_request(tmp_path: Path) -> None:
     spec = spec_of("ppo", "CartPole-v1")
     directory = make_directory(tmp_path / "run", spec)
