@@ -119,6 +119,8 @@ class RunSummary:
             self.queued_at = event["t"]
         elif self.status == "running":
             self.attempt += 1
+            # How exactly it goes on is known once its `attempt` line is there.
+            self.fidelity, self.fidelity_notes = "", {}
             self.started_at = self.started_at or event["t"]
         elif self.status != "draft":
             self.finished_at = event["t"]

@@ -126,6 +126,15 @@ def test_the_header_tells_the_page_what_is_out_of_date(reader: Client, finished:
     assert "rlgym:phase" not in triggered
 
 
+def test_a_new_attempt_is_news_to_the_page(reader: Client) -> None:
+    run = make_run(status=RunStatus.RUNNING, owner="w", attempt=2)
+    url = reverse("run-header", args=[run.pk])
+    known = reader.get(url).context["trail"]
+    Run.objects.filter(pk=run.pk).update(fidelity="exact")
+    response = reader.get(url, {"trail": known})
+    assert "rlgym:trail" in response["HX-Trigger"]
+
+
 def test_a_run_deleted_meanwhile_is_said_to_be_gone(reader: Client) -> None:
     response = reader.get(reverse("run-header", args=["nosuchrun"]))
     assert response.status_code == 200

@@ -87,3 +87,14 @@ def test_checkpoints_are_remembered_by_step() -> None:
 def test_an_attempt_goes_on_from_its_step_and_says_how_exactly() -> None:
     summary = fold(events.episode(50, 1.0, 1, 0), events.attempt(40, 2, "warm", {"x": "gone"}))
     assert (summary.step, summary.fidelity, summary.fidelity_notes) == (40, "warm", {"x": "gone"})
+
+
+def test_how_exactly_an_attempt_goes_on_is_unknown_until_its_line_is_there() -> None:
+    summary = fold(
+        events.status(0, "running"),
+        events.attempt(40, 2, "warm", {"x": "gone"}),
+        events.status(40, "running"),
+    )
+    assert (summary.fidelity, summary.fidelity_notes) == ("", {})
+    summary.fold(events.attempt(40, 3, "exact"))
+    assert summary.fidelity == "exact"

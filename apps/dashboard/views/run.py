@@ -92,7 +92,7 @@ def _trail(run: Run) -> str:
     evaluations = run.evaluations.order_by("pk").values_list("pk", "status")
     left = ".".join(f"{pk}{status[0]}" for pk, status in evaluations)
     last = run.checkpoints.order_by("step").values_list("step", flat=True).last()
-    return f"{run.status}-{run.attempt}-{last}-{run.videos.count()}-{left}"
+    return f"{run.status}-{run.attempt}{run.fidelity}-{last}-{run.videos.count()}-{left}"
 
 
 def _header(run: Run) -> dict[str, Any]:
