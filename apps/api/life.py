@@ -10,7 +10,7 @@ from apps.api.problems import responses
 from apps.api.runs import find_run
 from apps.api.schemas import BranchIn, ContinueIn, Lineage, RunDetail
 from apps.experiments.models import Run
-from apps.jobs import control
+from apps.jobs import control, lineage
 
 router = Router()
 
@@ -29,19 +29,19 @@ def pause_run(request: HttpRequest, run_id: str) -> Any:
 @router.post("/{run_id}/resume", response=responses({202: RunDetail}, is_write=True))
 def resume_run(request: HttpRequest, run_id: str) -> Any:
     """Queue a run that ended early; it goes on from its latest checkpoint."""
-    return Status(202, control.resume(find_run(run_id)))
+    return Status(202, lineage.resume(find_run(run_id)))
 
 
 @router.post("/{run_id}/retry", response=responses({201: RunDetail}, is_write=True))
 def retry_run(request: HttpRequest, response: HttpResponse, run_id: str) -> Any:
     """Queue the same spec as a new run, from its beginning."""
-    return _made(request, response, control.retry(find_run(run_id), f"POST {request.path}"))
+    return _made(request, response, lineage.retry(find_run(run_id), f"POST {request.path}"))
 
 
 @router.post("/{run_id}/reproduce", response=responses({201: RunDetail}, is_write=True))
 def reproduce_run(request: HttpRequest, response: HttpResponse, run_id: str) -> Any:
     """Queue the same spec as a new run, to see whether it gives the same curve."""
-    return _made(request, response, control.reproduce(find_run(run_id), f"POST {request.path}"))
+    return _made(request, response, lineage.reproduce(find_run(run_id), f"POST {request.path}"))
 
 
 @router.post("/{run_id}/continue", response=responses({201: RunDetail}, is_write=True))
@@ -49,7 +49,7 @@ def continue_run(
     request: HttpRequest, response: HttpResponse, run_id: str, data: ContinueIn
 ) -> Any:
     """Queue a child that goes on from the last checkpoint for more steps."""
-    child = control.continue_run(find_run(run_id), data.more_timesteps, f"POST {request.path}")
+    child = lineage.continue_run(find_run(run_id), data.more_timesteps, f"POST {request.path}")
     return _made(request, response, child)
 
 
@@ -57,7 +57,7 @@ def continue_run(
 def branch_run(request: HttpRequest, response: HttpResponse, run_id: str, data: BranchIn) -> Any:
     """Queue a child that goes on from a checkpoint with another spec."""
     naming = control.Naming(data.name, data.experiment, f"POST {request.path}")
-    child = control.branch(find_run(run_id), data.at, data.changes, naming)
+    child = lineage.branch(find_run(run_id), data.at, data.changes, naming)
     return _made(request, response, child)
 
 

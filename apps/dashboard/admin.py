@@ -15,7 +15,7 @@ from apps.accounts.models import ApiToken
 from apps.dashboard.templatetags.instruments import UNDO_TAG, badge, number, percent
 from apps.dashboard.views.actions import REFUSALS
 from apps.experiments.models import Checkpoint, Evaluation, Experiment, Run, Video
-from apps.jobs import control
+from apps.jobs import control, lineage
 
 admin.site.site_header = "rlgym"
 admin.site.site_title = "rlgym"
@@ -153,7 +153,7 @@ class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     @admin.action(description="Resume", permissions=["operate"])
     def resume(self, request: HttpRequest, runs: QuerySet[Run]) -> None:
-        self._each(request, runs, control.resume, "Queued to go on")
+        self._each(request, runs, lineage.resume, "Queued to go on")
 
     @admin.action(description="Stop", permissions=["operate"])
     def stop(self, request: HttpRequest, runs: QuerySet[Run]) -> None:

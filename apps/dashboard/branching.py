@@ -21,7 +21,7 @@ from apps.engine.algorithms import ALGORITHMS
 from apps.engine.environments import EnvironmentCard
 from apps.engine.spec import BOUNDS
 from apps.experiments.models import Run
-from apps.jobs.control import NETWORK_HYPERPARAMETERS
+from apps.jobs.lineage import NETWORK_HYPERPARAMETERS
 
 MOST_STEPS = BOUNDS["total_timesteps"][1]
 

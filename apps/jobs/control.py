@@ -1,4 +1,4 @@
-"""The verbs of a user, each once: launch, stop, pause, resume, branch, evaluate, delete.
+"""The verbs of a user, each once: launch, stop, pause, evaluate, delete; `lineage` has the others.
 
 Every face calls these. A verb checks, changes files first and rows after them, and rings the queue
 once the rows are committed. Refusals are `InvalidSpec`, `IllegalMove` and `Refused`.
@@ -21,7 +21,6 @@ from apps.engine.rundir import RunDirectory, copy_checkpoint, read_json, write_j
 from apps.engine.spec import EvalSpec, RunSpec, default_evaluation_seed
 from apps.experiments.artifacts import experiment_file
 from apps.experiments.models import (
-    RESUMABLE_STATUSES,
     Checkpoint,
     Evaluation,
     Experiment,
@@ -36,11 +35,6 @@ from apps.jobs import reindexing, trainer
 from apps.jobs.tasks import work_on_evaluations, work_on_runs
 
 MAX_NAME_LENGTH = 120
-# These shape the networks, so a checkpoint's weights fit no other values.
-NETWORK_HYPERPARAMETERS = frozenset({
-    "net_arch", "critic_net_arch", "activation_fn", "policy", "n_critics", "n_quantiles",
-    "lstm_hidden_size", "n_lstm_layers", "shared_lstm", "enable_critic_lstm",
-})  # fmt: skip
 
 
 class Refused(Exception):
@@ -60,6 +54,9 @@ class Naming:
     name: str = ""
     experiment: str = ""
     command: str = ""
+
+
+UNNAMED = Naming()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +105,7 @@ def is_as_its_card_says(spec: RunSpec) -> bool:
 
 def create(
     spec: RunSpec,
-    naming: Naming = Naming(),
+    naming: Naming = UNNAMED,
     origin: Origin | None = None,
 ) -> Run:
     """Make a run as a draft: its directory first, then its row.
@@ -167,7 +164,7 @@ def queue(run: Run) -> Run:
     return run
 
 
-def launch(spec: RunSpec, naming: Naming = Naming()) -> Run:
+def launch(spec: RunSpec, naming: Naming = UNNAMED) -> Run:
     """Make a run and queue it."""
     return queue(create(spec, naming))
 
@@ -239,99 +236,6 @@ def pause(run: Run) -> Run:
     return _ask_to_end(run, RunStatus.PAUSED, "Paused by its user.")
 
 
-def resume(run: Run) -> Run:
-    """Queue a run that ended early; it goes on from its latest checkpoint.
-
-    Raises:
-        IllegalMove: It is active, a draft, or completed.
-        Refused: It has no checkpoint.
-    """
-    if run.status not in RESUMABLE_STATUSES:
-        raise IllegalMove(run.status, RunStatus.QUEUED, run.legal_moves())
-    if not run.checkpoints.exists():
-        raise Refused(
-            f"run {run.pk} has no checkpoint to go on from; `retry` starts it anew as another run"
-        )
-    run.directory.append(events.status(run.step, RunStatus.QUEUED, "Resumed by its user."))
-    run.move_to(RunStatus.QUEUED, status_reason="", auto_resumes=0)
-    transaction.on_commit(work_on_runs)
-    return run
-
-
-def retry(run: Run, command: str = "") -> Run:
-    """Queue the same spec as a new run, from its beginning.
-
-    Raises:
-        Refused: The run is still active.
-    """
-    return _again(run, Relation.RETRY, command)
-
-
-def reproduce(run: Run, command: str = "") -> Run:
-    """Queue the same spec as a new run, to see whether it gives the same curve.
-
-    Raises:
-        Refused: The run is still active.
-    """
-    return _again(run, Relation.REPRODUCE, command)
-
-
-def continue_run(run: Run, more_timesteps: int, command: str = "") -> Run:
-    """Queue a child that goes on from the last checkpoint for more steps.
-
-    Raises:
-        Refused: The run is active, or has no checkpoint.
-        InvalidSpec: The steps are out of bounds.
-    """
-    checkpoint = _checkpoint_at(run, "last")
-    changes = {"total_timesteps": checkpoint.step + more_timesteps}
-    return _child(run, checkpoint, Relation.CONTINUE, changes, Naming(command=command))
-
-
-def branch(
-    run: Run,
-    at: str,
-    changes: Mapping[str, Any],
-    naming: Naming = Naming(),
-) -> Run:
-    """Queue a child that goes on from a checkpoint with another spec.
-
-    Args:
-        run: The parent.
-        at: `last`, `best` or a step that has a checkpoint.
-        changes: Fields of the spec; `hyperparameters` given here replace single values.
-        naming: The child's name and experiment; empty takes the parent's experiment.
-
-    Raises:
-        Refused: The run is active, there is no such checkpoint, or the algorithm is another.
-        InvalidSpec: A change is refused.
-    """
-    if changes.get("algorithm", run.algorithm) != run.algorithm:
-        raise Refused(
-            f"a branch keeps its algorithm, {run.algorithm}: another one cannot use its networks"
-        )
-    hyperparameters = {**run.spec["hyperparameters"], **changes.get("hyperparameters", {})}
-    _refuse_other_networks(run, hyperparameters)
-    changes = {**changes, "hyperparameters": hyperparameters}
-    if changes.get("environment", run.environment) != run.environment:
-        changes.setdefault("environment_kwargs", {})  # The parent's were for its environment.
-    return _child(run, _checkpoint_at(run, at), Relation.BRANCH, changes, naming)
-
-
-def _refuse_other_networks(run: Run, hyperparameters: Mapping[str, Any]) -> None:
-    errors = [
-        FieldError(
-            f"hyperparameters.{name}",
-            f"{hyperparameters.get(name)!r} is not allowed; a branch keeps its parent's networks: "
-            f"{run.spec['hyperparameters'].get(name)!r}",
-        )
-        for name in sorted(NETWORK_HYPERPARAMETERS)
-        if hyperparameters.get(name) != run.spec["hyperparameters"].get(name)
-    ]
-    if errors:
-        raise InvalidSpec(errors)
-
-
 def _ask_to_end(run: Run, status: RunStatus, reason: str) -> Run:
     asked = Run.objects.filter(pk=run.pk, status=RunStatus.RUNNING)
     if not asked.update(stop_requested_at=timezone.now(), stop_as=status, status_reason=reason):
@@ -339,42 +243,6 @@ def _ask_to_end(run: Run, status: RunStatus, reason: str) -> Run:
         raise IllegalMove(run.status, status, run.legal_moves())
     run.refresh_from_db()
     return run
-
-
-def _again(run: Run, relation: Relation, command: str) -> Run:
-    _refuse_active(run)
-    naming = Naming(f"{run.name}-{relation}"[:MAX_NAME_LENGTH], run.experiment.name, command)
-    spec = RunSpec.from_dict(run.spec)
-    return queue(create(spec, naming, Origin(run, None, relation)))
-
-
-def _child(
-    run: Run,
-    checkpoint: Checkpoint,
-    relation: Relation,
-    changes: Mapping[str, Any],
-    naming: Naming,
-) -> Run:
-    _refuse_active(run)
-    if not run.directory.has_checkpoint(checkpoint.step):
-        raise Refused(
-            f"the files of checkpoint {checkpoint.step} of run {run.pk} are gone; choose another"
-        )
-    spec = check_spec({**run.spec, **changes})
-    if spec.total_timesteps <= checkpoint.step:
-        raise InvalidSpec([FieldError(
-            "total_timesteps",
-            f"{spec.total_timesteps} is not allowed; the checkpoint is at step {checkpoint.step}, "
-            "so it must be more",
-        )])  # fmt: skip
-    name = naming.name or f"{run.name}-{relation}-{checkpoint.step}"[:MAX_NAME_LENGTH]
-    named = Naming(name, naming.experiment or run.experiment.name, naming.command)
-    return queue(create(spec, named, Origin(run, checkpoint.step, relation)))
-
-
-def _refuse_active(run: Run) -> None:
-    if run.is_active:
-        raise Refused(f"run {run.pk} is {run.status}; stop or pause it first")
 
 
 def evaluate(run: Run, at: str = "last", options: Mapping[str, Any] | None = None) -> Evaluation:
@@ -394,7 +262,7 @@ def evaluate(run: Run, at: str = "last", options: Mapping[str, Any] | None = Non
         "seed": default_evaluation_seed(run.seed),
     }
     spec = EvalSpec.from_dict({**defaults, **(options or {})})
-    evaluation = Evaluation.objects.ask(run, _checkpoint_at(run, at).step, spec)
+    evaluation = Evaluation.objects.ask(run, checkpoint_at(run, at).step, spec)
     transaction.on_commit(work_on_evaluations)
     return evaluation
 
@@ -441,7 +309,12 @@ def ring_queued() -> None:
         transaction.on_commit(work_on_evaluations)
 
 
-def _checkpoint_at(run: Run, at: str) -> Checkpoint:
+def checkpoint_at(run: Run, at: str) -> Checkpoint:
+    """Return a run's checkpoint by `last`, `best` or its step.
+
+    Raises:
+        Refused: There is none; the message lists those that are.
+    """
     checkpoints = run.checkpoints.order_by("step")
     if at == "best":
         found = checkpoints.filter(is_best=True).last() or checkpoints.last()

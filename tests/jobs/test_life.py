@@ -11,7 +11,7 @@ from pytest_django import Settings
 from apps.accounts.models import ApiToken
 from apps.engine.errors import InvalidSpec
 from apps.experiments.models import IllegalMove, Run, RunStatus
-from apps.jobs import control, reindexing, supervisor
+from apps.jobs import control, lineage, reindexing, supervisor
 from apps.jobs.trainer import TRAINER, TrainerProcess
 from tests.conftest import TINY_PPO, make_run
 
@@ -55,7 +55,7 @@ def test_pausing_asks_a_running_run_only() -> None:
 def test_what_ended_early_with_a_checkpoint_can_be_resumed(status: RunStatus) -> None:
     run = with_checkpoint(status)
     Run.objects.filter(pk=run.pk).update(auto_resumes=3, error="boom")
-    assert control.resume(run).status == RunStatus.QUEUED
+    assert lineage.resume(run).status == RunStatus.QUEUED
     assert (run.auto_resumes, run.stop_requested_at, run.finished_at) == (0, None, None)
     assert run.claim("host:1:x")
     assert (run.attempt, run.error) == (2, "")
@@ -65,7 +65,7 @@ def test_what_ended_early_with_a_checkpoint_can_be_resumed(status: RunStatus) ->
 def test_without_a_checkpoint_there_is_nothing_to_resume(status: RunStatus) -> None:
     run = make_run(status=status)
     with pytest.raises(control.Refused, match="`retry` starts it anew"):
-        control.resume(run)
+        lineage.resume(run)
     run.refresh_from_db()
     assert run.status == status
 
@@ -75,21 +75,21 @@ def test_without_a_checkpoint_there_is_nothing_to_resume(status: RunStatus) -> N
 )
 def test_what_has_not_ended_early_cannot_be_resumed(status: RunStatus) -> None:
     with pytest.raises(IllegalMove):
-        control.resume(make_run(status=status, owner="host:1:x"))
+        lineage.resume(make_run(status=status, owner="host:1:x"))
 
 
 @pytest.mark.slow
 def test_a_reproduction_gives_the_same_curve(ended: Run) -> None:
-    again = train(control.reproduce(ended))
+    again = train(lineage.reproduce(ended))
     assert (again.relation, again.parent, again.parent_step) == ("reproduce", ended, None)
     assert again.experiment == ended.experiment
     assert (again.return_mean, again.episodes) == (ended.return_mean, ended.episodes)
-    assert train(control.retry(ended)).return_mean == ended.return_mean
+    assert train(lineage.retry(ended)).return_mean == ended.return_mean
 
 
 @pytest.mark.slow
 def test_a_continued_run_goes_on_where_its_parent_ended(ended: Run) -> None:
-    child = train(control.continue_run(ended, 256))
+    child = train(lineage.continue_run(ended, 256))
     assert (child.status, child.step, child.parent_step) == (RunStatus.COMPLETED, 512, 256)
     assert (child.fidelity, child.relation) == ("exact", "continue")
     assert [checkpoint.step for checkpoint in child.checkpoints.all()] == [256, 512]
@@ -98,7 +98,7 @@ def test_a_continued_run_goes_on_where_its_parent_ended(ended: Run) -> None:
 @pytest.mark.slow
 def test_a_branch_takes_changed_hyperparameters_and_keeps_the_others(ended: Run) -> None:
     changes = {"total_timesteps": 512, "hyperparameters": {"learning_rate": 0.01}}
-    child = control.branch(ended, "best", changes, control.Naming(name="hotter"))
+    child = lineage.branch(ended, "best", changes, control.Naming(name="hotter"))
     assert child.spec["hyperparameters"]["learning_rate"] == 0.01
     assert child.spec["hyperparameters"]["n_steps"] == 64
     train(child)
@@ -107,8 +107,8 @@ def test_a_branch_takes_changed_hyperparameters_and_keeps_the_others(ended: Run)
 
 @pytest.mark.slow
 def test_lineage_outlives_the_database(ended: Run) -> None:
-    child = control.continue_run(ended, 256)
-    grandchild = control.continue_run(train(child), 256)
+    child = lineage.continue_run(ended, 256)
+    grandchild = lineage.continue_run(train(child), 256)
     Run.objects.all().delete()
     assert set(reindexing.reindex().runs) == {ended.pk, child.pk, grandchild.pk}
     again = Run.objects.get(pk=grandchild.pk)
@@ -130,7 +130,7 @@ def test_a_branch_that_cannot_be_is_refused_and_leaves_nothing(
 ) -> None:
     run = with_checkpoint(RunStatus.COMPLETED)
     with pytest.raises(error, match=said):
-        control.branch(run, "last", {"total_timesteps": 999, **changes})
+        lineage.branch(run, "last", {"total_timesteps": 999, **changes})
     assert Run.objects.count() == 1
     assert len(list(run.directory.path.parent.iterdir())) == 1
 
@@ -143,10 +143,10 @@ def test_an_active_run_has_no_children_yet(status: RunStatus) -> None:
         Run.objects.filter(pk=run.pk).update(status=status, owner="host:1:x")
         run.refresh_from_db()
     for verb in (
-        lambda: control.retry(run),
-        lambda: control.reproduce(run),
-        lambda: control.continue_run(run, 100),
-        lambda: control.branch(run, "last", {"total_timesteps": 999}),
+        lambda: lineage.retry(run),
+        lambda: lineage.reproduce(run),
+        lambda: lineage.continue_run(run, 100),
+        lambda: lineage.branch(run, "last", {"total_timesteps": 999}),
     ):
         with pytest.raises(control.Refused, match="stop or pause it first"):
             verb()
@@ -156,9 +156,9 @@ def test_a_branch_from_a_checkpoint_that_is_gone_is_refused_and_leaves_nothing()
     run = with_checkpoint(RunStatus.COMPLETED)
     (run.directory.checkpoints / "128" / "manifest.json").unlink()
     with pytest.raises(control.Refused, match="files of checkpoint 128"):
-        control.branch(run, "128", {"total_timesteps": 999})
+        lineage.branch(run, "128", {"total_timesteps": 999})
     with pytest.raises(control.Refused, match="it has checkpoints at 128"):
-        control.branch(run, "64", {"total_timesteps": 999})
+        lineage.branch(run, "64", {"total_timesteps": 999})
     assert len(list(run.directory.path.parent.iterdir())) == 1
 
 
@@ -166,14 +166,14 @@ def test_a_branch_keeps_its_parent_s_networks() -> None:
     run = with_checkpoint(RunStatus.COMPLETED)
     changes = {"total_timesteps": 999, "hyperparameters": {"net_arch": [9]}}
     with pytest.raises(InvalidSpec, match=r"keeps its parent's networks: \[8\]"):
-        control.branch(run, "last", changes)
+        lineage.branch(run, "last", changes)
 
 
 def test_a_branch_into_another_environment_leaves_the_parent_s_arguments() -> None:
     run = with_checkpoint(RunStatus.COMPLETED)
     run.spec["environment_kwargs"] = {"sutton_barto_reward": True}
     changes = {"total_timesteps": 999, "environment": "Acrobot-v1"}
-    assert control.branch(run, "last", changes).spec["environment_kwargs"] == {}
+    assert lineage.branch(run, "last", changes).spec["environment_kwargs"] == {}
 
 
 class TestOverRest:
@@ -230,7 +230,7 @@ class TestOverRest:
 
 def test_a_run_directory_of_a_child_stands_alone(tmp_path: Path) -> None:
     parent = with_checkpoint(RunStatus.COMPLETED)
-    child = control.continue_run(parent, 100)
+    child = lineage.continue_run(parent, 100)
     control.delete(parent)
     child.refresh_from_db()
     assert child.parent is None

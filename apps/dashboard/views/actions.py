@@ -14,7 +14,7 @@ from apps.dashboard.forms import EvaluateForm
 from apps.dashboard.templatetags.instruments import UNDO_TAG
 from apps.engine.errors import InvalidSpec, RunDirectoryError
 from apps.experiments.models import IllegalMove, Run
-from apps.jobs import control
+from apps.jobs import control, lineage
 
 REFUSALS = (control.Refused, IllegalMove, InvalidSpec, RunDirectoryError)
 
@@ -72,20 +72,20 @@ def pause(request: HttpRequest, run_id: str) -> HttpResponse:
 @require_POST
 def resume(request: HttpRequest, run_id: str) -> HttpResponse:
     run = get_object_or_404(Run, pk=run_id)
-    _try(request, lambda: control.resume(run), f"Queued to go on: {run.name}.")
+    _try(request, lambda: lineage.resume(run), f"Queued to go on: {run.name}.")
     return redirect("run", run_id)
 
 
 @require_POST
 def retry(request: HttpRequest, run_id: str) -> HttpResponse:
     run = get_object_or_404(Run, pk=run_id)
-    return _make(request, run, lambda: control.retry(run, f"POST {request.path}"))
+    return _make(request, run, lambda: lineage.retry(run, f"POST {request.path}"))
 
 
 @require_POST
 def reproduce(request: HttpRequest, run_id: str) -> HttpResponse:
     run = get_object_or_404(Run, pk=run_id)
-    return _make(request, run, lambda: control.reproduce(run, f"POST {request.path}"))
+    return _make(request, run, lambda: lineage.reproduce(run, f"POST {request.path}"))
 
 
 @require_POST
@@ -96,7 +96,7 @@ def continue_run(request: HttpRequest, run_id: str) -> HttpResponse:
         _tell_errors(request, form)
         return redirect("run", run_id)
     steps = form.cleaned_data["more_timesteps"]
-    return _make(request, run, lambda: control.continue_run(run, steps, f"POST {request.path}"))
+    return _make(request, run, lambda: lineage.continue_run(run, steps, f"POST {request.path}"))
 
 
 @require_POST

@@ -12,7 +12,7 @@ from apps.dashboard.pages import show
 from apps.dashboard.views.actions import REFUSALS
 from apps.engine.errors import InvalidSpec
 from apps.experiments.models import Run
-from apps.jobs import control
+from apps.jobs import control, lineage
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -27,7 +27,7 @@ def branch(request: HttpRequest, run_id: str) -> HttpResponse:
     named = form.cleaned_data["name"], form.cleaned_data["experiment"]
     naming = control.Naming(*named, command=f"POST {request.path}")
     try:
-        run = control.branch(parent, form.cleaned_data["at"], form.changes(), naming)
+        run = lineage.branch(parent, form.cleaned_data["at"], form.changes(), naming)
     except InvalidSpec as refused:
         show_refusals(form, refused)
         return _show_form(request, form, status=422)

@@ -10,7 +10,7 @@ from apps.cli.command import Command as OurCommand
 from apps.cli.shapes import run_as_dict
 from apps.engine.spec import parse_assignments
 from apps.experiments.models import Run
-from apps.jobs import control
+from apps.jobs import control, lineage
 
 
 class Command(OurCommand):
@@ -43,7 +43,7 @@ class Command(OurCommand):
                 options["env_kwargs"], "--env-kwargs"
             )
         naming = control.Naming(options["name"], options["experiment"], shlex.join(sys.argv))
-        child = control.branch(Run.objects.resolve(text), at or "last", changes, naming)
+        child = lineage.branch(Run.objects.resolve(text), at or "last", changes, naming)
         if options["json"]:
             self.print_json(run_as_dict(child))
         else:

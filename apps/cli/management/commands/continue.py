@@ -10,7 +10,7 @@ from django.core.management.base import CommandParser
 
 from apps.cli.verbs import RunVerb
 from apps.experiments.models import Run
-from apps.jobs import control
+from apps.jobs import lineage
 
 
 class Command(RunVerb):
@@ -24,7 +24,7 @@ class Command(RunVerb):
 
     def verb(self, options: dict[str, Any]) -> Callable[[Run], Run]:
         return partial(
-            control.continue_run,
+            lineage.continue_run,
             more_timesteps=options["more_timesteps"],
             command=shlex.join(sys.argv),
         )

@@ -8,11 +8,11 @@ from typing import Any
 
 from apps.cli.verbs import RunVerb
 from apps.experiments.models import Run
-from apps.jobs import control
+from apps.jobs import lineage
 
 
 class Command(RunVerb):
     help = "Queue the same spec as a new run, to see whether it gives the same curve."
 
     def verb(self, options: dict[str, Any]) -> Callable[[Run], Run]:
-        return partial(control.reproduce, command=shlex.join(sys.argv))
+        return partial(lineage.reproduce, command=shlex.join(sys.argv))

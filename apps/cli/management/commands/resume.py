@@ -5,11 +5,11 @@ from typing import Any
 
 from apps.cli.verbs import RunVerb
 from apps.experiments.models import Run
-from apps.jobs import control
+from apps.jobs import lineage
 
 
 class Command(RunVerb):
     help = "Queue a run that ended early; it goes on from its latest checkpoint."
 
     def verb(self, options: dict[str, Any]) -> Callable[[Run], Run]:
-        return control.resume
+        return lineage.resume

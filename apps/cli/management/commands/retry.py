@@ -8,11 +8,11 @@ from typing import Any
 
 from apps.cli.verbs import RunVerb
 from apps.experiments.models import Run
-from apps.jobs import control
+from apps.jobs import lineage
 
 
 class Command(RunVerb):
     help = "Queue the same spec as a new run, from its beginning."
 
     def verb(self, options: dict[str, Any]) -> Callable[[Run], Run]:
-        return partial(control.retry, command=shlex.join(sys.argv))
+        return partial(lineage.retry, command=shlex.join(sys.argv))
