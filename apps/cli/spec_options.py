@@ -1,0 +1,56 @@
+"""The options of a command that say what to train: written once, read into a spec's data."""
+
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from apps.engine.algorithms import ALGORITHMS
+from apps.engine.presets import LENGTH_TITLES, PRESET_TITLES
+from apps.engine.spec import DEVICES, parse_assignments
+
+# Command-line option -> field of the spec, for options that are passed on as they are.
+SPEC_OPTIONS = {
+    "algo": "algorithm",
+    "env": "environment",
+    "timesteps": "total_timesteps",
+    "length": "length",
+    "preset": "preset",
+    "seed": "seed",
+    "n_envs": "n_envs",
+    "eval_freq": "eval_freq",
+    "eval_episodes": "eval_episodes",
+    "save_freq": "save_freq",
+    "device": "device",
+}
+
+
+def add_spec_options(parser: CommandParser) -> None:
+    """Add the options that `spec_of` reads."""
+    parser.add_argument("--algo", metavar="NAME", help=f"one of {', '.join(ALGORITHMS)}")
+    parser.add_argument("--env", metavar="ID", help="Gymnasium id, or module:Env-v0 for your own")
+    parser.add_argument("-n", dest="timesteps", type=int, metavar="N", help="environment steps")
+    parser.add_argument("--preset", metavar="NAME", help=f"one of {', '.join(PRESET_TITLES)}")
+    parser.add_argument("--length", metavar="NAME", help=f"one of {', '.join(LENGTH_TITLES)}")
+    parser.add_argument("--seed", type=int)
+    parser.add_argument(
+        "-params", "--hyperparams", dest="params", nargs="+", default=[], metavar="NAME:VALUE",
+        help="hyperparameters; they win over the preset's",
+    )  # fmt: skip
+    parser.add_argument("--env-kwargs", nargs="+", default=[], metavar="NAME:VALUE")
+    parser.add_argument("--n-envs", type=int, metavar="N", help="parallel environments")
+    parser.add_argument("--eval-freq", type=int, metavar="N", help="steps between evaluations")
+    parser.add_argument("--eval-episodes", type=int, metavar="N")
+    parser.add_argument("--save-freq", type=int, metavar="N", help="steps between checkpoints")
+    parser.add_argument("--device", help=f"one of {', '.join(DEVICES)}")
+
+
+def spec_of(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the data of the spec that a command's options describe."""
+    data = {
+        field: options[option]
+        for option, field in SPEC_OPTIONS.items()
+        if options[option] is not None
+    }
+    data["hyperparameters"] = parse_assignments(options["params"], "-params")
+    data["environment_kwargs"] = parse_assignments(options["env_kwargs"], "--env-kwargs")
+    return data
