@@ -18,7 +18,8 @@ from apps.engine.errors import (
     RunDirectoryBusy,
     RunDirectoryError,
 )
-from apps.experiments.models import IllegalMove, RunNotFound
+from apps.experiments.models import IllegalMove
+from apps.experiments.queries import RunNotFound
 from apps.jobs.control import Refused
 
 logger = logging.getLogger(__name__)

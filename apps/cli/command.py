@@ -10,7 +10,8 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
 from apps.engine.errors import EngineError
-from apps.experiments.models import IllegalMove, RunNotFound
+from apps.experiments.models import IllegalMove
+from apps.experiments.queries import RunNotFound
 from apps.jobs.control import Refused
 from apps.jobs.stack import StackFailed
 

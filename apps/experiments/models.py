@@ -21,73 +21,29 @@ from apps.engine.presets import PRESET_TITLES
 from apps.engine.rundir import RunDirectory
 from apps.engine.spec import EvalSpec
 from apps.experiments.leases import SILENT_AFTER_BEATS, Leased
+from apps.experiments.life import (
+    ACTIVE_STATUSES,
+    LEGAL_MOVES,
+    RESUMABLE_STATUSES,
+    IllegalMove,
+    JobStatus,
+    RunStatus,
+)
+from apps.experiments.queries import RunQuerySet
+
+__all__ = [
+    "ACTIVE_STATUSES", "LEGAL_MOVES", "RESUMABLE_STATUSES", "Checkpoint", "Evaluation",
+    "EvaluationQuerySet", "Experiment", "IllegalMove", "JobStatus", "Relation", "Run",
+    "RunQuerySet", "RunStatus", "Video", "new_run_id",
+]  # fmt: skip
 
 ID_ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"  # Without letters that read alike.
 ID_LENGTH = 10
 
 
-class IllegalMove(Exception):
-    """A status change that the run's life does not allow; `legal` lists the statuses that are."""
-
-    def __init__(self, status: str, wanted: str, legal: list[str]) -> None:
-        self.status = status
-        self.wanted = wanted
-        self.legal = legal
-        allowed = ", ".join(legal) or "none: this is final"
-        super().__init__(f"a run that is {status} cannot become {wanted}; legal moves: {allowed}")
-
-
-class RunNotFound(Exception):
-    """No run, or more than one, answers to what the user typed."""
-
-
 def new_run_id() -> str:
     """Return a short random id that is easy to read aloud and safe in a path."""
     return "".join(secrets.choice(ID_ALPHABET) for _ in range(ID_LENGTH))
-
-
-class RunStatus(models.TextChoices):
-    """Where a run is in its life."""
-
-    DRAFT = "draft"
-    QUEUED = "queued"
-    RUNNING = "running"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    STOPPED = "stopped"
-    PAUSED = "paused"
-    LOST = "lost"
-
-
-class JobStatus(models.TextChoices):
-    """Where an evaluation is in its life."""
-
-    QUEUED = "queued"
-    RUNNING = "running"
-    COMPLETED = "completed"
-    FAILED = "failed"
-
-
-# From each status, where a run may go. `draft -> running` is a run trained in a terminal.
-LEGAL_MOVES: dict[str, tuple[str, ...]] = {
-    RunStatus.DRAFT: (RunStatus.QUEUED, RunStatus.RUNNING),
-    RunStatus.QUEUED: (RunStatus.RUNNING, RunStatus.STOPPED),
-    RunStatus.RUNNING: (
-        RunStatus.COMPLETED,
-        RunStatus.FAILED,
-        RunStatus.STOPPED,
-        RunStatus.PAUSED,
-        RunStatus.LOST,
-        RunStatus.QUEUED,  # Its worker ended or vanished; it goes on by itself.
-    ),
-    RunStatus.COMPLETED: (),
-    RunStatus.FAILED: (RunStatus.QUEUED,),
-    RunStatus.STOPPED: (RunStatus.QUEUED,),
-    RunStatus.PAUSED: (RunStatus.QUEUED,),
-    RunStatus.LOST: (RunStatus.QUEUED,),
-}
-RESUMABLE_STATUSES = (RunStatus.FAILED, RunStatus.STOPPED, RunStatus.PAUSED, RunStatus.LOST)
-ACTIVE_STATUSES = (RunStatus.QUEUED, RunStatus.RUNNING)
 
 
 class Relation(models.TextChoices):
@@ -111,41 +67,6 @@ class Experiment(models.Model):
 
     def __str__(self) -> str:
         return self.name
-
-
-class RunQuerySet(models.QuerySet["Run"]):
-    def for_listing(self) -> "RunQuerySet":
-        """Newest first, with the experiment, without the columns that lists do not show."""
-        return (
-            self.select_related("experiment").defer("spec", "error").order_by("-created_at", "-pk")
-        )
-
-    def active(self) -> "RunQuerySet":
-        """Runs that are queued or running."""
-        return self.filter(status__in=ACTIVE_STATUSES)
-
-    def next_queued(self) -> "Run | None":
-        """Return the run that has waited longest, None when none waits."""
-        return self.filter(status=RunStatus.QUEUED).order_by("queued_at", "pk").first()
-
-    def resolve(self, text: str) -> "Run":
-        """Find a run by id, unique prefix of an id, name, or `latest`.
-
-        Raises:
-            RunNotFound: None or several match; the message lists what does.
-        """
-        if text == "latest":
-            matches = list(self.order_by("-created_at", "-pk")[:1])
-        else:
-            matches = list(self.filter(pk=text)) or list(self.filter(name=text)[:6])
-            if not matches and text:
-                matches = list(self.filter(pk__startswith=text)[:6])
-        if len(matches) == 1:
-            return matches[0]
-        if not matches:
-            raise RunNotFound(f"no run has the id, id prefix or name {text!r}; `runs` lists them")
-        listed = ", ".join(f"{run.pk} ({run.name})" for run in matches[:5])
-        raise RunNotFound(f"{text!r} matches several runs: {listed}; write one id")
 
 
 class Run(Leased):

@@ -10,7 +10,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHt
 
 from apps.accounts.authentication import reader_of
 from apps.accounts.problems import problem, unauthorized
-from apps.experiments.models import Run, RunNotFound
+from apps.experiments.models import Run
+from apps.experiments.queries import RunNotFound
 from apps.live import tail
 
 # The web server keeps what a client does not read, so a stream ends here and goes on at the

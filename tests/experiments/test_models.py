@@ -12,23 +12,22 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from apps.engine.spec import EvalSpec
+from apps.experiments.leases import SILENT_AFTER_BEATS, Leased
 from apps.experiments.models import (
     ID_ALPHABET,
     ID_LENGTH,
     LEGAL_MOVES,
-    SILENT_AFTER_BEATS,
     Checkpoint,
     Evaluation,
     Experiment,
     IllegalMove,
     JobStatus,
-    Leased,
     Run,
-    RunNotFound,
     RunStatus,
     Video,
     new_run_id,
 )
+from apps.experiments.queries import RunNotFound
 
 STAMPS = {"queued": "queued_at", "running": "started_at"}
 N_RACES = 50

@@ -1,0 +1,58 @@
+"""A run's life: its statuses, and from which to which it may go."""
+
+from django.db import models
+
+
+class RunStatus(models.TextChoices):
+    """Where a run is in its life."""
+
+    DRAFT = "draft"
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    STOPPED = "stopped"
+    PAUSED = "paused"
+    LOST = "lost"
+
+
+class JobStatus(models.TextChoices):
+    """Where an evaluation is in its life."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+
+# From each status, where a run may go. `draft -> running` is a run trained in a terminal.
+LEGAL_MOVES: dict[str, tuple[str, ...]] = {
+    RunStatus.DRAFT: (RunStatus.QUEUED, RunStatus.RUNNING),
+    RunStatus.QUEUED: (RunStatus.RUNNING, RunStatus.STOPPED),
+    RunStatus.RUNNING: (
+        RunStatus.COMPLETED,
+        RunStatus.FAILED,
+        RunStatus.STOPPED,
+        RunStatus.PAUSED,
+        RunStatus.LOST,
+        RunStatus.QUEUED,  # Its worker ended or vanished; it goes on by itself.
+    ),
+    RunStatus.COMPLETED: (),
+    RunStatus.FAILED: (RunStatus.QUEUED,),
+    RunStatus.STOPPED: (RunStatus.QUEUED,),
+    RunStatus.PAUSED: (RunStatus.QUEUED,),
+    RunStatus.LOST: (RunStatus.QUEUED,),
+}
+RESUMABLE_STATUSES = (RunStatus.FAILED, RunStatus.STOPPED, RunStatus.PAUSED, RunStatus.LOST)
+ACTIVE_STATUSES = (RunStatus.QUEUED, RunStatus.RUNNING)
+
+
+class IllegalMove(Exception):
+    """A status change that the run's life does not allow; `legal` lists the statuses that are."""
+
+    def __init__(self, status: str, wanted: str, legal: list[str]) -> None:
+        self.status = status
+        self.wanted = wanted
+        self.legal = legal
+        allowed = ", ".join(legal) or "none: this is final"
+        super().__init__(f"a run that is {status} cannot become {wanted}; legal moves: {allowed}")
