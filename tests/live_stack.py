@@ -38,10 +38,21 @@ def wait_until(found: Callable[[], Found], timeout_s: float, what: str) -> Found
     raise AssertionError(f"waited {timeout_s:.0f} s in vain for {what}")
 
 
+def assert_in_order(events: list[dict[str, Any]]) -> None:
+    """Fail when the episodes of one attempt go back in steps."""
+    step = 0
+    for event in events:
+        if event["type"] == "attempt":
+            step = event["from_step"]
+        if event["type"] == "episode":
+            assert event["step"] >= step
+            step = event["step"]
+
+
 class LiveStack:
     """Web server and worker under `manage.py up`, and the commands beside them."""
 
-    def __init__(self, home: Path, *flags: str) -> None:
+    def __init__(self, home: Path, *flags: str, **variables: str) -> None:
         self.home = home
         self.port = free_port()
         self.address = f"http://127.0.0.1:{self.port}"
@@ -50,6 +61,7 @@ class LiveStack:
         self.environment = {
             **{name: value for name, value in os.environ.items() if "DJANGO" not in name},
             "RLGYM_HOME": str(home),
+            **variables,
         }
         self._flags = flags
         self._process: subprocess.Popen[bytes] | None = None
@@ -158,6 +170,14 @@ class LiveStack:
     def trainer_pid(self, run_id: str) -> int:
         """The process id that holds a run's lock."""
         return int((self.home / "media" / "runs" / run_id / "lock").read_text())
+
+    def assert_nothing_is_left(self) -> None:
+        """Fail when an ended run left a trainer, a half-written file, or steps out of order."""
+        assert not list((self.home / "media").rglob("*.tmp*"))
+        for log in (self.home / "media" / "runs").glob("*/metrics.jsonl"):
+            assert_in_order([json.loads(line) for line in log.read_bytes().splitlines()])
+        # One may wait in reserve for the next run.
+        wait_until(lambda: len(self.find("apps.engine")) <= 1, 20, "trainers of ended runs to end")
 
     def token(self) -> str:
         """Make an API token for the first admin."""
