@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test test-exact check bench lock
+.PHONY: help install demo run test test-exact test-soak check bench lock
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -25,11 +25,14 @@ run: install ## serve the dashboard with its worker
 	$(BIN)/python manage.py up
 
 test: $(BIN)/.installed-tools ## run the whole suite
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-exact: $(BIN)/.installed-tools ## kill every algorithm three times in every environment it fits, and compare
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt '.[box2d]'
 	$(BIN)/python -m pytest -m exact tests/engine/test_exact.py $(ARGS)
+
+test-soak: $(BIN)/.installed-tools ## two workers and a thousand real runs, most of an hour
+	$(BIN)/python -m pytest -m soak $(ARGS)
 
 check: $(BIN)/.installed-tools ## lint, types, import contracts, migrations
 	$(BIN)/ruff format --check .

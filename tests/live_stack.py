@@ -28,13 +28,15 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def wait_until(found: Callable[[], Found], timeout_s: float, what: str) -> Found:
+def wait_until(
+    found: Callable[[], Found], timeout_s: float, what: str, interval_s: float = 0.05
+) -> Found:
     """Return the first true value of `found`, or fail saying what was waited for."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         if value := found():
             return value
-        time.sleep(0.05)
+        time.sleep(interval_s)
     raise AssertionError(f"waited {timeout_s:.0f} s in vain for {what}")
 
 

@@ -22,4 +22,6 @@ def follow(path: Path) -> None:
         threading.Event().wait(0.05)
 
 
-threading.Thread(target=follow, args=(Path(os.environ["RLGYM_HOME"]) / "clock",), daemon=True).start()
+threading.Thread(
+    target=follow, args=(Path(os.environ["RLGYM_HOME"]) / "clock",), daemon=True
+).start()
