@@ -1,4 +1,4 @@
-"""What nobody plans for: no memory left, the queue's file deleted, the clock set. Nothing is lost."""
+"""What nobody plans for: no memory left, the queue's file deleted, the clock set."""
 
 import json
 import os
