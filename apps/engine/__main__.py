@@ -115,7 +115,8 @@ def _train(job: dict[str, Any], control: Control) -> dict[str, Any]:
     else:
         spec = RunSpec.from_dict(read_json(directory.spec))
     _print_to(directory.train_log)
-    manifests = {int(step): sha256 for step, sha256 in job.get("manifests", {}).items()}
+    remembered = job.get("manifests")
+    manifests = None if remembered is None else {int(step): h for step, h in remembered.items()}
     outcome = train(
         spec,
         directory,
@@ -132,7 +133,8 @@ def _evaluate(job: dict[str, Any], control: Control) -> dict[str, Any]:
     run = RunSpec.from_dict(read_json(directory.spec))
     spec = EvalSpec.from_dict(job.get("spec", {}))
     _print_to(directory.train_log)
-    return evaluate(directory, run, job["step"], spec, job["name"]).as_dict(job["name"])
+    step, name, manifest = job["step"], job["name"], job.get("manifest", "")
+    return evaluate(directory, run, step, spec, name, manifest).as_dict(name)
 
 
 def warm_up() -> None:

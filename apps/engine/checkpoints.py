@@ -116,16 +116,21 @@ def _write_files(
 
 
 def load(
-    algorithm_class: type[BaseAlgorithm], directory: RunDirectory, step: int, device: str
+    algorithm_class: type[BaseAlgorithm],
+    directory: RunDirectory,
+    step: int,
+    device: str,
+    expected_sha256: str = "",
 ) -> BaseAlgorithm:
     """Load the model of a checkpoint that this program wrote.
 
-    Loading unpickles, so the files' hashes are compared first.
+    Loading unpickles, so the files' hashes are compared first; see `verify`.
 
     Raises:
-        DamagedCheckpoint: A file is missing or differs from its manifest.
+        DamagedCheckpoint: A file is missing or differs from its manifest, or the manifest differs
+            from what is remembered.
     """
-    verify(directory, step)
+    verify(directory, step, expected_sha256)
     return algorithm_class.load(directory.checkpoints / str(step) / MODEL, device=device)
 
 
@@ -162,6 +167,8 @@ def verify(directory: RunDirectory, step: int, expected_sha256: str = "") -> dic
         manifest = read_json(folder / MANIFEST)
         if expected_sha256 and sha256_of(folder / MANIFEST) != expected_sha256:
             raise RunDirectoryError("its manifest is not the one that was recorded")
+        if missing := {MODEL, STATE} - manifest["files"].keys():
+            raise RunDirectoryError(f"its manifest does not name {', '.join(sorted(missing))}")
     except RunDirectoryError as error:
         raise DamagedCheckpoint(f"checkpoint {step} of run {directory.name}: {error}") from error
     for name, file in manifest["files"].items():

@@ -101,7 +101,12 @@ class EvalResult:
 
 
 def evaluate(
-    directory: RunDirectory, run: RunSpec, step: int, spec: EvalSpec, name: str
+    directory: RunDirectory,
+    run: RunSpec,
+    step: int,
+    spec: EvalSpec,
+    name: str,
+    manifest_sha256: str = "",
 ) -> EvalResult:
     """Play a checkpoint, write `eval/<name>.json`, then film the same episodes.
 
@@ -111,13 +116,17 @@ def evaluate(
         step: Step of the checkpoint.
         spec: How many episodes, on which seeds.
         name: File name without suffix.
+        manifest_sha256: Hash of the checkpoint's manifest as the record remembers it; empty:
+            nobody does.
 
     Raises:
-        DamagedCheckpoint: The checkpoint's files do not match its manifest.
+        DamagedCheckpoint: The checkpoint's files do not match its manifest, or the manifest is not
+            the one that is remembered.
         UnknownEnvironment: The environment cannot be made.
     """
     torch.set_num_threads(threads_for(is_image=False))
-    model = checkpoints.load(ALGORITHM_CLASSES[run.algorithm], directory, step, device="cpu")
+    algorithm_class = ALGORITHM_CLASSES[run.algorithm]
+    model = checkpoints.load(algorithm_class, directory, step, "cpu", manifest_sha256)
     directory.evaluations.mkdir(exist_ok=True)
     with make_env_for(run) as env:
         played = [play(model, env, spec, spec.seed + index) for index in range(spec.n_episodes)]

@@ -15,8 +15,8 @@ from apps.engine.errors import EngineError
 class TrainJob(TypedDict):
     """Train in a run directory; with `spec` the directory is made first.
 
-    An `attempt` after the first goes on from a checkpoint whose manifest's hash, if `manifests`
-    knows its step, is the one given there.
+    An `attempt` after the first goes on from a checkpoint. With `manifests` (hash of each
+    checkpoint's manifest by step) only from one that is named there and has that hash.
     """
 
     job: Literal["train"]
@@ -29,13 +29,17 @@ class TrainJob(TypedDict):
 
 
 class EvaluateJob(TypedDict):
-    """Evaluate the checkpoint at `step` into `eval/<name>.json`; `spec` is an `EvalSpec`."""
+    """Evaluate the checkpoint at `step` into `eval/<name>.json`; `spec` is an `EvalSpec`.
+
+    With `manifest`, the hash of the checkpoint's manifest, only if it has that hash.
+    """
 
     job: Literal["evaluate"]
     directory: str
     step: int
     name: str
     spec: NotRequired[dict[str, Any]]
+    manifest: NotRequired[str]
 
 
 class DescribeJob(TypedDict):

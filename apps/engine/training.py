@@ -5,7 +5,7 @@ end says how it ended, also when an exception leaves.
 """
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -53,11 +53,24 @@ class Attempt:
 
     Attributes:
         number: 1 for the first; a later one goes on from a checkpoint.
-        manifests: Hash of each checkpoint's manifest by step, as the record remembers them.
+        manifests: Hash of each checkpoint's manifest by step, as the record remembers them; None:
+            nobody does, and each checkpoint is judged by its own manifest alone.
     """
 
     number: int = 1
-    manifests: dict[int, str] = field(default_factory=dict)
+    manifests: dict[int, str] | None = None
+
+    def manifest_of(self, step: int) -> str:
+        """Return the remembered hash of a checkpoint's manifest, empty when nobody remembers.
+
+        Raises:
+            DamagedCheckpoint: The record knows no such checkpoint: it may not be ours.
+        """
+        if self.manifests is None:
+            return ""
+        if step not in self.manifests:
+            raise DamagedCheckpoint(f"checkpoint {step} is not in the record")
+        return self.manifests[step]
 
 
 FIRST_ATTEMPT = Attempt()
@@ -124,7 +137,7 @@ def _go_on(
     notes: dict[str, str] = {}
     for step in reversed(checkpoints.steps_of(directory)):
         try:
-            checkpoints.verify(directory, step, attempt.manifests.get(step, ""))
+            checkpoints.verify(directory, step, attempt.manifest_of(step))
             state = checkpoints.load_state(directory, step)
         except DamagedCheckpoint as error:
             logger.warning("%s", error)

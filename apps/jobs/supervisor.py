@@ -144,6 +144,8 @@ def supervise_evaluation(evaluation: Evaluation, trainer: TrainerProcess) -> Eva
         max_episode_steps=evaluation.max_episode_steps,
         should_film=evaluation.should_film,
     )
+    recorded = run.checkpoints.filter(step=evaluation.step)
+    manifest = recorded.values_list("sha256", flat=True).first()
     with trainer:
         trainer.send(
             {
@@ -152,6 +154,7 @@ def supervise_evaluation(evaluation: Evaluation, trainer: TrainerProcess) -> Eva
                 "step": evaluation.step,
                 "name": name,
                 "spec": spec.as_dict(),
+                "manifest": manifest or "",
             }
         )
         reserve().fill()

@@ -15,7 +15,7 @@ from apps.engine import checkpoints
 from apps.engine.building import ALGORITHM_CLASSES
 from apps.engine.errors import DamagedCheckpoint, FilmFailed
 from apps.engine.evaluation import evaluate, play
-from apps.engine.rundir import RunDirectory, read_lines
+from apps.engine.rundir import RunDirectory, read_json, read_lines, sha256_of, write_json
 from apps.engine.spec import EvalSpec, RunSpec
 from apps.engine.video import MAX_HEIGHT, MAX_WIDTH, Film, picture_size
 from tests.engine.conftest import TINY, make_directory
@@ -125,6 +125,22 @@ def test_a_damaged_checkpoint_is_refused_before_it_is_unpickled(
     else:
         path.unlink()
     with pytest.raises(DamagedCheckpoint, match="choose another checkpoint"):
+        evaluate(directory, spec, 256, EvalSpec(), "eval_test")
+
+
+def test_a_manifest_that_is_not_the_recorded_one_is_refused(
+    tiny_run: tuple[RunSpec, RunDirectory],
+) -> None:
+    spec, directory = tiny_run
+    path = directory.checkpoints / "256" / "manifest.json"
+    recorded = sha256_of(path)
+    evaluate(directory, spec, 256, EvalSpec(1, should_film=False), "eval_test", recorded)
+    manifest = read_json(path)
+    write_json(path, {**manifest, "is_best": not manifest["is_best"]})
+    with pytest.raises(DamagedCheckpoint, match="not the one that was recorded"):
+        evaluate(directory, spec, 256, EvalSpec(), "eval_test", recorded)
+    write_json(path, {**manifest, "files": {}})
+    with pytest.raises(DamagedCheckpoint, match=r"does not name model\.zip, state\.pkl"):
         evaluate(directory, spec, 256, EvalSpec(), "eval_test")
 
 

@@ -19,7 +19,7 @@ from apps.engine.building import ALGORITHM_CLASSES
 from apps.engine.callbacks import TrainingCallback
 from apps.engine.control import Control
 from apps.engine.journal import MAX_JOURNAL_STEPS, Journal, can_pickle, with_journal
-from apps.engine.rundir import RunDirectory, copy_checkpoint
+from apps.engine.rundir import RunDirectory, copy_checkpoint, sha256_of
 from apps.engine.spec import RunSpec
 from apps.engine.training import Attempt, Outcome, train
 from apps.metrics import store
@@ -218,7 +218,7 @@ def wait_for_step(directory: RunDirectory, step: int) -> None:
     pytest.fail(f"the run did not come to step {step}")
 
 
-@pytest.mark.parametrize("harm", ["truncate", "delete", "manifest"])
+@pytest.mark.parametrize("harm", ["truncate", "delete", "manifest", "unrecorded"])
 def test_a_damaged_checkpoint_costs_time_but_not_exactness(tmp_path: Path, harm: str) -> None:
     spec = spec_of("ppo", "CartPole-v1", save_freq=128)
     whole, _ = train_with_pauses(tmp_path / "whole", spec)
@@ -236,8 +236,15 @@ def test_a_damaged_checkpoint_costs_time_but_not_exactness(tmp_path: Path, harm:
         train(spec, directory, control)
     *_, before, last = checkpoints.steps_of(directory)
     folder = directory.checkpoints / str(last)
-    manifests = {last: "0" * 64} if harm == "manifest" else {}
-    if harm == "truncate":
+    manifests = {
+        step: sha256_of(directory.checkpoints / str(step) / "manifest.json")
+        for step in checkpoints.steps_of(directory)
+    }
+    if harm == "manifest":
+        manifests[last] = "0" * 64
+    elif harm == "unrecorded":
+        del manifests[last]
+    elif harm == "truncate":
         (folder / "state.pkl").write_bytes((folder / "state.pkl").read_bytes()[:-1])
     elif harm == "delete":
         (folder / "model.zip").unlink()

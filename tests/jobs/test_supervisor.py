@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import threading
 import time
@@ -199,6 +200,20 @@ def test_an_evaluation_of_a_damaged_checkpoint_fails_in_words() -> None:
     assert "does not match its manifest" in evaluation.error
     run.refresh_from_db()
     assert run.status == RunStatus.COMPLETED
+
+
+def test_a_checkpoint_that_was_exchanged_with_its_manifest_is_never_unpickled() -> None:
+    run = control.launch(control.check_spec(TINY_PPO))
+    supervisor.train_queued(Bell())
+    folder = run.directory.checkpoints / "256"
+    other = control.launch(control.check_spec({**TINY_PPO, "seed": 2}))
+    supervisor.train_queued(Bell())
+    shutil.rmtree(folder)
+    shutil.copytree(other.directory.checkpoints / "256", folder)
+    supervisor.evaluate_queued()
+    evaluation = run.evaluations.get()
+    assert evaluation.status == JobStatus.FAILED
+    assert "not the one that was recorded" in evaluation.error
 
 
 def test_an_evaluation_goes_back_to_the_queue_when_the_worker_ends() -> None:
