@@ -78,6 +78,11 @@ MAX_ATTEMPTS = _whole_number("RLGYM_MAX_ATTEMPTS", 3, 0, 1000)
 KEEP_CHECKPOINTS = _whole_number("RLGYM_KEEP_CHECKPOINTS", 3, 1, 10_000)
 WARM_TRAINER = _switch("RLGYM_WARM_TRAINER", True)
 
+# Every trainer finds the modules of this folder. What takes longer than the limit to be described
+# is given up.
+ENVIRONMENTS_FOLDER = HOME / "environments"
+CHECK_LIMIT_S = _whole_number("RLGYM_CHECK_LIMIT_S", 45, 1, 600)
+
 INSTALLED_APPS = [
     "apps.dashboard",  # Before the admin, whose base template it extends and overrides.
     "daphne",

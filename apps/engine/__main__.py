@@ -18,14 +18,13 @@ import signal
 import sys
 import tempfile
 import threading
-import traceback
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from io import FileIO
 from pathlib import Path
-from types import FrameType, TracebackType
-from typing import IO, Any
+from types import FrameType
+from typing import Any
 
 # Idle OpenMP threads of two trainers that spin against each other stop both: they must sleep. Set
 # before torch is imported, which reads it once.
@@ -37,13 +36,12 @@ from apps.engine import protocol
 from apps.engine.control import STOP_STATUSES, Control
 from apps.engine.errors import EngineError, FieldError, InvalidSpec
 from apps.engine.evaluation import evaluate
+from apps.engine.process import EXIT_REFUSED, end_group, open_stdin, private_replies, read_options
 from apps.engine.rundir import RunDirectory, read_json
 from apps.engine.spec import EvalSpec, RunSpec
 from apps.engine.training import Attempt, train
 
 GRACE_AFTER_SUPERVISOR_S = 3.0
-EXIT_REFUSED = 1
-EXIT_ABANDONED = 4
 
 logger = logging.getLogger("apps.engine")
 
@@ -54,27 +52,23 @@ def main() -> None:
         prog="python -m apps.engine", description="The trainer process."
     )
     parser.add_argument("--warm", action="store_true", help="run tiny jobs before reading one")
-    parser.add_argument("--supervised", action="store_true", help="end when stdin ends")
-    options = parser.parse_args()
-    replies = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
-    os.dup2(
-        sys.stderr.fileno(), sys.stdout.fileno()
-    )  # Whatever prints must not break the replies.
-    sys.excepthook = partial(_report_crash, replies)
+    options = read_options(parser)
+    replies = private_replies()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     if options.warm:
         warm_up()
         replies.write(protocol.encode({"reply": "ready"}))
-    # Unbuffered: a thread that waits in a buffered read holds its lock, and the interpreter aborts
-    # when it ends meanwhile.
-    stdin = FileIO(sys.stdin.fileno(), closefd=False)
+    stdin = open_stdin()
     line = stdin.readline()
     if not line:
         return
     control = Control()
+    is_abandoned = threading.Event()
     signal.signal(signal.SIGTERM, partial(_stop_on_signal, control))
     threading.Thread(
-        target=_listen, args=(stdin, control, options.supervised), daemon=True
+        target=_listen,
+        args=(stdin, control, is_abandoned if options.supervised else None),
+        daemon=True,
     ).start()
     try:
         result = run_job(protocol.decode(line, "job"), control)
@@ -82,6 +76,9 @@ def main() -> None:
         logger.error("%s", error)
         replies.write(protocol.encode({"reply": "refused", "message": str(error)}))
         sys.exit(EXIT_REFUSED)
+    finally:
+        if is_abandoned.is_set():
+            end_group()
     replies.write(protocol.encode({"reply": "done", "result": result}))
 
 
@@ -156,7 +153,7 @@ def _print_to(path: Path) -> None:
     os.close(fd)
 
 
-def _listen(stdin: FileIO, control: Control, is_supervised: bool) -> None:
+def _listen(stdin: FileIO, control: Control, is_abandoned: threading.Event | None) -> None:
     for line in stdin:
         try:
             request = protocol.decode(line, "control")
@@ -164,10 +161,11 @@ def _listen(stdin: FileIO, control: Control, is_supervised: bool) -> None:
             logger.warning("a control line is ignored: %s", error)
             continue
         _obey(request, control)
-    if is_supervised:
+    if is_abandoned is not None:
+        is_abandoned.set()
         control.request_stop("lost", "Its supervisor vanished.")
         threading.Event().wait(GRACE_AFTER_SUPERVISOR_S)
-        os._exit(EXIT_ABANDONED)
+        end_group()
 
 
 def _obey(request: dict[str, Any], control: Control) -> None:
@@ -181,21 +179,6 @@ def _obey(request: dict[str, Any], control: Control) -> None:
 
 def _stop_on_signal(control: Control, number: int, frame: FrameType | None) -> None:
     control.request_stop(reason="Its process was asked to end.")
-
-
-def _report_crash(
-    replies: IO[bytes],
-    kind: type[BaseException],
-    error: BaseException,
-    trace: TracebackType | None,
-) -> None:
-    text = "".join(traceback.format_exception(kind, error, trace))
-    sys.stderr.write(text)
-    replies.write(
-        protocol.encode(
-            {"reply": "crashed", "message": f"{kind.__name__}: {error}", "traceback": text}
-        )
-    )
 
 
 if __name__ == "__main__":

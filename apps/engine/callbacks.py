@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import psutil
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import KVWriter, Logger
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
@@ -116,6 +117,7 @@ class TrainingCallback(BaseCallback):
         self._next_save = spec.steps_between_saves
         self._next_evaluation = spec.eval_freq or math.inf
         self._best_return = -math.inf
+        self._process = psutil.Process()
         self._speed_step = 0
         self._speed_at = time.monotonic()
         self._printed_at = self._saved_at = self._speed_at
@@ -215,7 +217,9 @@ class TrainingCallback(BaseCallback):
         now = time.monotonic()
         speed = (self.num_timesteps - self._speed_step) / (now - self._speed_at)
         self._speed_step, self._speed_at = self.num_timesteps, now
-        self._log.add(events.metrics(self.num_timesteps, {"rlgym/steps_per_s": speed}))
+        memory_mb = self._process.memory_info().rss / 1e6
+        machine = {"rlgym/steps_per_s": speed, "rlgym/memory_mb": memory_mb}
+        self._log.add(events.metrics(self.num_timesteps, machine))
         self._log.flush()
         if now - self._printed_at > PRINT_INTERVAL_S:
             self._printed_at = now

@@ -1,33 +1,58 @@
-"""Describe one environment in a process of its own: `python -m apps.engine.describing`.
+"""Describe environments in a process of its own: `python -m apps.engine.describing`.
 
-Reads a `describe` job on stdin and answers on stdout, like a trainer, but loads no torch: a form
-can wait for it. Whatever the environment's module does, it does here and not in a web server.
+Reads a `describe` or a `discover` job on stdin and answers on stdout, like a trainer, but loads no
+torch: a form can wait for it. Whatever an environment's module does, it does here and not in a web
+server.
 """
 
-import os
+import argparse
 import sys
+import threading
+from typing import Any
 
 from apps.engine import protocol
-from apps.engine.environments import describe
+from apps.engine.environments import describe, discover
 from apps.engine.errors import EngineError
+from apps.engine.process import (
+    EXIT_REFUSED,
+    end_with_supervisor,
+    give_up_after,
+    open_stdin,
+    private_replies,
+    read_options,
+)
 
 
 def main() -> None:
     """Answer one job and leave."""
-    replies = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # Whatever prints must not break the reply.
+    options = read_options(argparse.ArgumentParser(prog="python -m apps.engine.describing"))
+    replies = private_replies()
+    stdin = open_stdin()
+    line = stdin.readline()
+    if options.supervised:
+        threading.Thread(target=end_with_supervisor, args=(stdin,), daemon=True).start()
     try:
-        job = protocol.decode(sys.stdin.buffer.readline(), "job")
-        description = describe(
-            job["environment"],
-            job.get("kwargs"),
-            job.get("wrappers", ()),
-            job.get("frame_stack", 0),
-        )
+        result = run_job(protocol.decode(line, "job"))
     except EngineError as error:
         replies.write(protocol.encode({"reply": "refused", "message": str(error)}))
-        sys.exit(1)
-    replies.write(protocol.encode({"reply": "done", "result": description.as_dict()}))
+        sys.exit(EXIT_REFUSED)
+    replies.write(protocol.encode({"reply": "done", "result": result}))
+
+
+def run_job(job: dict[str, Any]) -> dict[str, Any]:
+    """Run a job and return its result.
+
+    Raises:
+        EngineError: Anything that the job refuses.
+    """
+    if "limit_s" in job:
+        give_up_after(job["limit_s"])
+    if job["job"] == "discover":
+        return {"ids": discover(job["module"])}
+    description = describe(
+        job["environment"], job.get("kwargs"), job.get("wrappers", ()), job.get("frame_stack", 0)
+    )
+    return description.as_dict()
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import reduce
+from importlib.metadata import entry_points
 from typing import Any
 
 import gymnasium
@@ -25,13 +26,14 @@ from apps.engine.wrappers import FrameStack
 
 __all__ = [
     "ENVIRONMENTS", "ENVIRONMENT_ID", "FAMILIES", "Env", "EnvironmentCard",
-    "EnvironmentDescription", "Family", "SpaceDescription", "describe", "family_of",
+    "EnvironmentDescription", "Family", "SpaceDescription", "describe", "discover", "family_of",
     "import_wrapper", "is_installed", "known_ids", "make_env", "space_kind", "training_wrapper",
     "unknown_message", "wrong_with_wrapper",
 ]  # fmt: skip
 
 Env = gymnasium.Env[Any, Any]
 ENVIRONMENT_ID = re.compile(r"([\w.]+:)?([\w-]+/)?[\w.-]+")  # To be matched in full.
+ENTRY_POINT_GROUP = "rlgym.environments"  # Where an installed package names its environments.
 WRAPPER_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")  # Likewise.
 
 
@@ -127,6 +129,37 @@ def is_installed(family: str) -> bool:
     return importlib.util.find_spec(FAMILIES[family].package) is not None
 
 
+def discover(module: str) -> list[str]:
+    """Import a module and return the ids that it registered, each as `module:Env-v0`, sorted.
+
+    Raises:
+        UnknownEnvironment: There is no such module, or one that it imports is missing.
+    """
+    before = set(gymnasium.registry)
+    try:
+        _register(module)
+    except ImportError as error:
+        raise UnknownEnvironment(_missing_module(module, error)) from error
+    return [f"{module}:{name}" for name in sorted(set(gymnasium.registry) - before)]
+
+
+def _register(module: str) -> None:
+    """Import a module, and call what an entry point of its package names in it to register."""
+    importlib.import_module(module)
+    for entry in entry_points(group=ENTRY_POINT_GROUP):
+        if entry.module == module and entry.attr:
+            entry.load()()
+
+
+def _missing_module(module: str, error: ImportError) -> str:
+    if error.name and module.startswith(error.name):
+        return (
+            f"there is no module {module!r}: put it into the folder of your own environments, "
+            "install its package, or name its folder in PYTHONPATH"
+        )
+    return f"{module} cannot be imported: {error}"
+
+
 def make_env(
     environment: str,
     kwargs: Mapping[str, Any] | None = None,
@@ -150,11 +183,16 @@ def make_env(
     extra: dict[str, Any] = {"render_mode": render_mode} if render_mode else {}
     family = family_of(environment)
     hint = f"; {family.install}" if family else ""
+    module, colon, name = environment.rpartition(":")
     try:
         if family:
             importlib.import_module(family.package)  # It registers its ids.
+        elif colon and name not in gymnasium.registry:
+            _register(module)
         env = gymnasium.make(environment, **(kwargs or {}), **extra)
     except (gymnasium.error.DependencyNotInstalled, ImportError) as error:
+        if colon and isinstance(error, ImportError):
+            raise UnknownEnvironment(_missing_module(module, error)) from error
         raise UnknownEnvironment(
             f"{environment} needs a package that is not installed: {error}{hint}"
         ) from error

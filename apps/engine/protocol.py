@@ -43,16 +43,28 @@ class EvaluateJob(TypedDict):
 
 
 class DescribeJob(TypedDict):
-    """Construct an environment and say what its spaces are (see describing.py)."""
+    """Construct an environment and say what its spaces are (see describing.py).
+
+    After `limit_s` the process gives up; what it was at is on its standard error.
+    """
 
     job: Literal["describe"]
     environment: str
     kwargs: NotRequired[dict[str, Any]]
     wrappers: NotRequired[list[Any]]
     frame_stack: NotRequired[int]
+    limit_s: NotRequired[float]
 
 
-Job = TrainJob | EvaluateJob | DescribeJob
+class DiscoverJob(TypedDict):
+    """Import a module and say which ids it registered (see describing.py)."""
+
+    job: Literal["discover"]
+    module: str
+    limit_s: NotRequired[float]
+
+
+Job = TrainJob | EvaluateJob | DescribeJob | DiscoverJob
 
 
 class Request(TypedDict):

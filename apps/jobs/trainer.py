@@ -7,6 +7,7 @@ the end of its stdin as the death of its supervisor. It is asked before it is fo
 import functools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,12 +20,13 @@ from typing import IO, Any, Self, cast
 from django.conf import settings
 
 from apps.engine import protocol
+from apps.engine.module_files import fingerprint
 from apps.engine.spec import RunSpec
 
-DESCRIBE_TIMEOUT_S = 60.0
+START_LIMIT_S = 60.0  # For the interpreter to start and import, on a busy machine.
 KILL_WAIT_S = 2.0
-STDERR_TAIL_BYTES = 4096
-TRAINER = ("apps.engine", "--supervised")
+STDERR_TAIL_BYTES = 16_384
+TRAINER = ("apps.engine",)
 DESCRIBER = ("apps.engine.describing",)
 
 
@@ -38,7 +40,7 @@ class TrainerProcess:
     def __init__(self, *module_and_flags: str) -> None:
         self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as self
         self._process = subprocess.Popen(
-            [sys.executable, "-m", *module_and_flags],
+            [sys.executable, "-m", *module_and_flags, *_common_flags()],
             cwd=settings.BASE_DIR,
             env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
             stdin=subprocess.PIPE,
@@ -93,15 +95,21 @@ class TrainerProcess:
         return self._process.poll() is None
 
     def kill(self) -> None:
-        """End the process and its children: asked by SIGTERM, then forced."""
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            if self.wait(0.0 if number == signal.SIGTERM else KILL_WAIT_S):
-                return
-            try:
-                os.killpg(self.pid, number)
-            except ProcessLookupError:
-                return
+        """End the process and all that it started: asked by SIGTERM, then forced.
+
+        What an environment starts (a simulator, workers) is in the same group and often outlives
+        the process, even one that ended in order.
+        """
+        if self.is_running():
+            self._signal_group(signal.SIGTERM)
+            self.wait(KILL_WAIT_S)
+        self._signal_group(signal.SIGKILL)
         self._process.wait()
+
+    def _signal_group(self, number: signal.Signals) -> None:
+        # macOS refuses a signal to a group of zombies only; elsewhere there is no such group.
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, number)
 
     def reply(self) -> protocol.Reply:
         """Return the last word of a process that has ended.
@@ -135,10 +143,29 @@ class TrainerProcess:
                 except protocol.BadLine:
                     continue  # Something printed before stdout was redirected.
 
+    @property
+    def gave_up_at(self) -> str | None:
+        """Where the process was when its own time limit ended it; None when it did not."""
+        if self._reply is not None and self._reply["reply"] != "ready":
+            return None
+        _, mark, stacks = self._stderr_tail().partition("Timeout (")
+        return _innermost(stacks) if mark else None
+
     def _stderr_tail(self) -> str:
         size = self._stderr.seek(0, os.SEEK_END)
         self._stderr.seek(max(0, size - STDERR_TAIL_BYTES))
         return self._stderr.read().decode(errors="replace")
+
+
+def _common_flags() -> tuple[str, ...]:
+    return "--supervised", "--path", str(settings.ENVIRONMENTS_FOLDER)
+
+
+def _innermost(stacks: str) -> str:
+    """Return the innermost place of the main thread in stacks that faulthandler has printed."""
+    blocks = [block for block in stacks.split("\n\n") if "in main" in block]
+    frames = re.findall(r'File "([^"]+)", line (\d+) in (\S+)', blocks[-1] if blocks else stacks)
+    return "{2} ({0}, line {1})".format(*frames[0]) if frames else "an unknown place"
 
 
 class Reserve:
@@ -181,7 +208,7 @@ def describe(spec: RunSpec) -> dict[str, Any]:
     """Construct a spec's environment in a process of its own and return its description.
 
     Raises:
-        TrainerFailed: It cannot be made, crashes, or takes longer than a minute.
+        TrainerFailed: It cannot be made, crashes, or takes longer than `CHECK_LIMIT_S`.
     """
     job: protocol.DescribeJob = {
         "job": "describe",
@@ -190,20 +217,33 @@ def describe(spec: RunSpec) -> dict[str, Any]:
         "wrappers": spec.wrappers,
         "frame_stack": spec.frame_stack,
     }
-    return _describe(json.dumps(job, sort_keys=True))
+    paths = [wrapper if isinstance(wrapper, str) else wrapper["path"] for wrapper in spec.wrappers]
+    modules = [path.partition(":")[0] for path in (spec.environment, *paths) if ":" in path]
+    versions = [fingerprint(module, settings.ENVIRONMENTS_FOLDER) for module in modules]
+    return _describe(json.dumps(job, sort_keys=True), "".join(versions))
 
 
 @functools.lru_cache(maxsize=256)
-def _describe(job_json: str) -> dict[str, Any]:
+def _describe(job_json: str, version: str) -> dict[str, Any]:
     job = cast(protocol.DescribeJob, json.loads(job_json))
-    environment = job["environment"]
+    return ask_describer(job, f"{job['environment']} could not be described")
+
+
+def ask_describer(
+    job: protocol.DescribeJob | protocol.DiscoverJob, refusal: str
+) -> dict[str, Any]:
+    """Have one job done by a describer and return its result.
+
+    Raises:
+        TrainerFailed: It was refused, crashed, or took longer than `CHECK_LIMIT_S`.
+    """
+    limit_s = settings.CHECK_LIMIT_S
     with TrainerProcess(*DESCRIBER) as process:
-        process.send(job)
-        if not process.wait(DESCRIBE_TIMEOUT_S):
-            raise TrainerFailed(
-                f"{environment} took longer than {DESCRIBE_TIMEOUT_S:.0f} s to construct"
-            )
+        process.send(cast(protocol.Job, {**job, "limit_s": limit_s}))
+        if not process.wait(START_LIMIT_S + limit_s) or process.gave_up_at is not None:
+            where = process.gave_up_at or "nobody knows where"
+            raise TrainerFailed(f"{refusal} within {limit_s} s: it hung in {where}")
         reply = process.reply()
     if reply["reply"] != "done":
-        raise TrainerFailed(reply.get("message", "") or f"{environment} could not be described")
+        raise TrainerFailed(reply.get("message", "") or refusal)
     return reply["result"]

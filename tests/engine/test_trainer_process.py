@@ -15,15 +15,17 @@ from apps.engine import checkpoints
 from apps.engine.rundir import RunDirectory
 from tests.conftest import TINY_PPO
 from tests.engine.test_training import events_of
+from tests.misbehaving import is_gone
 
 LONG = {**TINY_PPO, "total_timesteps": 10_000_000}
 ENVIRONMENT = {name: value for name, value in os.environ.items() if "DJANGO" not in name}
 pytestmark = pytest.mark.slow
 
 
-def start(*flags: str) -> "subprocess.Popen[bytes]":
+def start(*flags: str, is_leader: bool = False) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
         [sys.executable, "-m", "apps.engine", *flags],
+        start_new_session=is_leader,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -155,10 +157,17 @@ def test_a_stop_saves_and_ends_in_order(tmp_path: Path, how: str) -> None:
     assert directory.lock_holder() is None
 
 
-def test_a_supervised_trainer_ends_with_its_supervisor(tmp_path: Path) -> None:
+def test_a_supervised_trainer_ends_with_its_supervisor_and_takes_what_it_started(
+    tmp_path: Path,
+) -> None:
     directory = RunDirectory(tmp_path / "run")
-    process = start("--supervised")
-    send(process, {"job": "train", "directory": str(directory.path), "spec": LONG})
+    process = start("--supervised", is_leader=True)
+    started = {
+        "environment": "tests.misbehaving:Hangs-v0",
+        "environment_kwargs": {"pid_file": str(tmp_path / "pid")},
+    }
+    job = {"job": "train", "directory": str(directory.path), "spec": {**LONG, **started}}
+    send(process, job)
     wait_for_training(directory, process)
     assert process.stdin is not None
     process.stdin.close()
@@ -166,6 +175,7 @@ def test_a_supervised_trainer_ends_with_its_supervisor(tmp_path: Path) -> None:
     process.wait(timeout=5)
     assert events_of(directory)[-1]["status"] == "lost"
     assert directory.lock_holder() is None
+    assert is_gone(tmp_path / "pid")
 
 
 def test_a_warm_trainer_says_so_and_trains_the_same_policy(tmp_path: Path) -> None:
