@@ -18,10 +18,12 @@ from apps.api.schemas import (
     RunDetail,
     RunIn,
     RunPage,
+    RunsMade,
 )
+from apps.engine.expansion import with_seeds
 from apps.engine.rundir import read_json
 from apps.experiments.models import Run, RunQuerySet
-from apps.jobs import control
+from apps.jobs import batches, control
 
 router = Router()
 
@@ -78,13 +80,15 @@ def _known_statuses(text: str) -> list[str]:
     return wanted
 
 
-@router.post("", response=responses({201: RunDetail}, is_write=True))
+@router.post("", response=responses({201: RunDetail | RunsMade}, is_write=True))
 def create_run(request: HttpRequest, response: HttpResponse, data: RunIn) -> Any:
-    """Make a run from a spec and, unless `start` is false, queue it."""
+    """Make a run from a spec, or one for each of `seeds`; unless `start` is false, queue them."""
     spec = control.check_spec(data.spec())
-    make = control.launch if data.start else control.create
     naming = control.Naming(data.name, data.experiment, command=f"POST {request.path}")
-    run = make(spec, naming)
+    if data.seeds is not None:
+        runs = batches.launch_all(with_seeds(spec, data.seeds), naming, data.start)
+        return Status(201, {"runs": runs})
+    (run,) = batches.launch_all([spec], naming, data.start)
     response["Location"] = reverse("api:get_run", args=[run.pk])
     return Status(201, run)
 

@@ -14,6 +14,7 @@ from ninja import Field, Schema
 from pydantic import BaseModel, ConfigDict
 
 from apps.engine.algorithms import ALGORITHMS
+from apps.engine.expansion import SEEDS_BOUNDS
 from apps.engine.presets import LENGTH_TITLES, PRESET_TITLES
 from apps.engine.spec import BOUNDS, DEVICES, EVALUATION_BOUNDS
 from apps.experiments.models import Evaluation, JobStatus, Run, RunStatus, Video
@@ -81,10 +82,16 @@ class RunIn(BaseModel):
     name: str = Field("", max_length=120, description="Empty: made from the spec.")
     experiment: str = Field("", max_length=120, description="Made when it is new.")
     start: bool = Field(True, description="False leaves a draft.")
+    seeds: Any = _documented(
+        "integer",
+        "So many runs, with this seed and those that follow; the answer lists them.",
+        SEEDS_BOUNDS["seeds"],
+    )
 
     def spec(self) -> dict[str, Any]:
         """Return the given fields of the spec, unknown ones included."""
-        return self.model_dump(exclude_unset=True, exclude={"name", "experiment", "start"})
+        beside = {"name", "experiment", "start", "seeds"}
+        return self.model_dump(exclude_unset=True, exclude=beside)
 
 
 class RunChange(BaseModel):
@@ -143,6 +150,10 @@ class RunDetail(RunSummary):
     auto_resumes: int = Field(description="How often it went on by itself.")
     stop_requested_at: datetime | None
     log_cursor: int = Field(description="How far the summary has read the log.")
+
+
+class RunsMade(Schema):
+    runs: list[RunDetail] = Field(description="One for each seed, in their order.")
 
 
 class ContinueIn(BaseModel):

@@ -2,14 +2,14 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from apps.cli.shapes import number
-from apps.experiments.models import ACTIVE_STATUSES, Evaluation, JobStatus, Run
+from apps.experiments.models import ACTIVE_STATUSES, Evaluation, JobStatus, Run, RunQuerySet
 from apps.jobs.supervisor import Watch
 
 POLL_S = 0.3
@@ -19,6 +19,17 @@ NEVER = threading.Event()
 @contextmanager
 def progress_bar(run: Run, is_quiet: bool) -> Iterator[Watch]:
     """Show a bar on standard error and give the function that moves it."""
+    with _bar(run.name, is_quiet) as move:
+
+        def watch(now: Run) -> None:
+            speed = number(now.steps_per_second, 0)
+            move(now.progress, f"return {number(now.return_last)}  {speed} steps/s  {now.status}")
+
+        yield watch
+
+
+@contextmanager
+def _bar(title: str, is_quiet: bool) -> Iterator[Callable[[float, str], None]]:
     console = Console(stderr=True, quiet=is_quiet)
     columns = (
         TextColumn("{task.description}"),
@@ -28,14 +39,31 @@ def progress_bar(run: Run, is_quiet: bool) -> Iterator[Watch]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console) as progress:
-        task = progress.add_task(run.name, total=1.0, note="")
+        task = progress.add_task(title, total=1.0, note="")
+        yield lambda done, note: progress.update(task, completed=done, note=note)
 
-        def watch(now: Run) -> None:
-            speed = number(now.steps_per_second, 0)
-            note = f"return {number(now.return_last)}  {speed} steps/s  {now.status}"
-            progress.update(task, completed=now.progress, note=note)
 
-        yield watch
+def wait_for_runs(runs: Sequence[Run], is_quiet: bool) -> None:
+    """Wait until workers have trained and evaluated some runs, behind one bar."""
+    if len(runs) == 1:
+        with progress_bar(runs[0], is_quiet) as watch:
+            wait_for_run(runs[0], watch)
+    elif runs:
+        with _bar(f"{len(runs)} runs", is_quiet) as move:
+            _wait_for_all(Run.objects.filter(pk__in=[run.pk for run in runs]), move)
+    for run in runs:
+        wait_for_evaluations(run)
+
+
+def _wait_for_all(runs: RunQuerySet, move: Callable[[float, str], None]) -> None:
+    while True:
+        found = list(runs.only("status", "step", "total_timesteps"))
+        left = sum(run.status in ACTIVE_STATUSES for run in found)
+        done = sum(1.0 if run.status not in ACTIVE_STATUSES else run.progress for run in found)
+        move(done / max(len(found), 1), f"{left} left")
+        if not left:
+            return
+        time.sleep(POLL_S)
 
 
 def wait_for_run(run: Run, watch: Watch, give_up: threading.Event = NEVER) -> Run:

@@ -1,14 +1,21 @@
 """What the commands share that do one thing to one run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from django.core.management.base import CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from apps.cli.command import Command
 from apps.cli.progress import progress_bar, wait_for_run
 from apps.cli.shapes import run_as_dict
-from apps.experiments.models import Run
+from apps.experiments.models import Run, RunStatus
+
+
+def refuse_broken(runs: Iterable[Run]) -> None:
+    """End with an error that names every run that failed or was lost."""
+    broken = [run for run in runs if run.status in {RunStatus.FAILED, RunStatus.LOST}]
+    if broken:
+        raise CommandError("; ".join(f"run {r.pk} {r.status}: {r.status_reason}" for r in broken))
 
 
 class RunVerb(Command):

@@ -13,6 +13,7 @@ from django.db.models.expressions import Expression, OrderBy
 from apps.engine.algorithms import ALGORITHMS, Algorithm, Hyperparameter
 from apps.engine.environments import ENVIRONMENTS, EnvironmentCard
 from apps.engine.errors import InvalidSpec
+from apps.engine.expansion import SEEDS_BOUNDS
 from apps.engine.presets import LENGTH_TITLES, PRESET_TITLES, lengths_for, preset_for
 from apps.engine.spec import (
     BOUNDS,
@@ -75,6 +76,9 @@ class RunForm(forms.Form):
         "Exact steps", BOUNDS["total_timesteps"], "Overrides the length."
     )
     seed = number_field("Seed", BOUNDS["seed"])
+    seeds = number_field(
+        "Runs", SEEDS_BOUNDS["seeds"], "One for this seed and each that follows; blank: one."
+    )
     n_envs = number_field("Parallel environments", BOUNDS["n_envs"], "Blank: the preset's.")
     name = forms.CharField(
         required=False, max_length=NAME_LENGTH, help_text="Blank: made for you."
@@ -95,7 +99,7 @@ class RunForm(forms.Form):
     device = forms.ChoiceField(required=False, choices=[(name, name) for name in DEVICES])
 
     main_fields = (
-        "environment", "preset", "length", "total_timesteps", "seed", "n_envs", "name",
+        "environment", "preset", "length", "total_timesteps", "seed", "seeds", "n_envs", "name",
         "experiment",
     )  # fmt: skip
     schedule_fields = ("eval_freq", "eval_episodes", "save_freq", "device")

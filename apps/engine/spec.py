@@ -124,7 +124,7 @@ class RunSpec:
         if algorithm:
             values["hyperparameters"], refused = algorithm.resolve(dict(given))
             errors += refused
-        _check_numbers(values, BOUNDS, errors)
+        check_numbers(values, BOUNDS, errors)
         if errors:
             raise InvalidSpec(errors)
         spec = cls(**values)
@@ -204,7 +204,7 @@ class EvalSpec:
         """
         errors = _unknown_keys(data, [spec_field.name for spec_field in fields(cls)])
         values = {key: value for key, value in data.items() if value is not None}
-        _check_numbers(values, EVALUATION_BOUNDS, errors)
+        check_numbers(values, EVALUATION_BOUNDS, errors)
         for name in ("is_deterministic", "should_film"):
             if name in values and not isinstance(values[name], bool):
                 errors.append(FieldError(name, f"{shown(values[name])} is not true or false"))
@@ -350,9 +350,10 @@ def _apply_preset(values: dict[str, Any], given: Mapping[str, Any]) -> dict[str,
     return {**preset.hyperparameters, **given}
 
 
-def _check_numbers(
+def check_numbers(
     values: dict[str, Any], bounds: Mapping[str, tuple[int, int]], errors: list[FieldError]
 ) -> None:
+    """Turn the whole numbers among some values into integers, and note those out of bounds."""
     for name, (low, high) in bounds.items():
         if name not in values:
             continue

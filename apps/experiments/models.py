@@ -83,6 +83,9 @@ class Run(Leased):
     preset = models.CharField(max_length=40, blank=True, editable=False)
     seed = models.PositiveBigIntegerField(editable=False)
     total_timesteps = models.PositiveBigIntegerField(editable=False)
+    configuration_hash = models.CharField(
+        max_length=32, blank=True, editable=False, help_text="Of the spec without its seed."
+    )
 
     status = models.CharField(
         max_length=12, choices=RunStatus, default=RunStatus.DRAFT, editable=False
@@ -129,6 +132,7 @@ class Run(Leased):
             models.Index(fields=["-created_at"], name="run_created"),
             models.Index(fields=["environment", "algorithm"], name="run_environment_algorithm"),
             models.Index(fields=["name"], name="run_name"),
+            models.Index(fields=["experiment", "configuration_hash", "seed"], name="run_same"),
         ]
         constraints = [
             models.CheckConstraint(

@@ -17,6 +17,7 @@ from django.utils import timezone
 from apps.engine import events
 from apps.engine.environments import ENVIRONMENTS, FAMILIES, is_installed
 from apps.engine.errors import FieldError, InvalidSpec
+from apps.engine.expansion import configuration_hash
 from apps.engine.rundir import RunDirectory, copy_checkpoint, read_json, write_json
 from apps.engine.spec import EvalSpec, RunSpec, default_evaluation_seed
 from apps.experiments.artifacts import experiment_file
@@ -125,6 +126,7 @@ def create(
         preset=spec.preset or "",
         seed=spec.seed,
         total_timesteps=spec.total_timesteps,
+        configuration_hash=configuration_hash(spec.as_dict()),
     )
     if origin:
         run.parent, run.parent_step, run.relation = origin.parent, origin.step, origin.relation

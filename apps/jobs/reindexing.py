@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db import transaction
 
 from apps.engine.errors import EngineError
+from apps.engine.expansion import configuration_hash
 from apps.engine.rundir import RunDirectory, read_json
 from apps.engine.spec import RunSpec
 from apps.experiments.artifacts import experiment_file
@@ -119,6 +120,7 @@ def _index_run(
         "preset": spec.preset or "",
         "seed": spec.seed,
         "total_timesteps": spec.total_timesteps,
+        "configuration_hash": configuration_hash(spec.as_dict()),
     }
     if existing is None:
         if record.get("created_at"):

@@ -3,25 +3,37 @@
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
 from apps.dashboard.forms import RunFilterForm, RunForm, show_refusals
 from apps.dashboard.pages import page_of, show
 from apps.engine.algorithms import ALGORITHMS
 from apps.engine.errors import InvalidSpec
-from apps.jobs import control
+from apps.engine.expansion import with_seeds
+from apps.experiments.groups import groups_of
+from apps.jobs import batches, control
 
 
 @require_safe
 def run_list(request: HttpRequest) -> HttpResponse:
     form = RunFilterForm(request.GET)
     page = page_of(request, form.apply())
-    return show(request, "dashboard/run_list.html", "Runs", form=form, page=page, sort=form.sort)
+    experiment = form.wanted("experiment")
+    return show(
+        request,
+        "dashboard/run_list.html",
+        "Runs",
+        form=form,
+        page=page,
+        sort=form.sort,
+        groups=groups_of(experiment) if experiment else [],
+    )
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def run_new(request: HttpRequest) -> HttpResponse:
-    """Show the form; its answer launches a run, or shows every refusal beside its field."""
+    """Show the form; its answer launches runs, or shows every refusal beside its field."""
     if request.method != "POST":
         return _show_form(request, RunForm(initial=request.GET.dict()))
     form = RunForm(request.POST)
@@ -31,12 +43,16 @@ def run_new(request: HttpRequest) -> HttpResponse:
         form.cleaned_data["name"], form.cleaned_data["experiment"], command=f"POST {request.path}"
     )
     try:
-        run = control.launch(control.check_spec(form.spec_data()), names)
+        spec = control.check_spec(form.spec_data())
+        runs = batches.launch_all(with_seeds(spec, form.cleaned_data["seeds"] or 1), names)
     except InvalidSpec as refused:
         show_refusals(form, refused)
         return _show_form(request, form, status=422)
-    messages.success(request, f"Queued: {run.name}.")
-    return redirect("run", run.pk)
+    if len(runs) == 1:
+        messages.success(request, f"Queued: {runs[0].name}.")
+        return redirect("run", runs[0].pk)
+    messages.success(request, f"Queued: {runs[0].name} to {runs[-1].name}.")
+    return redirect(f"{reverse('run-list')}?experiment={runs[0].experiment_id}")
 
 
 def _show_form(request: HttpRequest, form: RunForm, status: int = 200) -> HttpResponse:

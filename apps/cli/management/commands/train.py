@@ -3,17 +3,20 @@
 import shlex
 import signal
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
 from apps.cli.command import Command as OurCommand
-from apps.cli.progress import progress_bar, wait_for_evaluations, wait_for_run
-from apps.cli.shapes import print_run, run_with_evaluations
+from apps.cli.progress import progress_bar, wait_for_evaluations, wait_for_runs
+from apps.cli.shapes import print_run, print_runs, run_with_evaluations
 from apps.cli.spec_options import add_spec_options, spec_of
+from apps.cli.verbs import refuse_broken
+from apps.engine.expansion import with_seeds
 from apps.engine.spec import RunSpec
-from apps.experiments.models import Evaluation, JobStatus, Run, RunStatus
-from apps.jobs import control, supervisor
+from apps.experiments.models import Evaluation, JobStatus, Run
+from apps.jobs import batches, control, supervisor
 from apps.jobs.trainer import TRAINER, TrainerProcess
 
 
@@ -24,36 +27,51 @@ class Command(OurCommand):
         add_spec_options(parser)
         parser.add_argument("--experiment", default="", metavar="NAME")
         parser.add_argument("--name", default="", help="the run's name")
+        parser.add_argument(
+            "--seeds", type=int, metavar="K", help="K runs with this and the following seeds"
+        )
         parser.add_argument("--queue", action="store_true", help="leave it to a worker")
         parser.add_argument("--wait", action="store_true", help="with --queue: wait for its end")
 
     def run(self, options: dict[str, Any]) -> None:
         if options["wait"] and not options["queue"]:
             raise CommandError("--wait goes with --queue")
-        spec = control.check_spec(spec_of(options))
+        specs = with_seeds(control.check_spec(spec_of(options)), options["seeds"] or 1)
         naming = control.Naming(options["name"], options["experiment"], shlex.join(sys.argv))
         if options["queue"]:
-            run = control.launch(spec, naming)
+            runs = batches.launch_all(specs, naming)
             if options["wait"]:
-                with progress_bar(run, options["json"]) as watch:
-                    wait_for_run(run, watch)
-                wait_for_evaluations(run)
+                wait_for_runs(runs, options["json"])
         else:
-            run = _train_here(spec, naming, options["json"])
-        run.refresh_from_db()
-        if options["json"]:
-            self.print_json(run_with_evaluations(run))
+            runs = list(_train_here(specs, naming, options["json"]))
+        for run in runs:
+            run.refresh_from_db()
+        self._tell(runs, is_list=options["seeds"] is not None, is_json=options["json"])
+        refuse_broken(runs)
+
+    def _tell(self, runs: list[Run], is_list: bool, is_json: bool) -> None:
+        if is_json:
+            shown = [run_with_evaluations(run) for run in runs]
+            self.print_json(shown if is_list else shown[0])
+        elif is_list:
+            print_runs(runs)
         else:
-            print_run(run)
-        if run.status in {RunStatus.FAILED, RunStatus.LOST}:
-            raise CommandError(f"run {run.pk} {run.status}: {run.status_reason}")
+            print_run(runs[0])
 
 
-def _train_here(spec: RunSpec, naming: control.Naming, is_quiet: bool) -> Run:
-    """Be the run's supervisor, then its evaluations', in this terminal."""
+def _train_here(specs: list[RunSpec], naming: control.Naming, is_quiet: bool) -> Iterator[Run]:
+    """Train one after another in this terminal; a stop pauses the present one and ends it all."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: supervisor.shutdown.set())
-    run = control.create(spec, naming)
+    for spec, own in batches.named(specs, naming):
+        if not supervisor.shutdown.is_set():
+            run = control.create(spec, own)
+            _supervise_here(run, is_quiet)
+            yield run
+
+
+def _supervise_here(run: Run, is_quiet: bool) -> None:
+    """Be the run's supervisor, then its evaluations', in this terminal."""
     if not run.claim(supervisor.new_owner()):
         raise CommandError(f"run {run.pk} was taken by another process")
     with progress_bar(run, is_quiet) as watch:
@@ -65,4 +83,3 @@ def _train_here(spec: RunSpec, naming: control.Naming, is_quiet: bool) -> Run:
             supervisor.supervise_evaluation(evaluation, TrainerProcess(*TRAINER))
     if not supervisor.shutdown.is_set():
         wait_for_evaluations(run)  # A worker may have taken one.
-    return run
