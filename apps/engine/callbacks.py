@@ -19,6 +19,7 @@ from apps.engine import capture, checkpoints, events
 from apps.engine.control import Control
 from apps.engine.rundir import LogWriter, RunDirectory
 from apps.engine.spec import RunSpec
+from apps.engine.transitions import SharedChunks
 
 FLUSH_INTERVAL_S = 0.2
 PROGRESS_INTERVAL_S = 1.0
@@ -107,6 +108,7 @@ class TrainingCallback(BaseCallback):
         super().__init__()
         self.episodes = 0
         self.finish_restoring: Callable[[], None] | None = None
+        self.chunks = SharedChunks()
         self._rollouts = 0
         self._rollouts_between_dumps = 0
         self._spec = spec
@@ -183,6 +185,7 @@ class TrainingCallback(BaseCallback):
             self.directory,
             capture.capture(self.model, self._spec, self.progress()),
             checkpoints.Rank(step, is_best, should_evaluate, self._keep),
+            self.chunks,
         )
         self._saved_at = time.monotonic()
         self._log.add(

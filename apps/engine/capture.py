@@ -15,7 +15,6 @@ import cloudpickle
 import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.save_util import load_from_zip_file, recursive_setattr
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecEnvWrapper
@@ -23,6 +22,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecEnvWrapper
 from apps.engine.errors import DamagedCheckpoint
 from apps.engine.journal import CannotRestore, journal_of
 from apps.engine.spec import RunSpec
+from apps.engine.transitions import load_buffer, position_of
 
 # Attributes of the library's models that change while they learn, beside their networks.
 MODEL_ATTRIBUTES = (
@@ -39,7 +39,6 @@ VECTOR_ATTRIBUTES = (
 # When one of these differs, the environments of a checkpoint are not those of the run.
 ENVIRONMENT_FIELDS = ("environment", "environment_kwargs", "wrappers", "frame_stack", "n_envs")
 MONITOR_ATTRIBUTES = ("rewards", "needs_reset", "total_steps", "current_reset_info")
-BUFFER_ARRAYS = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
 
 
 @dataclass(slots=True)
@@ -71,6 +70,7 @@ def capture(model: BaseAlgorithm, spec: RunSpec, progress: dict[str, Any]) -> di
         "model": {name: getattr(model, name) for name in MODEL_ATTRIBUTES if hasattr(model, name)},
         "logger": {name: dict(getattr(model.logger, name)) for name in LOGGER_ATTRIBUTES},
         "noise": _noise_matrices(model),
+        "buffer": position_of(model),
         "environments": _capture_environments(env),
         "generators": _generators(model),
         "progress": progress,
@@ -104,8 +104,8 @@ def restore(model: BaseAlgorithm, spec: RunSpec, folder: Path, state: dict[str, 
         _restore_environments(model, env, state["environments"], restored)
     else:
         _start_anew(model, env, restored, "the environments are others now")
-    if isinstance(getattr(model, "replay_buffer", None), ReplayBuffer):
-        _load_buffer(model, folder, restored)
+    if reason := load_buffer(model, folder, state["buffer"]):
+        restored.not_restored["replay buffer"] = reason
 
     noise = copy.deepcopy(state["model"].get("action_noise"))
 
@@ -121,50 +121,6 @@ def restore(model: BaseAlgorithm, spec: RunSpec, folder: Path, state: dict[str, 
 
     restored.finish = finish
     return restored
-
-
-def save_buffer(model: BaseAlgorithm, folder: Path) -> list[str]:
-    """Write the filled part of a replay buffer, array by array, and return the file names.
-
-    Arrays go to disk from where they lie: no copy is made.
-    """
-    buffer = getattr(model, "replay_buffer", None)
-    if not isinstance(buffer, ReplayBuffer):
-        return []
-    names = []
-    filled = buffer.buffer_size if buffer.full else buffer.pos
-    for name in BUFFER_ARRAYS:
-        for key, array in _arrays(getattr(buffer, name, None)).items():
-            file = f"buffer.{name}{key}.npy"
-            np.save(folder / file, array[:filled])
-            names.append(file)
-    np.save(folder / "buffer.position.npy", np.array([buffer.pos, int(buffer.full)]))
-    return [*names, "buffer.position.npy"]
-
-
-def _load_buffer(model: BaseAlgorithm, folder: Path, restored: Restored) -> None:
-    buffer: ReplayBuffer = model.replay_buffer  # type: ignore[attr-defined]
-    position = folder / "buffer.position.npy"
-    if not position.exists():
-        restored.not_restored["replay buffer"] = "it is not in the checkpoint"
-        return
-    pos, full = (int(value) for value in np.load(position))
-    filled = buffer.buffer_size if full else pos
-    for name in BUFFER_ARRAYS:
-        for key, array in _arrays(getattr(buffer, name, None)).items():
-            saved = np.load(folder / f"buffer.{name}{key}.npy", mmap_mode="r")
-            if saved.shape[1:] != array.shape[1:] or len(saved) != filled:
-                restored.not_restored["replay buffer"] = "its shape is another now"
-                return
-            array[:filled] = saved
-    buffer.pos, buffer.full = pos, bool(full)
-
-
-def _arrays(value: Any) -> dict[str, Any]:
-    """Return the arrays of one part of a buffer by their suffix; dictionaries hold several."""
-    if isinstance(value, dict):
-        return {f".{key}": array for key, array in value.items()}
-    return {} if value is None else {"": value}
 
 
 def _load_networks(model: BaseAlgorithm, path: Path) -> None:
@@ -239,8 +195,6 @@ def _restore_environments(
             _unpickle_into(base, state["pickled"])
         else:
             _play_again(base, state)
-            if any(hasattr(one.unwrapped, "ale") for one in base.envs):
-                restored.not_restored["the emulator's random stream"] = "it keeps it to itself"
     except (CannotRestore, AttributeError, TypeError, ValueError) as error:
         _start_anew(model, env, restored, str(error))
 

@@ -1,11 +1,13 @@
 """Checkpoints: written whole with hashes, checked before they are loaded, pruned by rule.
 
 A checkpoint is a folder `checkpoints/<step>/` with `model.zip` (a plain Stable-Baselines3 file),
-`state.pkl` (the rest of a run's state), `buffer.*.npy` (the filled part of a replay buffer) and
-`manifest.json` (SHA-256 and size of each file, written last).
+`state.pkl` (the rest of a run's state), `buffer.*.arrays` (the filled part of a replay buffer) and
+`manifest.json` (SHA-256 and size of each file, written last). Files never change, so checkpoints
+share those of their buffers by hard links.
 `checkpoints/manifest.json` names the best and the last.
 """
 
+import hashlib
 import pickle
 import shutil
 from dataclasses import dataclass
@@ -15,16 +17,17 @@ from typing import Any
 import cloudpickle
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from apps.engine.capture import save_buffer
 from apps.engine.errors import DamagedCheckpoint, DiskFull, RunDirectoryError
 from apps.engine.rundir import (
     FULL_DISK_ERRORS,
     RunDirectory,
+    json_bytes,
     publish_directory,
     read_json,
     sha256_of,
     write_json,
 )
+from apps.engine.transitions import FileEntry, SharedChunks
 
 MODEL = "model.zip"
 STATE = "state.pkl"
@@ -62,7 +65,11 @@ class Saved:
 
 
 def save(
-    model: BaseAlgorithm, directory: RunDirectory, state: dict[str, Any], rank: Rank
+    model: BaseAlgorithm,
+    directory: RunDirectory,
+    state: dict[str, Any],
+    rank: Rank,
+    chunks: SharedChunks,
 ) -> Saved:
     """Save a checkpoint whole, update the pointers, and prune old ones.
 
@@ -71,6 +78,7 @@ def save(
         directory: The run's directory.
         state: What `capture` gathered.
         rank: Its step and what it is among its like.
+        chunks: What the model's replay buffer shares with the checkpoint before.
 
     Raises:
         DiskFull: The disk is full; earlier checkpoints are untouched.
@@ -80,7 +88,16 @@ def save(
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir()
     try:
-        files = _write_files(model, beside, state)
+        files = _write_files(model, beside, state, chunks)
+        manifest = json_bytes(
+            {
+                "step": rank.step,
+                "is_best": rank.is_best,
+                "should_evaluate": rank.should_evaluate,
+                "files": files,
+            }
+        )
+        (beside / MANIFEST).write_bytes(manifest)
     except OSError as error:
         shutil.rmtree(beside, ignore_errors=True)
         if error.errno in FULL_DISK_ERRORS:
@@ -88,31 +105,27 @@ def save(
                 f"the disk is full: checkpoint {rank.step} could not be saved"
             ) from error
         raise
-    manifest = {
-        "step": rank.step,
-        "is_best": rank.is_best,
-        "should_evaluate": rank.should_evaluate,
-        "files": files,
-    }
-    write_json(beside / MANIFEST, manifest)
-    sha256 = sha256_of(beside / MANIFEST)
-    publish_directory(beside, directory.checkpoints / str(rank.step))
+    folder = directory.checkpoints / str(rank.step)
+    publish_directory(beside, folder)
+    chunks.remember(model, folder, files)
     _update_pointers(directory, rank.step, rank.is_best)
     _prune(directory, rank.keep)
-    return Saved(sum(file["size_bytes"] for file in files.values()), sha256)
+    return Saved(
+        sum(file["size_bytes"] for file in files.values()), hashlib.sha256(manifest).hexdigest()
+    )
 
 
 def _write_files(
-    model: BaseAlgorithm, folder: Path, state: dict[str, Any]
-) -> dict[str, dict[str, Any]]:
+    model: BaseAlgorithm, folder: Path, state: dict[str, Any], chunks: SharedChunks
+) -> dict[str, FileEntry]:
     model.save(folder / MODEL)
     with (folder / STATE).open("wb") as file:
         cloudpickle.dump(state, file)
-    names = [MODEL, STATE, *save_buffer(model, folder)]
-    return {
-        name: {"sha256": sha256_of(folder / name), "size_bytes": (folder / name).stat().st_size}
-        for name in names
+    written = {
+        name: FileEntry(sha256=sha256_of(folder / name), size_bytes=(folder / name).stat().st_size)
+        for name in (MODEL, STATE)
     }
+    return written | chunks.write(model, folder)
 
 
 def load(
@@ -122,16 +135,20 @@ def load(
     device: str,
     expected_sha256: str = "",
 ) -> BaseAlgorithm:
-    """Load the model of a checkpoint that this program wrote.
+    """Load the model of a checkpoint that this program wrote, to play with.
 
-    Loading unpickles, so the files' hashes are compared first; see `verify`.
+    Loading unpickles, so the file's hash is compared first; see `verify`. A replay buffer may be
+    gigabytes, and playing needs none: it is neither read nor checked.
 
     Raises:
-        DamagedCheckpoint: A file is missing or differs from its manifest, or the manifest differs
-            from what is remembered.
+        DamagedCheckpoint: The model is missing or differs from its manifest, or the manifest
+            differs from what is remembered.
     """
-    verify(directory, step, expected_sha256)
-    return algorithm_class.load(directory.checkpoints / str(step) / MODEL, device=device)
+    verify(directory, step, expected_sha256, only=MODEL)
+    # A hindsight buffer, though empty, would not be made without an environment.
+    no_buffer: dict[str, Any] = {"replay_buffer_class": None, "replay_buffer_kwargs": {}}
+    path = directory.checkpoints / str(step) / MODEL
+    return algorithm_class.load(path, device=device, custom_objects=no_buffer)
 
 
 def load_state(directory: RunDirectory, step: int) -> dict[str, Any]:
@@ -150,13 +167,16 @@ def load_state(directory: RunDirectory, step: int) -> dict[str, Any]:
     return state
 
 
-def verify(directory: RunDirectory, step: int, expected_sha256: str = "") -> dict[str, Any]:
+def verify(
+    directory: RunDirectory, step: int, expected_sha256: str = "", only: str = ""
+) -> dict[str, Any]:
     """Compare a checkpoint's files with its manifest and return the manifest.
 
     Args:
         directory: The run's directory.
         step: Step of the checkpoint.
         expected_sha256: Hash of the manifest as somebody else remembers it; empty: nobody does.
+        only: The one file to compare; empty: all of them.
 
     Raises:
         DamagedCheckpoint: A file is missing or differs from its manifest, or the manifest differs
@@ -171,9 +191,9 @@ def verify(directory: RunDirectory, step: int, expected_sha256: str = "") -> dic
             raise RunDirectoryError(f"its manifest does not name {', '.join(sorted(missing))}")
     except RunDirectoryError as error:
         raise DamagedCheckpoint(f"checkpoint {step} of run {directory.name}: {error}") from error
-    for name, file in manifest["files"].items():
+    for name in [only] if only else manifest["files"]:
         path = folder / name
-        if not path.exists() or sha256_of(path) != file["sha256"]:
+        if not path.exists() or sha256_of(path) != manifest["files"][name]["sha256"]:
             raise DamagedCheckpoint(
                 f"checkpoint {step} of run {directory.name} is damaged: {name} does not match its "
                 "manifest; choose another checkpoint"

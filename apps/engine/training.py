@@ -137,13 +137,15 @@ def _go_on(
     notes: dict[str, str] = {}
     for step in reversed(checkpoints.steps_of(directory)):
         try:
-            checkpoints.verify(directory, step, attempt.manifest_of(step))
+            manifest = checkpoints.verify(directory, step, attempt.manifest_of(step))
             state = checkpoints.load_state(directory, step)
         except DamagedCheckpoint as error:
             logger.warning("%s", error)
             notes[f"checkpoint {step}"] = str(error)
             continue
-        restored = capture.restore(model, spec, directory.checkpoints / str(step), state)
+        folder = directory.checkpoints / str(step)
+        restored = capture.restore(model, spec, folder, state)
+        callback.chunks.remember(model, folder, manifest["files"])
         callback.set_progress(state["progress"])
         callback.finish_restoring = restored.finish
         # A damaged checkpoint costs time, not exactness: the steps are taken again.

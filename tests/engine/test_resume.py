@@ -14,7 +14,7 @@ import torch
 from gymnasium import spaces
 from gymnasium.utils import EzPickle
 
-from apps.engine import checkpoints
+from apps.engine import checkpoints, transitions
 from apps.engine.building import ALGORITHM_CLASSES
 from apps.engine.callbacks import TrainingCallback
 from apps.engine.control import Control
@@ -136,22 +136,29 @@ def buffers(directory: RunDirectory) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.glob("buffer.*")}
 
 
+def position(directory: RunDirectory) -> Any:
+    return checkpoints.load_state(directory, checkpoints.steps_of(directory)[-1])["buffer"]
+
+
 def assert_same_run(spec: RunSpec, one: RunDirectory, other: RunDirectory) -> None:
     assert checkpoints.steps_of(one)[-1] == checkpoints.steps_of(other)[-1]
     first, second = weights(spec, one), weights(spec, other)
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert buffers(one) == buffers(other)
+    np.testing.assert_equal(position(one), position(other))
     assert visible(one) == visible(other)
 
 
 @pytest.mark.parametrize(("algorithm", "environment", "changes", "hyperparameters"), CASES)
 def test_a_paused_run_ends_as_the_one_that_was_never_paused(
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     algorithm: str,
     environment: str,
     changes: dict[str, Any],
     hyperparameters: dict[str, Any],
 ) -> None:
+    monkeypatch.setattr(transitions, "MAX_CHUNK_ROWS", 64)
     spec = spec_of(algorithm, environment, hyperparameters=hyperparameters, **changes)
     whole, _ = train_with_pauses(tmp_path / "whole", spec)
     broken, outcome = train_with_pauses(tmp_path / "broken", spec, 200, 500, 900)
