@@ -8,12 +8,14 @@ import argparse
 import statistics
 import tempfile
 import time
+from importlib import import_module
 from pathlib import Path
 
 import torch
 from stable_baselines3.common.env_util import make_vec_env
 
-from apps.engine.building import ALGORITHM_CLASSES, constructor_arguments
+from apps.engine.algorithms import ALGORITHMS
+from apps.engine.building import constructor_arguments
 from apps.engine.rundir import RunDirectory
 from apps.engine.spec import RunSpec
 from apps.engine.training import train
@@ -45,7 +47,8 @@ def bare(spec: RunSpec) -> float:
     torch.set_num_threads(1)
     started_at = time.perf_counter()
     env = make_vec_env(spec.environment, n_envs=spec.n_envs, seed=spec.seed)
-    model = ALGORITHM_CLASSES[spec.algorithm](
+    module, _, name = ALGORITHMS[spec.algorithm].class_path.partition(":")
+    model = getattr(import_module(module), name)(
         "MlpPolicy", env, seed=spec.seed, device="cpu", **constructor_arguments(spec)
     )
     model.learn(spec.total_timesteps)
@@ -57,7 +60,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--timesteps", type=int, default=20_000)
-    parser.add_argument("--algorithm", default="ppo", choices=tuple(ALGORITHM_CLASSES))
+    parser.add_argument("--algorithm", default="ppo", choices=tuple(ALGORITHMS))
     options = parser.parse_args()
     spec = spec_of(options.algorithm, options.timesteps)
     ours(spec_of(options.algorithm, 2_000))

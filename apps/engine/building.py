@@ -24,8 +24,12 @@ from apps.engine.errors import EngineError, FieldError, InvalidSpec
 from apps.engine.spec import RunSpec
 from apps.engine.wrappers import FrameStack
 
-# Where the library's own class needs a correction before the engine can watch it.
-CORRECTED_CLASSES = {"ars": "apps.engine.ars:ObservableARS"}
+# Where a class of ours stands for the library's: corrected for the engine to watch it, or lean.
+OUR_CLASSES = {
+    "ars": "apps.engine.ars:ObservableARS",
+    "ppo": "apps.engine.lean:LeanPPO",
+    "a2c": "apps.engine.lean:LeanA2C",
+}
 ACTIVATIONS: dict[str, type[torch.nn.Module]] = {
     "tanh": torch.nn.Tanh,
     "relu": torch.nn.ReLU,
@@ -43,7 +47,7 @@ class _AlgorithmClasses(Mapping[str, type[BaseAlgorithm]]):
     """The class of each algorithm by name; sb3-contrib is imported only when it is asked for."""
 
     def __getitem__(self, name: str) -> type[BaseAlgorithm]:
-        path = CORRECTED_CLASSES.get(name, ALGORITHMS[name].class_path)
+        path = OUR_CLASSES.get(name, ALGORITHMS[name].class_path)
         module, _, class_name = path.partition(":")
         return cast(type[BaseAlgorithm], getattr(import_module(module), class_name))
 

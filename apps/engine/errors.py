@@ -50,3 +50,7 @@ class DamagedCheckpoint(EngineError):
 
 class FilmFailed(EngineError):
     """An evaluation is fine but its film could not be made."""
+
+
+class Diverged(EngineError):
+    """The policy's outputs are not numbers any more: training on would be in vain."""
