@@ -13,16 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import yaml
 
+from apps.engine import safe_yaml
 from apps.engine.algorithms import ALGORITHMS, Algorithm, shown
 from apps.engine.environment_cards import ENVIRONMENTS, FAMILIES
 from apps.engine.environments import wrong_with_wrapper
 from apps.engine.errors import FieldError, InvalidSpec
+from apps.engine.safe_yaml import MAX_DEPTH
 
-MAX_YAML_BYTES = 262_144
-MAX_NODES = 20_000  # With every alias written out: a small file can unfold to billions.
-MAX_DEPTH = 20
 MAX_EXPRESSION_LENGTH = 4096
 
 # The zoo's name of a file -> our name of the algorithm.
@@ -75,7 +73,7 @@ def read_zoo_yaml(
         InvalidSpec: The text is no such YAML, is too large, or has a key that we do not know;
             unknown keys are named.
     """
-    data = _load(text)
+    data = safe_yaml.read(text).value
     if not isinstance(data, dict):
         raise _refused("", f"{type(data).__name__} is not an object of environments by name")
     entries, errors = {}, []
@@ -96,41 +94,6 @@ def read_zoo_yaml(
 
 def _refused(name: str, message: str) -> InvalidSpec:
     return InvalidSpec([FieldError(name, message)])
-
-
-def _load(text: str) -> Any:
-    """Read YAML that may come from anywhere."""
-    if len(text.encode(errors="replace")) > MAX_YAML_BYTES:
-        raise _refused("", f"longer than {MAX_YAML_BYTES} bytes")
-    try:
-        loader = yaml.SafeLoader(text)
-        try:
-            node = loader.get_single_node()
-            if node is not None:
-                _measure(node, {}, 0)
-                return loader.construct_document(node)
-        finally:
-            loader.dispose()
-    except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as error:
-        raise _refused("", f"not YAML that can be read: {shown(str(error))}") from error
-    return None
-
-
-def _measure(node: yaml.Node, known: dict[int, int], depth: int) -> int:
-    """Return how many nodes a node unfolds to; refuse too many, too deep, and cycles."""
-    if depth > MAX_DEPTH:  # A node inside itself never ends, and is refused here.
-        raise _refused("", f"nested more than {MAX_DEPTH} deep")
-    if id(node) not in known:
-        children = node.value if isinstance(node, yaml.CollectionNode) else []
-        if isinstance(node, yaml.MappingNode):
-            children = [part for pair in children for part in pair]
-        total = 1
-        for child in children:
-            total += _measure(child, known, depth + 1)
-            if total > MAX_NODES:
-                raise _refused("", f"unfolds to more than {MAX_NODES} values")
-        known[id(node)] = total
-    return known[id(node)]
 
 
 def _entry(fields: Any, algorithm: Algorithm) -> ZooEntry:

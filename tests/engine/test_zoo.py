@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from apps.engine.algorithms import ALGORITHMS
 from apps.engine.errors import InvalidSpec
 from apps.engine.presets import ZOO_FILE, ZOO_PRESETS
+from apps.engine.safe_yaml import MAX_YAML_BYTES
 from apps.engine.spec import RunSpec
 from apps.engine.zoo import (
     MAX_EXPRESSION_LENGTH,
-    MAX_YAML_BYTES,
     ZooEntry,
     collect_presets,
     parse_expression,
