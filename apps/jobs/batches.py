@@ -1,12 +1,21 @@
-"""Many runs at once: a configuration's seeds."""
+"""Many runs at once: a configuration's seeds, and the lines of a batch file."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
+from apps.engine.batch_files import Line, read_batch
+from apps.engine.errors import FieldError, InvalidSpec
+from apps.engine.expansion import configuration_hash
 from apps.engine.spec import RunSpec
 from apps.experiments.models import Run
 from apps.jobs import control
-from apps.jobs.control import MAX_NAME_LENGTH, UNNAMED, Naming
+from apps.jobs.control import MAX_NAME_LENGTH, UNNAMED, Naming, Refused
+
+# An experiment, a configuration and a seed: a batch file adds no second run of the same three.
+Identity = tuple[str, str, int]
+# How a value that a grid gives stands in a name; others stand as name=value.
+IN_NAMES = {"algorithm": "{}", "environment": "{}", "seed": "s{}"}
 
 
 def launch_all(
@@ -28,3 +37,119 @@ def named(specs: Sequence[RunSpec], naming: Naming) -> Iterator[tuple[RunSpec, N
             suffix = f"-s{spec.seed}"
             name = name[: MAX_NAME_LENGTH - len(suffix)] + suffix
         yield spec, replace(naming, name=name)
+
+
+@dataclass(slots=True)
+class PlannedRun:
+    """One run that a batch file asks for.
+
+    Attributes:
+        spec: What it does.
+        naming: What it is called, and in which experiment.
+        identity: What tells it apart from every other run of a batch.
+        run: The run: one that was there already, or the one that was made.
+        state: `new`: to be made, or made now; `there`: made earlier; `repeated`: the file asks for
+            it twice, and this is not the first time.
+    """
+
+    spec: RunSpec
+    naming: Naming
+    identity: Identity
+    run: Run | None = None
+    state: Literal["new", "there", "repeated"] = "new"
+
+
+@dataclass(slots=True)
+class PlannedLine:
+    """What becomes of one line of a batch file.
+
+    Attributes:
+        line: The line.
+        runs: Its runs, none when it is refused.
+        errors: Why it is refused.
+    """
+
+    line: Line
+    runs: list[PlannedRun] = field(default_factory=list)
+    errors: list[FieldError] = field(default_factory=list)
+
+
+def plan(text: str, command: str = "") -> list[PlannedLine]:
+    """Say what a batch file would do, and do nothing.
+
+    Raises:
+        InvalidSpec: It cannot be read as a batch file at all.
+    """
+    lines = [_planned(line, command) for line in read_batch(text)]
+    known = _runs_that_are_there([run for line in lines for run in line.runs])
+    seen: set[Identity] = set()
+    for run in (run for line in lines for run in line.runs):
+        run.run = known.get(run.identity)
+        if run.identity in seen:
+            run.state = "repeated"
+        elif run.run is not None:
+            run.state = "there"
+        seen.add(run.identity)
+    return lines
+
+
+def carry_out(lines: Sequence[PlannedLine]) -> list[Run]:
+    """Queue what a plan says is new, and return it.
+
+    Raises:
+        Refused: A line is refused; nothing was queued.
+    """
+    refused = sum(bool(line.errors) for line in lines)
+    if refused:
+        raise Refused(f"nothing is queued: {refused} of {len(lines)} lines are refused")
+    new = [run for line in lines for run in line.runs if run.state == "new"]
+    for planned in new:
+        planned.run = control.launch(planned.spec, planned.naming)
+    return [planned.run for planned in new if planned.run is not None]
+
+
+def _planned(line: Line, command: str) -> PlannedLine:
+    if line.errors:
+        return PlannedLine(line, errors=line.errors)
+    try:
+        specs = line.specs(control.check_spec(line.data))
+    except InvalidSpec as refused:
+        return PlannedLine(line, errors=refused.errors)
+    experiment = control.experiment_name(specs[0], line.experiment)
+    naming = Naming(_name_of(line, specs[0]), experiment, command)
+    configuration = configuration_hash(specs[0].as_dict())
+    runs = [
+        PlannedRun(spec, own, (experiment, configuration, spec.seed))
+        for spec, own in named(specs, naming)
+    ]
+    return PlannedLine(line, runs)
+
+
+def _name_of(line: Line, spec: RunSpec) -> str:
+    """Return a name that tells a grid's lines apart; empty leaves it to the spec alone."""
+    varied = line.varied
+    base = line.name
+    if not base:
+        if set(varied) <= set(IN_NAMES):
+            return ""
+        base = f"{spec.algorithm}-{spec.environment}"
+        varied = {k: v for k, v in varied.items() if k not in ("algorithm", "environment")}
+    parts = [
+        IN_NAMES.get(key, key.rpartition(".")[2] + "={}").format(_short(value))
+        for key, value in varied.items()
+    ]
+    return "-".join([base, *parts])[:MAX_NAME_LENGTH]
+
+
+def _short(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _runs_that_are_there(planned: Sequence[PlannedRun]) -> Mapping[Identity, Run]:
+    """Find the runs that are the same as planned ones, in one query; the oldest of several."""
+    experiments, hashes = {run.identity[0] for run in planned}, {r.identity[1] for r in planned}
+    runs = Run.objects.filter(
+        experiment__name__in=experiments, configuration_hash__in=hashes, parent_step=None
+    )
+    found = runs.select_related("experiment").defer("spec", "error").order_by("-created_at", "-pk")
+    return {(run.experiment.name, run.configuration_hash, run.seed): run for run in found}

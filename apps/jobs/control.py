@@ -114,9 +114,7 @@ def create(
     The spec must have passed `check_spec`. A run with a step of origin gets that checkpoint as its
     own, so that its directory stands alone.
     """
-    experiment_name = (
-        naming.experiment.strip() or f"{spec.algorithm.upper()} on {spec.environment}"
-    )
+    experiment = experiment_name(spec, naming.experiment)
     run = Run(
         id=new_run_id(),
         name=naming.name.strip() or _free_name(spec),
@@ -134,7 +132,7 @@ def create(
     record = {
         "id": run.pk,
         "name": run.name,
-        "experiment": experiment_name,
+        "experiment": experiment,
         "created_at": run.created_at.isoformat(),
         "command": naming.command,
         "parent": run.parent_id,
@@ -146,9 +144,14 @@ def create(
         copied = copy_checkpoint(origin.parent.directory, run.directory, origin.step)
         run.directory.append(copied)
     with transaction.atomic():
-        run.experiment, _ = Experiment.objects.get_or_create(name=experiment_name)
+        run.experiment, _ = Experiment.objects.get_or_create(name=experiment)
         run.save(force_insert=True)
     return run
+
+
+def experiment_name(spec: RunSpec, given: str = "") -> str:
+    """Return the name of the experiment that a run belongs to when it is given this one."""
+    return given.strip() or f"{spec.algorithm.upper()} on {spec.environment}"
 
 
 def queue(run: Run) -> Run:

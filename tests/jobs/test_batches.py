@@ -1,14 +1,18 @@
 """Many runs at once."""
 
+from pathlib import Path
+
 import pytest
 
 from apps.engine.expansion import configuration_hash, with_seeds
 from apps.experiments.groups import groups_of
 from apps.experiments.models import Experiment, Run, RunStatus
 from apps.jobs import batches, control, lineage, reindexing
+from apps.jobs.batches import PlannedLine
 from tests.conftest import TINY_PPO
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
+ROOT = Path(__file__).resolve().parents[2]
 SPEC = control.check_spec(TINY_PPO)
 
 
@@ -54,3 +58,65 @@ def test_an_experiment_s_seeds_are_taken_together() -> None:
     assert (seeds.n_runs, seeds.n_active, seeds.differences) == (3, 0, [])
     assert (seeds.seed_first, seeds.seed_last) == (1, 3)
     assert (seeds.returns.mean, seeds.returns.least, seeds.returns.greatest) == (30, 10, 60)
+
+
+GRID = """
+defaults: {experiment: Grid, total_timesteps: 256, hyperparameters: {n_steps: 64, batch_size: 32}}
+runs:
+  - {seeds: 2, grid: {hyperparameters.gamma: [0.9, 0.99]}}
+  - {name: mine, environment: Acrobot-v1, grid: {hyperparameters.net_arch: [[8], [8, 8]]}}
+"""
+
+
+def states(lines: list[PlannedLine]) -> list[str]:
+    return [run.state for line in lines for run in line.runs]
+
+
+def test_a_batch_is_queued_once_whatever_became_of_its_runs() -> None:
+    assert states(batches.plan(GRID)) == ["new"] * 6
+    assert not Run.objects.exists()
+    made = batches.carry_out(batches.plan(GRID))
+    assert [run.name for run in made] == [
+        "ppo-CartPole-v1-gamma=0.9-s1", "ppo-CartPole-v1-gamma=0.9-s2",
+        "ppo-CartPole-v1-gamma=0.99-s1", "ppo-CartPole-v1-gamma=0.99-s2",
+        "mine-net_arch=8", "mine-net_arch=8,8",
+    ]  # fmt: skip
+    assert {run.experiment.name for run in made} == {"Grid"}
+    for run, status in zip(made, (RunStatus.FAILED, RunStatus.COMPLETED), strict=False):
+        Run.objects.filter(pk=run.pk).update(status=status)
+    again = batches.plan(GRID)
+    assert states(again) == ["there"] * 6
+    assert [run.run.pk for line in again for run in line.runs if run.run] == [r.pk for r in made]
+    assert batches.carry_out(again) == []
+    more = batches.plan(GRID.replace("seeds: 2", "seeds: 3"))
+    assert states(more) == ["there", "there", "new", "there", "there", "new", "there", "there"]
+
+
+def test_a_child_is_not_the_run_that_a_batch_asks_for() -> None:
+    (line,) = batches.plan("runs: [{total_timesteps: 256, experiment: Q}]")
+    child = control.create(line.runs[0].spec, control.Naming(experiment="Q"))
+    Run.objects.filter(pk=child.pk).update(parent_step=100)
+    assert states(batches.plan("runs: [{total_timesteps: 256, experiment: Q}]")) == ["new"]
+
+
+def test_a_run_that_is_asked_for_twice_is_made_once() -> None:
+    lines = batches.plan("runs: [{seeds: 2}, {preset: null, seed: 2, seeds: [2], name: same}]")
+    assert lines[1].errors
+    lines = batches.plan("runs: [{seeds: 2}, {seeds: [2, 3], name: same}]")
+    assert states(lines) == ["new", "new", "repeated", "new"]
+    assert len(batches.carry_out(lines)) == 3
+
+
+def test_nothing_is_queued_when_a_line_is_refused() -> None:
+    good, bad = batches.plan("runs: [{seeds: 2}, {hyperparameters: {gamma: 2}}]")
+    assert not good.errors
+    assert [error.field for error in bad.errors] == ["hyperparameters.gamma"]
+    with pytest.raises(control.Refused, match="1 of 2 lines are refused"):
+        batches.carry_out([good, bad])
+    assert not Run.objects.exists()
+
+
+def test_the_example_asks_for_27_runs_of_nine_configurations() -> None:
+    lines = batches.plan((ROOT / "examples" / "batch.yaml").read_text())
+    assert [len(line.runs) for line in lines] == [3] * 9
+    assert states(lines) == ["new"] * 27
