@@ -1,5 +1,7 @@
 """The lean loops give the library's policy, optimizer, scalars and random draws, bit for bit."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from apps.engine.errors import Diverged
 from apps.engine.lean import LeanA2C, LeanPPO
 from apps.engine.lean_policy import can_be_lean
 
+ROOT = Path(__file__).resolve().parents[2]
 SMALL: dict[str, Any] = {"n_steps": 32, "batch_size": 64, "n_epochs": 3}
 NETWORKS = {"activation_fn": torch.nn.ReLU, "net_arch": {"pi": [16], "vf": [32, 8]}}
 PAIRS = {"ppo": (PPO, LeanPPO), "a2c": (A2C, LeanA2C)}
@@ -141,3 +144,18 @@ def test_minibatches_are_those_of_the_library_s_buffer(seed: int) -> None:
     assert isinstance(model.action_space, spaces.Discrete)
     for one, other in zip(parts, theirs, strict=True):
         assert np.array_equal(one, other)
+
+
+def test_a_trainer_of_a_lean_model_imports_no_compiler() -> None:
+    code = """
+import sys
+from apps.engine.building import ALGORITHM_CLASSES, leave_compiler_out
+leave_compiler_out()
+model = ALGORITHM_CLASSES["ppo"]("MlpPolicy", "CartPole-v1", n_steps=64, device="cpu")
+model.learn(64)
+print("torch._dynamo" in sys.modules)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stdout.split() == ["False"]
