@@ -33,6 +33,7 @@ os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 os.environ.setdefault("MUJOCO_GL", "egl")
 
 from apps.engine import protocol
+from apps.engine.building import leave_compiler_out
 from apps.engine.control import STOP_STATUSES, Control
 from apps.engine.errors import EngineError, FieldError, InvalidSpec
 from apps.engine.evaluation import evaluate
@@ -54,6 +55,7 @@ def main() -> None:
     parser.add_argument("--warm", action="store_true", help="run tiny jobs before reading one")
     options = read_options(parser)
     replies = private_replies()
+    leave_compiler_out()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     if options.warm:
         warm_up()
