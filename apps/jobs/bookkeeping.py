@@ -46,13 +46,13 @@ class LogCopier:
         new_checkpoints: list[Event] = []
         for piece in store.read_all(self._run.directory.log, self._cursor):
             self._cursor = piece.cursor
-            for event in piece.events:
-                self.summary.fold(event)
-                if event["type"] == "attempt":
-                    # What it supersedes was folded in already: begin again without it.
-                    self.summary = summarize(self._run.directory.log, self._cursor)
-                if event["type"] == "checkpoint":
-                    new_checkpoints.append(event)
+            new_checkpoints += [one for one in piece.events if one["type"] == "checkpoint"]
+            if any(event["type"] == "attempt" for event in piece.events):
+                # What it supersedes was folded in already: begin again without it.
+                self.summary = summarize(self._run.directory.log, self._cursor)
+            else:
+                for event in piece.events:
+                    self.summary.fold(event)
         if new_checkpoints:
             sync_checkpoints(self._run, self.summary)
         asked = [event["step"] for event in new_checkpoints if event.get("evaluate")]

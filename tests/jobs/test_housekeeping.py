@@ -94,6 +94,15 @@ def test_the_log_says_what_a_run_is(lines: list[str], status: str) -> None:
     assert reindexing.reindex_run(run.directory).status == status
 
 
+def test_each_episode_counts_once_though_an_attempt_begins_amid_what_is_read() -> None:
+    run = make_run()
+    played = [(4, 1.0), (9, 50.0), (8, 4.0)]
+    first, superseded, again = (events.episode(step, won, 4, 0) for step, won in played)
+    run.directory.append(first, superseded, events.attempt(5, 2, "exact"), again)
+    found = reindexing.reindex_run(run.directory)
+    assert (found.episodes, found.return_mean, found.step) == (2, 2.5, 8)
+
+
 def test_a_hypothesis_outlives_the_database() -> None:
     made = control.create_experiment("Löwe / ../x", "It learns.")
     control.set_hypothesis(made, "It learns faster.")
