@@ -1,6 +1,7 @@
 """Settings; every `RLGYM_*` variable is read here and nowhere else (see docs/settings.md)."""
 
 import os
+import re
 import secrets
 from pathlib import Path
 
@@ -26,6 +27,16 @@ def _switch(name: str, default: bool) -> bool:
     if text not in {"0", "1", "true", "false"}:
         raise ImproperlyConfigured(f"{name}={text!r} must be 0, 1, true or false")
     return text in {"1", "true"}
+
+
+def _environments(name: str) -> tuple[str, ...]:
+    entries = tuple(part.strip() for part in _text(name, "").split(",") if part.strip())
+    for entry in entries:
+        if not re.fullmatch(r"[A-Za-z_][\w.]*(:([\w-]+/)?[\w.-]+)?", entry):
+            raise ImproperlyConfigured(
+                f"{name}: {entry!r} must be a module (my_envs) or an id (my_envs:Maze-v0)"
+            )
+    return entries
 
 
 def _folder(name: str, default: Path) -> Path:
@@ -78,8 +89,9 @@ MAX_ATTEMPTS = _whole_number("RLGYM_MAX_ATTEMPTS", 3, 0, 1000)
 KEEP_CHECKPOINTS = _whole_number("RLGYM_KEEP_CHECKPOINTS", 3, 1, 10_000)
 WARM_TRAINER = _switch("RLGYM_WARM_TRAINER", True)
 
-# Every trainer finds the modules of this folder. What takes longer than the limit to be described
-# is given up.
+# Environments of one's own: modules and ids, and a folder whose modules every trainer finds. What
+# takes longer than the limit to be described is given up.
+ENVIRONMENTS = _environments("RLGYM_ENVIRONMENTS")
 ENVIRONMENTS_FOLDER = HOME / "environments"
 CHECK_LIMIT_S = _whole_number("RLGYM_CHECK_LIMIT_S", 45, 1, 600)
 

@@ -30,6 +30,7 @@ def home(tmp_path: Path, settings: Settings) -> Path:
     settings.MEDIA_ROOT.mkdir()
     settings.RUNS_ROOT = tmp_path / "media" / "runs"
     settings.TRASH_ROOT = tmp_path / "media" / "trash"
+    settings.ENVIRONMENTS_FOLDER = tmp_path / "environments"
     return tmp_path
 
 

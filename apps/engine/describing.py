@@ -8,10 +8,14 @@ server.
 import argparse
 import sys
 import threading
+from dataclasses import replace
 from typing import Any
 
+import orjson
+
 from apps.engine import protocol
-from apps.engine.environments import describe, discover
+from apps.engine.descriptions import DESCRIPTIONS_FILE
+from apps.engine.environments import ENVIRONMENTS, FAMILIES, describe, discover, is_installed
 from apps.engine.errors import EngineError
 from apps.engine.process import (
     EXIT_REFUSED,
@@ -21,11 +25,19 @@ from apps.engine.process import (
     private_replies,
     read_options,
 )
+from apps.engine.rundir import write_json
 
 
 def main() -> None:
     """Answer one job and leave."""
-    options = read_options(argparse.ArgumentParser(prog="python -m apps.engine.describing"))
+    parser = argparse.ArgumentParser(prog="python -m apps.engine.describing")
+    parser.add_argument(
+        "--known", action="store_true", help="describe the known environments that are installed"
+    )
+    options = read_options(parser)
+    if options.known:
+        write_known()
+        return
     replies = private_replies()
     stdin = open_stdin()
     line = stdin.readline()
@@ -53,6 +65,18 @@ def run_job(job: dict[str, Any]) -> dict[str, Any]:
         job["environment"], job.get("kwargs"), job.get("wrappers", ()), job.get("frame_stack", 0)
     )
     return description.as_dict()
+
+
+def write_known() -> None:
+    """Rewrite the descriptions of the known environments; those not installed keep theirs."""
+    data = orjson.loads(DESCRIPTIONS_FILE.read_bytes()) if DESCRIPTIONS_FILE.exists() else {}
+    for card in ENVIRONMENTS.values():
+        if is_installed(card.family):
+            family = FAMILIES[card.family]
+            description = describe(card.id, family.kwargs, family.wrappers, family.frame_stack)
+            data[card.id] = replace(description, summary="").as_dict()  # The card says it.
+    ordered = {name: data[name] for name in ENVIRONMENTS if name in data}
+    write_json(DESCRIPTIONS_FILE, ordered)
 
 
 if __name__ == "__main__":

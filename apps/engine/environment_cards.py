@@ -22,6 +22,8 @@ class Family:
         wrappers: Wrappers that its environments are trained with where a spec names none.
         frame_stack: Likewise, how many observations are seen at once.
         kwargs: Likewise, keyword arguments of the environment.
+        film_bytes_per_minute: Size of a minute of film, roughly: random play, filmed as an
+            evaluation is, the mean over three to five of its environments.
     """
 
     title: str
@@ -32,13 +34,25 @@ class Family:
     wrappers: tuple[Any, ...] = ()
     frame_stack: int = 0
     kwargs: dict[str, Any] = field(default_factory=dict)
+    film_bytes_per_minute: int | None = None
 
 
 FAMILIES: dict[str, Family] = {
-    "classic_control": Family("Classic control", "pip install 'gymnasium[classic-control]'"),
-    "toy_text": Family("Toy text", "pip install 'gymnasium[toy-text]'"),
-    "box2d": Family("Box2D", "pip install 'gymnasium[box2d]'", "Box2D", extra="box2d"),
-    "mujoco": Family("MuJoCo", "pip install 'mujoco<4'", "mujoco", extra="mujoco"),
+    "classic_control": Family(
+        "Classic control", "pip install 'gymnasium[classic-control]'",
+        film_bytes_per_minute=900_000,
+    ),
+    "toy_text": Family(
+        "Toy text", "pip install 'gymnasium[toy-text]'", film_bytes_per_minute=120_000
+    ),
+    "box2d": Family(
+        "Box2D", "pip install 'gymnasium[box2d]'", "Box2D", extra="box2d",
+        film_bytes_per_minute=1_400_000,
+    ),
+    "mujoco": Family(
+        "MuJoCo", "pip install 'mujoco<4'", "mujoco", extra="mujoco",
+        film_bytes_per_minute=2_700_000,
+    ),
     "atari": Family(
         "Atari", "pip install ale-py", "ale_py",
         ids=r"ALE/.+|\w+NoFrameskip-v\d+", extra="atari",
@@ -48,11 +62,12 @@ FAMILIES: dict[str, Family] = {
             "apps.engine.wrappers:ClipReward",
         ),
         frame_stack=4, kwargs={"frameskip": 1, "obs_type": "grayscale"},
+        film_bytes_per_minute=400_000,
     ),
     "minigrid": Family(
         "MiniGrid", "pip install minigrid", "minigrid",
         ids=r"(MiniGrid|BabyAI)-.+", extra="minigrid",
-        wrappers=("minigrid.wrappers:FlatObsWrapper",),
+        wrappers=("minigrid.wrappers:FlatObsWrapper",), film_bytes_per_minute=200_000,
     ),
 }  # fmt: skip
 
@@ -63,13 +78,13 @@ class EnvironmentCard:
 
     Attributes:
         id: Gymnasium's id.
-        family: Key of `FAMILIES`.
+        family: Key of `FAMILIES`; empty for one of the user's own.
         meaning: One line for people: the task.
         action_space: Kind of its action space.
         observation: Its observation in words, with units.
         reward: Its reward in words.
-        max_episode_steps: Steps after which an episode is truncated; for Atari those of a policy,
-            four frames each.
+        max_episode_steps: Steps after which an episode is truncated, None for never; for Atari
+            those of a policy, four frames each.
         solved_return: Mean return that counts as solved, None where nobody says one.
         source: Where the task comes from.
     """
@@ -80,7 +95,7 @@ class EnvironmentCard:
     action_space: SpaceKind
     observation: str
     reward: str
-    max_episode_steps: int
+    max_episode_steps: int | None
     solved_return: float | None
     source: str = ""
 

@@ -10,16 +10,19 @@ import importlib
 import importlib.util
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
 from functools import reduce
 from importlib.metadata import entry_points
 from typing import Any
 
 import gymnasium
+import numpy as np
 from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.wrappers import FlattenObservation
+from numpy.typing import NDArray
 
 from apps.engine.algorithms import SpaceKind, shown
+from apps.engine.descriptions import EnvironmentDescription, SpaceDescription
 from apps.engine.environment_cards import ENVIRONMENTS, FAMILIES, EnvironmentCard, Family
 from apps.engine.errors import UnknownEnvironment
 from apps.engine.wrappers import FrameStack
@@ -34,55 +37,9 @@ __all__ = [
 Env = gymnasium.Env[Any, Any]
 ENVIRONMENT_ID = re.compile(r"([\w.]+:)?([\w-]+/)?[\w.-]+")  # To be matched in full.
 ENTRY_POINT_GROUP = "rlgym.environments"  # Where an installed package names its environments.
+MAX_BOUNDS = 512  # A space of more numbers is told by its extreme bounds alone.
+MAX_SUMMARY = 200
 WRAPPER_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")  # Likewise.
-
-
-@dataclass(frozen=True, slots=True)
-class SpaceDescription:
-    """A Gymnasium space as plain data.
-
-    Attributes:
-        kind: Kind of space.
-        shape: Shape of one element; empty for a single integer.
-        dtype: NumPy type name of one element.
-        n: Number of actions of a discrete space, None for other kinds.
-        low: Least bound over all elements of a box, None for other kinds or when unbounded.
-        high: Greatest bound over all elements of a box, likewise.
-    """
-
-    kind: SpaceKind
-    shape: tuple[int, ...]
-    dtype: str
-    n: int | None
-    low: float | None
-    high: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class EnvironmentDescription:
-    """What a constructed environment says of itself.
-
-    Attributes:
-        id: Gymnasium's id.
-        observation_space: Its observation space.
-        action_space: Its action space.
-        max_episode_steps: Steps after which an episode is truncated, None when never.
-        reward_threshold: Mean return that counts as solved, None where nobody says one.
-        render_modes: Modes it can be rendered in; films need `rgb_array`.
-        render_fps: Frames a second at which it looks natural.
-    """
-
-    id: str
-    observation_space: SpaceDescription
-    action_space: SpaceDescription
-    max_episode_steps: int | None
-    reward_threshold: float | None
-    render_modes: tuple[str, ...]
-    render_fps: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the description as JSON-ready data."""
-        return asdict(self)
 
 
 def space_kind(space: spaces.Space[Any]) -> SpaceKind:
@@ -130,17 +87,27 @@ def is_installed(family: str) -> bool:
 
 
 def discover(module: str) -> list[str]:
-    """Import a module and return the ids that it registered, each as `module:Env-v0`, sorted.
+    """Import a module and return the ids of its own classes, each as `module:Env-v0`, sorted.
+
+    What other packages register because the module imports them is not its own.
 
     Raises:
         UnknownEnvironment: There is no such module, or one that it imports is missing.
     """
-    before = set(gymnasium.registry)
     try:
         _register(module)
     except ImportError as error:
         raise UnknownEnvironment(_missing_module(module, error)) from error
-    return [f"{module}:{name}" for name in sorted(set(gymnasium.registry) - before)]
+    package = module.partition(".")[0]
+    ids = sorted(name for name, spec in gymnasium.registry.items() if _package(spec) == package)
+    return [f"{module}:{name}" for name in ids]
+
+
+def _package(spec: EnvSpec) -> str:
+    """Return the top-level package that an environment's class is of."""
+    entry = spec.entry_point
+    module = entry if isinstance(entry, str) else getattr(entry, "__module__", "")
+    return module.partition(":")[0].partition(".")[0]
 
 
 def _register(module: str) -> None:
@@ -299,6 +266,8 @@ def describe(
             reward_threshold=spec.reward_threshold if spec else None,
             render_modes=tuple(mode for mode in env.metadata.get("render_modes", ()) if mode),
             render_fps=int(env.metadata.get("render_fps") or 30),
+            summary=_summary(env),
+            has_action_masks=env.has_wrapper_attr("action_masks"),
         )
     finally:
         env.close()
@@ -306,6 +275,9 @@ def describe(
 
 def _describe_space(space: spaces.Space[Any]) -> SpaceDescription:
     box = space if isinstance(space, spaces.Box) else None
+    lows, highs = (_each(box.low), _each(box.high)) if box else ((), ())
+    if len({*lows}) <= 1 and len({*highs}) <= 1:
+        lows = highs = ()
     return SpaceDescription(
         kind=space_kind(space),
         shape=tuple(space.shape or ()),
@@ -313,4 +285,25 @@ def _describe_space(space: spaces.Space[Any]) -> SpaceDescription:
         n=int(space.n) if isinstance(space, spaces.Discrete) else None,
         low=float(box.low.min()) if box and box.is_bounded("below") else None,
         high=float(box.high.max()) if box and box.is_bounded("above") else None,
+        lows=lows,
+        highs=highs,
+        parts={name: _describe_space(part) for name, part in space.items()}
+        if isinstance(space, spaces.Dict)
+        else {},
     )
+
+
+def _each(bounds: NDArray[Any]) -> tuple[float | None, ...]:
+    """Return bounds one by one; the greatest numbers there are stand for no bound at all."""
+    if bounds.size > MAX_BOUNDS:
+        return ()
+    limit = np.finfo(np.float32).max
+    return tuple(float(bound) if abs(bound) < limit else None for bound in bounds.flat)
+
+
+def _summary(env: Env) -> str:
+    """Return the first sentence of an environment's own docstring, the class's not Gymnasium's."""
+    text = vars(type(env.unwrapped)).get("__doc__") or ""
+    lines = [line.strip() for line in text.splitlines() if not line.strip().startswith("#")]
+    paragraph = " ".join(" ".join(lines).split())
+    return paragraph.partition(". ")[0].rstrip(".")[:MAX_SUMMARY]

@@ -244,6 +244,8 @@ def ask_describer(
             where = process.gave_up_at or "nobody knows where"
             raise TrainerFailed(f"{refusal} within {limit_s} s: it hung in {where}")
         reply = process.reply()
+    if reply["reply"] == "refused":
+        raise TrainerFailed(reply["message"])
     if reply["reply"] != "done":
-        raise TrainerFailed(reply.get("message", "") or refusal)
+        raise TrainerFailed(f"{refusal}: {reply['message']}")
     return reply["result"]

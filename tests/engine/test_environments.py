@@ -16,6 +16,7 @@ from apps.engine.environments import (
     ENVIRONMENTS,
     FAMILIES,
     EnvironmentCard,
+    EnvironmentDescription,
     describe,
     family_of,
     is_installed,
@@ -171,7 +172,7 @@ def test_every_environment_of_the_installed_packages_can_be_described(environmen
 def test_a_description_is_json(environment: str) -> None:
     data = orjson.loads(orjson.dumps(describe(environment).as_dict()))
     assert data["id"] == environment
-    assert set(data["action_space"]) == {"kind", "shape", "dtype", "n", "low", "high"}
+    assert EnvironmentDescription.from_dict(data) == describe(environment)
 
 
 def test_the_description_of_cartpole_is_as_its_source_says() -> None:

@@ -1,0 +1,197 @@
+"""Environments of the user's own: where they are named, and what they say of themselves.
+
+Three places name them: the folder `ENVIRONMENTS_FOLDER`, the setting `ENVIRONMENTS`, and entry
+points of installed packages. A module is imported only in a describer, a process of its own; what
+it said is kept in a file until the module's files change. Whoever asks is answered at once with
+what is known; the rest is read meanwhile, one module after the other.
+"""
+
+import hashlib
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Literal
+
+import orjson
+from django.conf import settings
+
+from apps.engine.descriptions import EnvironmentDescription
+from apps.engine.environments import ENTRY_POINT_GROUP
+from apps.engine.module_files import fingerprint
+from apps.engine.rundir import write_json
+from apps.jobs import trainer
+
+# What is missing may be installed meanwhile, which changes no file of the module.
+RETRY_BROKEN_S = 300.0
+MAX_IDS = 100  # Of one module: describing each takes about a third of a second.
+
+State = Literal["ready", "broken", "reading"]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A module that somebody named.
+
+    Attributes:
+        origin: Who named it, in words.
+        module: Its dotted name.
+        ids: Ids of it that were named one by one; empty for all that it registers.
+    """
+
+    origin: str
+    module: str
+    ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OwnEnvironment:
+    """One environment of the user's own, or a module that could not be read.
+
+    Attributes:
+        id: `module:Env-v0`; the module's name alone where it could not be imported.
+        origin: Who named it, in words.
+        state: `reading` while nobody knows yet.
+        description: What it says of itself when it is ready.
+        problem: Why it is broken.
+    """
+
+    id: str
+    origin: str
+    state: State
+    description: EnvironmentDescription | None = None
+    problem: str = ""
+
+
+def sources() -> list[Source]:
+    """Return the modules that are named, each once; imports none of them."""
+    found = [*_in_folder(settings.ENVIRONMENTS_FOLDER), *_in_setting(), *_in_packages()]
+    by_module = {source.module: source for source in reversed(found)}
+    return sorted(by_module.values(), key=lambda source: source.module)
+
+
+def _in_folder(folder: Path) -> Iterator[Source]:
+    if not folder.is_dir():
+        return
+    for path in sorted(folder.iterdir()):
+        is_module = path.suffix == ".py" or (path / "__init__.py").exists()
+        if is_module and path.stem.isidentifier() and not path.stem.startswith("_"):
+            yield Source(f"{folder.name}/{path.name}", path.stem)
+
+
+def _in_setting() -> Iterator[Source]:
+    named: dict[str, list[str]] = {}
+    for entry in settings.ENVIRONMENTS:
+        module, colon, _ = entry.partition(":")
+        named.setdefault(module, []).extend([entry] if colon else [])
+    for module, ids in named.items():
+        is_whole = module in settings.ENVIRONMENTS
+        yield Source("RLGYM_ENVIRONMENTS", module, () if is_whole else tuple(ids))
+
+
+def _in_packages() -> Iterator[Source]:
+    for entry in entry_points(group=ENTRY_POINT_GROUP):
+        package = f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.name
+        yield Source(package, entry.module)
+
+
+def own_environments(wait_s: float = 0.0) -> list[OwnEnvironment]:
+    """Return the user's own environments, module by module.
+
+    Args:
+        wait_s: How long to wait for those that nobody has described yet; after that they come as
+            `reading`, and a later call has them.
+    """
+    deadline = time.monotonic() + wait_s
+    files = {source: _file(source) for source in sources()}
+    readers = [
+        _start_reading(source, file)
+        for source, file in files.items()
+        if not _is_fresh(_kept(file))
+    ]
+    for reader in readers:
+        reader.join(max(0.0, deadline - time.monotonic()))
+    return [one for source, file in files.items() for one in _known(source, _kept(file))]
+
+
+def _known(source: Source, kept: dict[str, Any] | None) -> Iterator[OwnEnvironment]:
+    if kept is None:
+        yield OwnEnvironment(source.module, source.origin, "reading")
+        return
+    for name, said in kept["environments"].items():
+        if "problem" in said:
+            yield OwnEnvironment(name, source.origin, "broken", problem=said["problem"])
+        else:
+            description = EnvironmentDescription.from_dict(said)
+            yield OwnEnvironment(name, source.origin, "ready", description)
+
+
+def _file(source: Source) -> Path:
+    state = fingerprint(source.module, settings.ENVIRONMENTS_FOLDER)
+    key = hashlib.sha256(repr((state, source.ids)).encode()).hexdigest()[:16]
+    return Path(settings.HOME) / "cache" / "environments" / f"{source.module}-{key}.json"
+
+
+def _kept(file: Path) -> dict[str, Any] | None:
+    try:
+        kept: dict[str, Any] = orjson.loads(file.read_bytes())
+    except FileNotFoundError:
+        return None
+    return kept
+
+
+def _is_fresh(kept: dict[str, Any] | None) -> bool:
+    if kept is None:
+        return False
+    is_broken = any("problem" in said for said in kept["environments"].values())
+    return not is_broken or time.time() - kept["read_at"] < RETRY_BROKEN_S
+
+
+_readers: dict[Path, threading.Thread] = {}
+_readers_lock = threading.Lock()
+_one_at_a_time = threading.Lock()
+
+
+def _start_reading(source: Source, file: Path) -> threading.Thread:
+    """Return the thread that reads a module, started unless one is at it."""
+    with _readers_lock:
+        reader = _readers.get(file)
+        if reader is None or not reader.is_alive():
+            # A daemon: a server that ends does not wait for a module that hangs.
+            reader = threading.Thread(target=_read, args=(source, file), daemon=True)
+            _readers[file] = reader
+            reader.start()
+    return reader
+
+
+def _read(source: Source, file: Path) -> None:
+    with _one_at_a_time:
+        said = _everything_said(source)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_json(file, {"read_at": time.time(), "environments": said})
+    for other in file.parent.glob(f"{source.module}-*.json"):
+        if other != file:
+            other.unlink(missing_ok=True)
+
+
+def _everything_said(source: Source) -> dict[str, dict[str, Any]]:
+    refusal = f"{source.module} could not be imported"
+    try:
+        ids = (
+            source.ids
+            or trainer.ask_describer({"job": "discover", "module": source.module}, refusal)["ids"]
+        )
+    except trainer.TrainerFailed as error:
+        return {source.module: {"problem": str(error)}}
+    return {name: _said(name) for name in ids[:MAX_IDS]}
+
+
+def _said(environment: str) -> dict[str, Any]:
+    # Each in a process of its own: one that breaks takes none of its neighbours along.
+    refusal = f"{environment} could not be described"
+    try:
+        return trainer.ask_describer({"job": "describe", "environment": environment}, refusal)
+    except trainer.TrainerFailed as error:
+        return {"problem": str(error)}

@@ -1,0 +1,108 @@
+"""Environments of one's own: found without being imported here, described elsewhere, kept."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from pytest_django import Settings
+
+from apps.engine.algorithms import ALGORITHMS
+from apps.engine.errors import UnknownEnvironment
+from apps.jobs import control
+from apps.jobs.environments import cards_for, profile
+from apps.jobs.own_environments import Source, own_environments, sources
+from rlgym import settings as settings_module
+
+pytestmark = pytest.mark.usefixtures("home")
+
+GOOD = """
+print("noise on standard output")
+import gymnasium
+from tests.misbehaving import Behaving
+class Walk(Behaving):
+    \"\"\"Walk to the left. And back.\"\"\"
+class Breaks(Behaving):
+    def __init__(self):
+        raise RuntimeError("no simulator")
+def register():
+    gymnasium.register("Walk-v0", Walk, max_episode_steps=50)
+    gymnasium.register("Breaks-v0", Breaks)
+"""
+
+
+@pytest.fixture
+def folder(settings: Settings) -> Path:
+    folder: Path = settings.ENVIRONMENTS_FOLDER
+    folder.mkdir()
+    return folder
+
+
+@pytest.mark.slow
+def test_modules_of_the_folder_are_listed_and_broken_ones_say_why(
+    folder: Path, settings: Settings
+) -> None:
+    settings.CHECK_LIMIT_S = 1
+    (folder / "own_walk.py").write_text(GOOD + "register()\n")
+    (folder / "own_typo.py").write_text("import gymnasium\ngymnasium.registr()\n")
+    (folder / "own_exit.py").write_text("import os\nos._exit(3)\n")
+    (folder / "own_hang.py").write_text("while True: pass\n")
+    (folder / "_private.py").write_text("1/0")
+    assert {each.state for each in own_environments()} == {"reading"}
+    found = {each.id: each for each in own_environments(wait_s=60)}
+    problems = {name: each.problem for name, each in found.items() if each.problem}
+    assert {*found} - {*problems} == {"own_walk:Walk-v0"}
+    assert problems["own_walk:Breaks-v0"].endswith("RuntimeError: no simulator")
+    assert "could not be imported: AttributeError" in problems["own_typo"]
+    assert "ended with code 3" in problems["own_exit"]
+    assert "within 1 s: it hung in <module>" in problems["own_hang"]
+    assert not {name for name in sys.modules if name.startswith("own_")}
+
+    walk = profile("own_walk:Walk-v0")
+    assert walk.card.meaning == "Walk to the left."
+    assert walk.card.max_episode_steps == 50
+    assert "dqn" in walk.algorithms
+    assert walk.storage is not None
+    assert [card.id for card in cards_for(ALGORITHMS["dqn"])][:2] == [
+        "own_walk:Walk-v0", "CartPole-v1",
+    ]  # fmt: skip
+    assert not [card for card in cards_for(ALGORITHMS["sac"]) if card.id.startswith("own")]
+    with pytest.raises(UnknownEnvironment, match="in no list here"):
+        profile("own_walk:Run-v0")
+
+    (folder / "own_walk.py").write_text("")
+    assert [each.state for each in own_environments() if each.id == "own_walk"] == ["reading"]
+
+
+def test_an_installed_package_names_its_environments_by_an_entry_point(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    information = tmp_path / "walks-1.2.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: walks\nVersion: 1.2\n")
+    (information / "entry_points.txt").write_text(
+        "[rlgym.environments]\nwalks = packaged_walks:register\n"
+    )
+    (tmp_path / "packaged_walks.py").write_text(GOOD)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
+    assert sources() == [Source("walks 1.2", "packaged_walks")]
+    (walk,) = [each for each in own_environments(wait_s=60) if each.state == "ready"]
+    assert (walk.id, walk.origin) == ("packaged_walks:Walk-v0", "walks 1.2")
+    spec = control.check_spec({"environment": walk.id, "algorithm": "dqn"})
+    assert spec.environment == walk.id
+
+
+def test_the_setting_names_modules_and_single_ids(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RLGYM_ENVIRONMENTS", "one:A-v0, one:B-v0, two.three, two.three:C-v0")
+    settings.ENVIRONMENTS = settings_module._environments("RLGYM_ENVIRONMENTS")
+    assert sources() == [
+        Source("RLGYM_ENVIRONMENTS", "one", ("one:A-v0", "one:B-v0")),
+        Source("RLGYM_ENVIRONMENTS", "two.three"),
+    ]
+    monkeypatch.setenv("RLGYM_ENVIRONMENTS", "os; rm -rf")
+    with pytest.raises(ImproperlyConfigured, match="must be a module"):
+        settings_module._environments("RLGYM_ENVIRONMENTS")
