@@ -2,16 +2,22 @@
 
 from typing import Any
 
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest
 from ninja import Router
 from ninja.params.functions import Query
 
 from apps.api.problems import refusal, responses
-from apps.api.schemas import Algorithms, Environments, Presets
+from apps.api.schemas import Algorithms, EnvironmentDetail, Environments, Presets
 from apps.engine.algorithms import ALGORITHMS, Algorithm
-from apps.engine.environments import ENVIRONMENTS, FAMILIES, EnvironmentCard
+from apps.engine.descriptions import SpaceDescription
+from apps.engine.environment_profiles import EnvironmentProfile, SpaceRow
+from apps.engine.errors import UnknownEnvironment
 from apps.engine.presets import PRESET_TITLES, lengths_for, preset_for
 from apps.engine.spec import DEFAULT_ENVIRONMENT
+from apps.experiments.models import Run
+from apps.jobs.environments import FAMILY_TITLES, READING_WAIT_S, Filter, profile_of, profiles
+
+LATEST_RUNS = 6
 
 router = Router()
 
@@ -36,21 +42,61 @@ def _algorithm(algorithm: Algorithm) -> dict[str, Any]:
 
 
 @router.get("/environments", response=responses({200: Environments}))
-def list_environments(request: HttpRequest) -> Any:
-    """List the environments we know; any other Gymnasium id can be trained in as well."""
-    return {"environments": [_environment(card) for card in ENVIRONMENTS.values()]}
+def list_environments(
+    request: HttpRequest,
+    search: str = Query("", max_length=200, description="Words of its id, task or reward."),
+    family: str = Query("", description=f"One of {', '.join(FAMILY_TITLES)}."),
+    algorithm: str = Query("", description="One that can act there."),
+    is_ready: bool = Query(False, description="Only those that can be used now."),
+) -> Any:
+    """List the environments we know and your own; any other Gymnasium id can be trained in too."""
+    if family and family not in FAMILY_TITLES:
+        message = f"{family!r} is not a family here; allowed: {', '.join(FAMILY_TITLES)}"
+        raise refusal("family", message)
+    _refuse_unknown(algorithm)
+    wanted = Filter(search, family, algorithm, is_ready)
+    return {"environments": [_environment(each) for each in profiles(wanted, READING_WAIT_S)]}
 
 
-def _environment(card: EnvironmentCard) -> dict[str, Any]:
-    family = FAMILIES[card.family]
-    able = [a.name for a in ALGORITHMS.values() if card.action_space in a.action_spaces]
+@router.get("/environments/{path:environment_id}", response=responses({200: EnvironmentDetail}))
+def get_environment(request: HttpRequest, environment_id: str) -> Any:
+    """Show one environment: spaces number by number, storage, algorithms, presets, latest runs."""
+    try:
+        profile = profile_of(environment_id, READING_WAIT_S)
+    except UnknownEnvironment as error:
+        raise Http404(str(error)) from error
+    said = profile.description
+    runs = Run.objects.for_listing().filter(environment=profile.card.id)
+    return {
+        **_environment(profile),
+        "observation_space": said and _space(said.observation_space, profile.observation),
+        "actions": said and _space(said.action_space, profile.action),
+        "render_modes": said.render_modes if said else [],
+        "render_fps": said.render_fps if said else None,
+        "storage": profile.storage,
+        "misfits": {name: reason for name, reason in profile.misfits.items() if reason},
+        "own_presets": profile.own_presets,
+        "latest_runs": list(runs[:LATEST_RUNS]),
+    }
+
+
+def _environment(profile: EnvironmentProfile) -> dict[str, Any]:
+    card = profile.card
     return {
         **{name: getattr(card, name) for name in card.__slots__},
-        "family_title": family.title,
-        "install": family.install,
-        "algorithms": able,
-        "lengths": lengths_for(card.id),
+        "family_title": profile.group,
+        "install": profile.install,
+        "is_installed": profile.is_installed,
+        "is_ready": profile.is_ready,
+        "problem": profile.problem,
+        "algorithms": profile.algorithms,
+        "lengths": profile.lengths,
     }
+
+
+def _space(space: SpaceDescription, rows: tuple[SpaceRow, ...]) -> dict[str, Any]:
+    fields = ("kind", "shape", "dtype", "n", "low", "high")
+    return {**{name: getattr(space, name) for name in fields}, "numbers": rows}
 
 
 @router.get("/presets", response=responses({200: Presets}))
@@ -60,9 +106,7 @@ def list_presets(
     environment: str = Query(DEFAULT_ENVIRONMENT, max_length=200),
 ) -> Any:
     """List presets for an environment: its own where it has one, else the algorithm's."""
-    if algorithm and algorithm not in ALGORITHMS:
-        message = f"{algorithm!r} is not an algorithm here; allowed: {', '.join(ALGORITHMS)}"
-        raise refusal("algorithm", message)
+    _refuse_unknown(algorithm)
     presets = []
     for name in [algorithm] if algorithm else ALGORITHMS:
         for preset_name, title in PRESET_TITLES.items():
@@ -77,3 +121,9 @@ def list_presets(
                 "source": preset.source,
             })  # fmt: skip
     return {"presets": presets, "lengths": lengths_for(environment)}
+
+
+def _refuse_unknown(algorithm: str) -> None:
+    if algorithm and algorithm not in ALGORITHMS:
+        message = f"{algorithm!r} is not an algorithm here; allowed: {', '.join(ALGORITHMS)}"
+        raise refusal("algorithm", message)

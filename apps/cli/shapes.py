@@ -1,10 +1,11 @@
 """What commands print of runs and evaluations, as JSON and as tables."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from apps.experiments.models import Evaluation, Run
@@ -118,12 +119,17 @@ def print_run(run: Run) -> None:
         "evaluation": number(run.evaluation_last),
         "directory": run.directory.path,
     }
+    print_facts(facts)
+    if run.error:
+        Console().print(run.error, style="red", markup=False, highlight=False)
+
+
+def print_facts(facts: Mapping[str, object]) -> None:
+    """Print facts by name, one a line."""
     width = max(map(len, facts))
     console = Console(highlight=False)
     for name, value in facts.items():
-        console.print(f"[bold]{name:<{width}}[/]  {value}", soft_wrap=True)
-    if run.error:
-        console.print(run.error, style="red", markup=False)
+        console.print(f"[bold]{name:<{width}}[/]  {escape(str(value))}", soft_wrap=True)
 
 
 def number(value: float | None, digits: int = 1) -> str:

@@ -10,7 +10,6 @@ from django import forms
 from apps.dashboard.forms import (
     HYPERPARAMETER_PREFIX,
     NAME_LENGTH,
-    cards_for,
     checkpoint_choices,
     checkpoint_steps,
     hyperparameter_field,
@@ -21,6 +20,7 @@ from apps.engine.algorithms import ALGORITHMS
 from apps.engine.environments import EnvironmentCard
 from apps.engine.spec import BOUNDS
 from apps.experiments.models import Run
+from apps.jobs.environments import cards_for
 from apps.jobs.lineage import NETWORK_HYPERPARAMETERS
 
 MOST_STEPS = BOUNDS["total_timesteps"][1]

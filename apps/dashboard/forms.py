@@ -10,8 +10,8 @@ from django import forms
 from django.db.models import ExpressionWrapper, F, FloatField, Q
 from django.db.models.expressions import Expression, OrderBy
 
-from apps.engine.algorithms import ALGORITHMS, Algorithm, Hyperparameter
-from apps.engine.environments import ENVIRONMENTS, EnvironmentCard
+from apps.engine.algorithms import ALGORITHMS, Hyperparameter
+from apps.engine.environments import EnvironmentCard
 from apps.engine.errors import InvalidSpec
 from apps.engine.expansion import SEEDS_BOUNDS
 from apps.engine.presets import LENGTH_TITLES, PRESET_TITLES, lengths_for, preset_for
@@ -24,6 +24,7 @@ from apps.engine.spec import (
     default_evaluation_seed,
 )
 from apps.experiments.models import Experiment, Run, RunQuerySet, RunStatus
+from apps.jobs.environments import FAMILY_TITLES, Filter, cards_for, profiles
 
 HYPERPARAMETER_PREFIX = "hyperparameters."
 NAME_LENGTH = 120
@@ -49,11 +50,6 @@ def length_choices(environment: str) -> list[tuple[str, str]]:
     """Return the run lengths of an environment with their steps."""
     steps = lengths_for(environment)
     return [(name, f"{title} · {steps[name]:,} steps") for name, title in LENGTH_TITLES.items()]
-
-
-def cards_for(algorithm: Algorithm) -> list[EnvironmentCard]:
-    """Return the known environments that an algorithm can act in."""
-    return [c for c in ENVIRONMENTS.values() if c.action_space in algorithm.action_spaces]
 
 
 class RunForm(forms.Form):
@@ -229,7 +225,10 @@ class QuickStartForm(forms.Form):
     preset = forms.ChoiceField(choices=[*PRESET_TITLES.items()], initial=DEFAULT_PRESET)
     length = forms.ChoiceField(choices=[*LENGTH_TITLES.items()], initial="standard")
 
-    cards = list(ENVIRONMENTS.values())
+    @property
+    def cards(self) -> list[EnvironmentCard]:
+        """Every environment that is in a list."""
+        return [profile.card for profile in profiles()]
 
 
 def checkpoint_steps(run: Run) -> list[int]:
@@ -352,3 +351,25 @@ class RunFilterForm(forms.Form):
             )
         column = SORTS[self.sort.removeprefix("-")]
         return runs.order_by(OrderBy(column, self.sort.startswith("-"), nulls_last=True), "-pk")
+
+
+class EnvironmentFilterForm(forms.Form):
+    """Which environments the list shows."""
+
+    search = forms.CharField(
+        required=False,
+        max_length=200,
+        widget=forms.TextInput(attrs={"type": "search", "placeholder": "name, task, reward"}),
+    )
+    family = forms.ChoiceField(
+        label="Group", required=False, choices=[("", "any group"), *FAMILY_TITLES.items()]
+    )
+    algorithm = forms.ChoiceField(
+        required=False, choices=lambda: [("", "any algorithm"), *algorithm_choices()]
+    )
+    is_ready = forms.BooleanField(label="Ready to use", required=False)
+
+    def wanted(self) -> Filter:
+        """Return the filter; what was refused filters nothing."""
+        self.full_clean()
+        return Filter(**self.cleaned_data)

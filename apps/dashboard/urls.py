@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.dashboard.views import actions, branch, login, overview, run, runs
+from apps.dashboard.views import actions, branch, environments, login, overview, run, runs
 
 urlpatterns = [
     path("", overview.dashboard, name="dashboard"),
@@ -11,6 +11,8 @@ urlpatterns = [
     path("parts/machine/", overview.machine, name="dashboard-machine"),
     path("parts/video/", overview.video, name="dashboard-video"),
     path("experiments/", overview.experiment_list, name="experiment-list"),
+    path("environments/", environments.environment_list, name="environment-list"),
+    path("environments/<path:environment_id>/", environments.environment, name="environment"),
     path("videos/", overview.video_list, name="video-list"),
     path("login/<str:secret>/", login.login_link, name="login-link"),
     path("runs/", runs.run_list, name="run-list"),

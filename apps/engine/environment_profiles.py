@@ -73,6 +73,7 @@ class EnvironmentProfile:
         own_presets: By name of algorithm the presets made for this environment or its family.
         lengths: Steps of each run length.
         problem: Why one's own environment cannot be used, empty when it can.
+        is_reading: Whether it is being described at this moment, so that nobody knows yet.
     """
 
     card: EnvironmentCard
@@ -86,11 +87,17 @@ class EnvironmentProfile:
     own_presets: dict[str, list[PresetName]]
     lengths: dict[LengthName, int]
     problem: str = ""
+    is_reading: bool = False
 
     @property
     def is_installed(self) -> bool:
         """Whether the package that brings it is there."""
         return self.card.family not in FAMILIES or is_installed(self.card.family)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it can be trained in now."""
+        return self.is_installed and not self.problem and not self.is_reading
 
     @property
     def algorithms(self) -> list[str]:
@@ -116,6 +123,7 @@ def make_profile(
     install: str = "",
     film_bytes_per_minute: int | None = None,
     problem: str = "",
+    is_reading: bool = False,
 ) -> EnvironmentProfile:
     """Put a profile together; `EnvironmentProfile` says what the arguments are."""
     named = (card.id, card.family)
@@ -140,6 +148,7 @@ def make_profile(
         own_presets=_own_presets(card),
         lengths=lengths_for(card.id),
         problem=problem,
+        is_reading=is_reading,
     )
 
 

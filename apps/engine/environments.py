@@ -283,8 +283,8 @@ def _describe_space(space: spaces.Space[Any]) -> SpaceDescription:
         shape=tuple(space.shape or ()),
         dtype=str(space.dtype),
         n=int(space.n) if isinstance(space, spaces.Discrete) else None,
-        low=float(box.low.min()) if box and box.is_bounded("below") else None,
-        high=float(box.high.max()) if box and box.is_bounded("above") else None,
+        low=_number(box.low.min()) if box and box.is_bounded("below") else None,
+        high=_number(box.high.max()) if box and box.is_bounded("above") else None,
         lows=lows,
         highs=highs,
         parts={name: _describe_space(part) for name, part in space.items()}
@@ -298,7 +298,12 @@ def _each(bounds: NDArray[Any]) -> tuple[float | None, ...]:
     if bounds.size > MAX_BOUNDS:
         return ()
     limit = np.finfo(np.float32).max
-    return tuple(float(bound) if abs(bound) < limit else None for bound in bounds.flat)
+    return tuple(_number(bound) if abs(bound) < limit else None for bound in bounds.flat)
+
+
+def _number(bound: np.generic) -> float:
+    """Return a bound as it was written: 4.8, not the 4.80000019 that a float of 32 bits holds."""
+    return float(str(bound))
 
 
 def _summary(env: Env) -> str:

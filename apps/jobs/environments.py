@@ -1,33 +1,78 @@
 """The environments there are to train in: the known ones and the user's own."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 from apps.engine.algorithms import Algorithm
-from apps.engine.environment_cards import ENVIRONMENTS, EnvironmentCard
+from apps.engine.environment_cards import ENVIRONMENTS, FAMILIES, EnvironmentCard
 from apps.engine.environment_profiles import EnvironmentProfile, known_profile, make_profile
 from apps.engine.errors import UnknownEnvironment
 from apps.jobs.own_environments import OwnEnvironment, own_environments
 
-OWN_GROUP = "Your own"
+OWN_FAMILY = "own"
+FAMILY_TITLES = {
+    OWN_FAMILY: "Your own",
+    **{name: family.title for name, family in FAMILIES.items()},
+}
+# A page waits this long for modules that were never read; then it shows what it has.
+READING_WAIT_S = 3.0
 
 
-def profiles(wait_s: float = 0.0) -> list[EnvironmentProfile]:
-    """Return the profile of every environment, the user's own first.
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which environments are wanted; an empty field wants all.
+
+    Attributes:
+        search: Words that id, task, observation, reward or group must hold.
+        family: Key of `FAMILY_TITLES`.
+        algorithm: Name of an algorithm that can act there.
+        is_ready: Whether only those that can be used now.
+    """
+
+    search: str = ""
+    family: str = ""
+    algorithm: str = ""
+    is_ready: bool = False
+
+    def passes(self, profile: EnvironmentProfile) -> bool:
+        """Whether an environment is wanted."""
+        card = profile.card
+        said = (card.id, card.meaning, card.observation, card.reward, profile.group, card.source)
+        text = " ".join(said).lower()
+        return (
+            all(word in text for word in self.search.lower().split())
+            and self.family in ("", card.family)
+            and (not self.algorithm or self.algorithm in profile.algorithms)
+            and (profile.is_ready or not self.is_ready)
+        )
+
+
+EVERYTHING = Filter()
+
+
+def profiles(wanted: Filter = EVERYTHING, wait_s: float = 0.0) -> list[EnvironmentProfile]:
+    """Return the environments that pass a filter, the user's own first.
 
     Args:
+        wanted: The filter.
         wait_s: How long to wait for those of the user's own that nobody has described yet.
     """
     own = [_own_profile(each) for each in own_environments(wait_s)]
-    return own + [known_profile(name) for name in ENVIRONMENTS]
+    known = [known_profile(name) for name in ENVIRONMENTS]
+    return [profile for profile in own + known if wanted.passes(profile)]
 
 
-def profile(environment: str, wait_s: float = 0.0) -> EnvironmentProfile:
+def profile_of(environment: str, wait_s: float = 0.0) -> EnvironmentProfile:
     """Return the profile of one environment.
 
     Raises:
         UnknownEnvironment: There is none of that id in the lists; Gymnasium may know it still.
     """
-    for each in profiles(0.0 if environment in ENVIRONMENTS else wait_s):
-        if each.card.id == environment:
-            return each
+    if environment in ENVIRONMENTS:
+        return known_profile(environment)
+    for own in own_environments(wait_s):
+        if own.id == environment:
+            return _own_profile(own)
     raise UnknownEnvironment(
         f"{environment!r} is in no list here; `environments` lists what is. An id that Gymnasium "
         "knows can be trained in all the same"
@@ -36,14 +81,22 @@ def profile(environment: str, wait_s: float = 0.0) -> EnvironmentProfile:
 
 def cards_for(algorithm: Algorithm) -> list[EnvironmentCard]:
     """Return the environments that an algorithm can act in, the user's own first."""
-    return [each.card for each in profiles() if algorithm.name in each.algorithms]
+    return [profile.card for profile in profiles(Filter(algorithm=algorithm.name))]
+
+
+def by_group(found: Iterable[EnvironmentProfile]) -> dict[str, list[EnvironmentProfile]]:
+    """Return environments by the title of their group, in the order of the groups."""
+    groups: dict[str, list[EnvironmentProfile]] = {title: [] for title in FAMILY_TITLES.values()}
+    for profile in found:
+        groups[profile.group].append(profile)
+    return {title: members for title, members in groups.items() if members}
 
 
 def _own_profile(own: OwnEnvironment) -> EnvironmentProfile:
     said = own.description
     card = EnvironmentCard(
         id=own.id,
-        family="",
+        family=OWN_FAMILY,
         meaning=f"{said.summary}." if said and said.summary else "",
         action_space=said.action_space.kind if said else "other",
         observation=said.observation_space.in_words() if said else "",
@@ -52,6 +105,10 @@ def _own_profile(own: OwnEnvironment) -> EnvironmentProfile:
         solved_return=said.reward_threshold if said else None,
         source=own.origin,
     )
-    waiting = "its module is being read; look again in a moment"
-    problem = waiting if own.state == "reading" else own.problem
-    return make_profile(card, OWN_GROUP, said, problem=problem)
+    return make_profile(
+        card,
+        FAMILY_TITLES[OWN_FAMILY],
+        said,
+        problem=own.problem,
+        is_reading=own.state == "reading",
+    )

@@ -207,6 +207,32 @@ def test_environments_say_which_algorithms_can_act_in_them(api: ApiClient) -> No
     assert listed["CartPole-v1"]["lengths"]["quick"] == 20_000
 
 
+def test_environments_are_filtered(api: ApiClient) -> None:
+    found = api.get("/environments", search="pole", algorithm="sac").json()["environments"]
+    assert {one["id"] for one in found} == {
+        "InvertedPendulum-v5", "InvertedDoublePendulum-v5",
+    }  # fmt: skip
+    for refused in ({"family": "robots"}, {"algorithm": "sarsa"}):
+        assert_problem(api.get("/environments", **refused), 422)
+
+
+def test_an_environment_says_what_its_numbers_mean_and_what_it_takes(api: ApiClient) -> None:
+    run = make_run(environment="ALE/Pong-v5")
+    pong = api.get("/environments/ALE/Pong-v5").json()
+    assert pong["observation_space"]["shape"] == [84, 84, 4]
+    assert [one["meaning"] for one in pong["actions"]["numbers"]][:2] == ["nothing", "fire"]
+    assert pong["storage"]["transition_bytes"] == 2 * 84 * 84 * 4 + 8 + 12
+    assert pong["storage"]["buffer_bytes"]["dqn"] == 1_000_000 * 56_468
+    assert "box" in pong["misfits"]["sac"]
+    assert pong["own_presets"]["ppo"] == ["high_score"]
+    assert [one["id"] for one in pong["latest_runs"]] == [run.pk]
+
+
+@pytest.mark.parametrize("environment", ["Nope-v0", "nope:Nope-v0", "a/b/c/d"])
+def test_an_environment_that_is_in_no_list_is_a_problem(environment: str, api: ApiClient) -> None:
+    assert_problem(api.get(f"/environments/{environment}"), 404)
+
+
 def test_every_preset_makes_a_valid_spec(api: ApiClient) -> None:
     presets = api.get("/presets", environment="CartPole-v1").json()["presets"]
     assert len(presets) == 3 * len(ALGORITHMS)

@@ -118,6 +118,19 @@ class TestWithRows:
         assert run.pk in printed
         assert "[boom]" in printed
 
+    def test_environments_are_listed_and_shown(self, capsys: pytest.CaptureFixture[str]) -> None:
+        listed = json.loads(call("environments", "--algo", "sac", "--search", "hill", "--json"))
+        assert [each["id"] for each in listed] == ["MountainCarContinuous-v0"]
+        shown = json.loads(call("environments", "CartPole-v1", "--json"))
+        assert shown["observation_space"]["numbers"][2]["unit"] == "rad"
+        call("environments", "--family", "minigrid")
+        call("environments", "Pendulum-v1")
+        printed = capsys.readouterr().out
+        assert "MiniGrid-Unlock-v0" in printed
+        assert "torque" in printed
+        with pytest.raises(CommandError, match="in no list here"):
+            call("environments", "Nope-v0")
+
     def test_a_run_that_is_not_there_is_refused(self) -> None:
         with pytest.raises(CommandError, match="no run has the id"):
             call("run", "nothere")

@@ -10,7 +10,10 @@ from django.urls import reverse
 from apps.experiments.models import Run, RunStatus
 from tests.conftest import make_run
 
-PAGES = ("dashboard", "run-list", "run-new", "experiment-list", "video-list", "admin:index")
+PAGES = (
+    "dashboard", "run-list", "run-new", "experiment-list", "environment-list", "video-list",
+    "admin:index",
+)  # fmt: skip
 PARTS = ("dashboard-active", "dashboard-recent", "dashboard-machine", "dashboard-video")
 RUN_PAGES = ("run",)
 RUN_PARTS = (

@@ -11,7 +11,7 @@ from pytest_django import Settings
 from apps.engine.algorithms import ALGORITHMS
 from apps.engine.errors import UnknownEnvironment
 from apps.jobs import control
-from apps.jobs.environments import cards_for, profile
+from apps.jobs.environments import cards_for, profile_of
 from apps.jobs.own_environments import Source, own_environments, sources
 from rlgym import settings as settings_module
 
@@ -59,7 +59,7 @@ def test_modules_of_the_folder_are_listed_and_broken_ones_say_why(
     assert "within 1 s: it hung in <module>" in problems["own_hang"]
     assert not {name for name in sys.modules if name.startswith("own_")}
 
-    walk = profile("own_walk:Walk-v0")
+    walk = profile_of("own_walk:Walk-v0")
     assert walk.card.meaning == "Walk to the left."
     assert walk.card.max_episode_steps == 50
     assert "dqn" in walk.algorithms
@@ -69,7 +69,7 @@ def test_modules_of_the_folder_are_listed_and_broken_ones_say_why(
     ]  # fmt: skip
     assert not [card for card in cards_for(ALGORITHMS["sac"]) if card.id.startswith("own")]
     with pytest.raises(UnknownEnvironment, match="in no list here"):
-        profile("own_walk:Run-v0")
+        profile_of("own_walk:Run-v0")
 
     (folder / "own_walk.py").write_text("")
     assert [each.state for each in own_environments() if each.id == "own_walk"] == ["reading"]

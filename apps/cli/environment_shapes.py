@@ -1,0 +1,117 @@
+"""What commands print of environments, as JSON and as tables."""
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from apps.cli.shapes import number, print_facts
+from apps.engine.algorithms import ALGORITHMS
+from apps.engine.descriptions import SpaceDescription
+from apps.engine.environment_profiles import EnvironmentProfile, SpaceRow
+from apps.jobs.environments import by_group
+
+
+def environment_as_dict(profile: EnvironmentProfile) -> dict[str, Any]:
+    """Return an environment as the REST API shows it in lists."""
+    return {
+        **asdict(profile.card),
+        "family_title": profile.group,
+        "install": profile.install,
+        "is_installed": profile.is_installed,
+        "is_ready": profile.is_ready,
+        "problem": profile.problem,
+        "algorithms": profile.algorithms,
+        "lengths": profile.lengths,
+    }
+
+
+def environment_in_full(profile: EnvironmentProfile) -> dict[str, Any]:
+    """Return an environment with its spaces, storage and presets."""
+    said = profile.description
+    return {
+        **environment_as_dict(profile),
+        "observation_space": said and _space(said.observation_space, profile.observation),
+        "actions": said and _space(said.action_space, profile.action),
+        "render_modes": said.render_modes if said else (),
+        "render_fps": said.render_fps if said else None,
+        "storage": profile.storage and asdict(profile.storage),
+        "misfits": {name: reason for name, reason in profile.misfits.items() if reason},
+        "own_presets": profile.own_presets,
+    }
+
+
+def _space(space: SpaceDescription, rows: Iterable[SpaceRow]) -> dict[str, Any]:
+    fields = ("kind", "shape", "dtype", "n", "low", "high")
+    return {
+        **{name: getattr(space, name) for name in fields},
+        "numbers": [asdict(row) for row in rows],
+    }
+
+
+def print_environments(profiles: Iterable[EnvironmentProfile]) -> None:
+    """Print environments group by group, with what to type for those that are missing."""
+    console = Console(highlight=False)
+    for group, members in by_group(profiles).items():
+        missing = "" if members[0].is_installed else f"   not installed: {members[0].install}"
+        console.print(f"[bold]{group}[/]{escape(missing)}")
+        table = Table(box=None, padding=(0, 2, 0, 2), show_header=False)
+        for profile in members:
+            said = profile.description
+            spaces = (
+                said and f"{said.observation_space.in_words()} → {said.action_space.in_words()}"
+            )
+            words = profile.problem or spaces or "being read"
+            table.add_row(escape(profile.card.id), escape(words), escape(profile.card.meaning))
+        console.print(table)
+
+
+def print_environment(profile: EnvironmentProfile) -> None:
+    """Print all that is known of an environment."""
+    card, said, storage = profile.card, profile.description, profile.storage
+    facts: dict[str, object] = {"id": card.id, "task": card.meaning or "-"}
+    if profile.problem:
+        facts["problem"] = profile.problem
+    if not profile.is_installed:
+        facts["not installed"] = profile.install
+    facts |= {
+        "group": profile.group,
+        "reward": card.reward or "-",
+        "solved at": number(card.solved_return),
+        "step limit": number(card.max_episode_steps, 0),
+        "source": card.source or "-",
+    }
+    if said and storage:
+        film = storage.film_bytes_per_minute
+        buffers = (
+            f"{ALGORITHMS[k].title} {v / 1e6:,.0f} MB" for k, v in storage.buffer_bytes.items()
+        )
+        facts |= {
+            "render modes": ", ".join(said.render_modes) or "none, so no films",
+            "algorithms": ", ".join(profile.algorithms),
+            "tuned presets": ", ".join(profile.own_presets) or "-",
+            "a transition": f"{storage.transition_bytes:,} bytes",
+            "default buffers": ", ".join(buffers) or "-",
+            "minute of film": f"about {film / 1e6:.1f} MB" if film else "not measured",
+        }
+    facts["lengths"] = ", ".join(f"{name} {steps:,}" for name, steps in profile.lengths.items())
+    print_facts(facts)
+    for title, rows in (("observation", profile.observation), ("actions", profile.action)):
+        if rows:
+            _print_rows(title, rows)
+
+
+def _print_rows(title: str, rows: Iterable[SpaceRow]) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column(title)
+    for name in ("meaning", "unit"):
+        table.add_column(name)
+    for name in ("min", "max"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        bounds = (number(row.low, 3), number(row.high, 3))
+        table.add_row(row.label, escape(row.meaning or "-"), escape(row.unit), *bounds)
+    Console().print(table)
