@@ -284,7 +284,9 @@ def test_an_environment_whose_package_is_missing_says_what_to_install() -> None:
 
 
 def test_a_module_that_is_missing_is_named() -> None:
-    with pytest.raises(UnknownEnvironment, match="there is no module 'no_such_module': put it into"):
+    with pytest.raises(
+        UnknownEnvironment, match="there is no module 'no_such_module': put it into"
+    ):
         make_env("no_such_module:Env-v0")
 
 
