@@ -84,6 +84,8 @@ ALLOWED_HOSTS = [
 
 # Training runs at once. Trainers use one torch thread for small networks, so one a core pays.
 WORKERS = _whole_number("RLGYM_WORKERS", min(os.cpu_count() or 1, 8), 1, 64)
+# Over all workers of this machine; 0: as many as the worker that asks has slots.
+MAX_RUNS = _whole_number("RLGYM_MAX_RUNS", 0, 0, 1024)
 HEARTBEAT_S = _whole_number("RLGYM_HEARTBEAT_S", 1, 1, 60)
 MAX_ATTEMPTS = _whole_number("RLGYM_MAX_ATTEMPTS", 3, 0, 1000)
 KEEP_CHECKPOINTS = _whole_number("RLGYM_KEEP_CHECKPOINTS", 3, 1, 10_000)

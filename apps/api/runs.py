@@ -84,7 +84,8 @@ def _known_statuses(text: str) -> list[str]:
 def create_run(request: HttpRequest, response: HttpResponse, data: RunIn) -> Any:
     """Make a run from a spec, or one for each of `seeds`; unless `start` is false, queue them."""
     spec = control.check_spec(data.spec())
-    naming = control.Naming(data.name, data.experiment, command=f"POST {request.path}")
+    priority = 0 if data.priority is None else control.check_priority(data.priority)
+    naming = control.Naming(data.name, data.experiment, f"POST {request.path}", priority)
     if data.seeds is not None:
         runs = batches.launch_all(with_seeds(spec, data.seeds), naming, data.start)
         return Status(201, {"runs": runs})
@@ -100,9 +101,12 @@ def get_run(request: HttpRequest, run_id: str) -> Any:
 
 
 @router.patch("/{run_id}", response=responses({200: RunDetail}, is_write=True))
-def rename_run(request: HttpRequest, run_id: str, data: RunChange) -> Any:
-    """Give a run another name."""
-    return control.rename(find_run(run_id), data.name)
+def change_run(request: HttpRequest, run_id: str, data: RunChange) -> Any:
+    """Give a run another name, and one that waits another priority."""
+    run = find_run(run_id)
+    if data.priority is not None:  # First: it may be refused, a name that came so far is not.
+        run = control.set_priority(run, data.priority)
+    return run if data.name is None else control.rename(run, data.name)
 
 
 @router.delete("/{run_id}", response=responses({204: None}, is_write=True))

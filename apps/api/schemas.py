@@ -7,17 +7,19 @@ takes a list for an object without fields and drops unknown fields.
 
 from datetime import datetime
 from pathlib import PurePosixPath
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from django.urls import reverse
 from ninja import Field, Schema
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from apps.engine.algorithms import ALGORITHMS
 from apps.engine.expansion import SEEDS_BOUNDS
 from apps.engine.presets import LENGTH_TITLES, PRESET_TITLES
 from apps.engine.spec import BOUNDS, DEVICES, EVALUATION_BOUNDS
 from apps.experiments.models import Evaluation, JobStatus, Run, RunStatus, Video
+from apps.experiments.turns import PRIORITY_BOUNDS
+from apps.jobs.waiting import why_it_waits
 
 RUN_STATUSES: list[Any] = [str(status) for status in RunStatus.values]
 JOB_STATUSES: list[Any] = [str(status) for status in JobStatus.values]
@@ -82,6 +84,9 @@ class RunIn(BaseModel):
     name: str = Field("", max_length=120, description="Empty: made from the spec.")
     experiment: str = Field("", max_length=120, description="Made when it is new.")
     start: bool = Field(True, description="False leaves a draft.")
+    priority: Any = _documented(
+        "integer", "The highest leaves the queue first; default 0.", PRIORITY_BOUNDS
+    )
     seeds: Any = _documented(
         "integer",
         "So many runs, with this seed and those that follow; the answer lists them.",
@@ -90,14 +95,23 @@ class RunIn(BaseModel):
 
     def spec(self) -> dict[str, Any]:
         """Return the given fields of the spec, unknown ones included."""
-        beside = {"name", "experiment", "start", "seeds"}
+        beside = {"name", "experiment", "start", "priority", "seeds"}
         return self.model_dump(exclude_unset=True, exclude=beside)
 
 
 class RunChange(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    name: str = Field(min_length=1, max_length=120)
+    name: str | None = Field(None, min_length=1, max_length=120)
+    priority: Any = _documented(
+        "integer", "Of a draft or queued run: the highest goes first.", PRIORITY_BOUNDS
+    )
+
+    @model_validator(mode="after")
+    def check_something_changes(self) -> Self:
+        if self.name is None and self.priority is None:
+            raise ValueError("give a name, a priority or both")
+        return self
 
 
 class RunSummary(Schema):
@@ -111,6 +125,7 @@ class RunSummary(Schema):
     total_timesteps: int
     status: str = Field(json_schema_extra={"enum": RUN_STATUSES})
     status_reason: str
+    priority: int
     is_silent: bool = Field(
         description="Running, but its supervisor has not been heard of for long."
     )
@@ -148,8 +163,13 @@ class RunDetail(RunSummary):
     legal_moves: list[str]
     fidelity_notes: dict[str, str] = Field(description="What was not restored, and why.")
     auto_resumes: int = Field(description="How often it went on by itself.")
+    waiting: str = Field(description="Why a queued run waits, and how many go before it.")
     stop_requested_at: datetime | None
     log_cursor: int = Field(description="How far the summary has read the log.")
+
+    @staticmethod
+    def resolve_waiting(run: Run) -> str:
+        return why_it_waits(run)
 
 
 class RunsMade(Schema):
@@ -512,6 +532,7 @@ class Presets(Schema):
 
 class System(Schema):
     workers: int
+    slots: int = Field(description="Runs that the workers train at once, together.")
     queued: int
     running: int
     cpu_fraction: float | None

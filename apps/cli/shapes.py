@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from apps.experiments.models import Evaluation, Run
+from apps.experiments.models import Evaluation, Run, RunStatus
+from apps.jobs.waiting import why_it_waits
 
 STATUS_STYLES = {
     "running": "cyan",
@@ -32,6 +33,7 @@ def run_as_dict(run: Run) -> dict[str, Any]:
         "seed": run.seed,
         "status": run.status,
         "status_reason": run.status_reason,
+        "priority": run.priority,
         "attempt": run.attempt,
         "parent_id": run.parent_id,
         "parent_step": run.parent_step,
@@ -109,6 +111,7 @@ def print_run(run: Run) -> None:
         "name": run.name,
         "experiment": run.experiment.name,
         "status": f"{run.status} {run.status_reason}".strip(),
+        **({"waiting": why_it_waits(run)} if run.status == RunStatus.QUEUED else {}),
         "task": f"{run.algorithm} on {run.environment}, seed {run.seed}",
         "progress": f"{run.step:,} of {run.total_timesteps:,} steps ({run.progress:.1%})",
         "speed": f"{number(run.steps_per_second, 0)} steps/s",

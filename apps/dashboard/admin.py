@@ -73,7 +73,10 @@ class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_select_related = ("experiment",)
     search_fields = ("name", "id", "experiment__name", "environment")
     date_hierarchy = "created_at"
-    actions = ("start", "pause", "resume", "stop", "evaluate", "move_to_trash")
+    actions = (
+        "start", "pause", "resume", "stop", "raise_priority", "lower_priority", "evaluate",
+        "move_to_trash",
+    )  # fmt: skip
     fields = (
         "page",
         *(f.name for f in Run._meta.fields if f.name not in {"owner", "beats", "beat_at"}),
@@ -158,6 +161,18 @@ class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     @admin.action(description="Stop", permissions=["operate"])
     def stop(self, request: HttpRequest, runs: QuerySet[Run]) -> None:
         self._each(request, runs, control.stop, "Asked to stop")
+
+    @admin.action(description="Raise the priority by 10", permissions=["operate"])
+    def raise_priority(self, request: HttpRequest, runs: QuerySet[Run]) -> None:
+        self._each(
+            request, runs, lambda run: control.set_priority(run, run.priority + 10), "Raised"
+        )
+
+    @admin.action(description="Lower the priority by 10", permissions=["operate"])
+    def lower_priority(self, request: HttpRequest, runs: QuerySet[Run]) -> None:
+        self._each(
+            request, runs, lambda run: control.set_priority(run, run.priority - 10), "Lowered"
+        )
 
     @admin.action(description="Evaluate the last checkpoint", permissions=["operate"])
     def evaluate(self, request: HttpRequest, runs: QuerySet[Run]) -> None:

@@ -24,6 +24,7 @@ from apps.engine.spec import (
     default_evaluation_seed,
 )
 from apps.experiments.models import Experiment, Run, RunQuerySet, RunStatus
+from apps.experiments.turns import PRIORITY_BOUNDS
 from apps.jobs.environments import FAMILY_TITLES, Filter, cards_for, profiles
 
 HYPERPARAMETER_PREFIX = "hyperparameters."
@@ -93,12 +94,13 @@ class RunForm(forms.Form):
         "Checkpoint every", BOUNDS["save_freq"], "Steps; blank or 0: a tenth of the run."
     )
     device = forms.ChoiceField(required=False, choices=[(name, name) for name in DEVICES])
+    priority = number_field("Priority", PRIORITY_BOUNDS, "The highest leaves the queue first.")
 
     main_fields = (
         "environment", "preset", "length", "total_timesteps", "seed", "seeds", "n_envs", "name",
         "experiment",
     )  # fmt: skip
-    schedule_fields = ("eval_freq", "eval_episodes", "save_freq", "device")
+    schedule_fields = ("eval_freq", "eval_episodes", "save_freq", "device", "priority")
 
     def __init__(self, data: Any = None, **options: Any) -> None:
         super().__init__(data, **options)
@@ -125,7 +127,7 @@ class RunForm(forms.Form):
 
     @property
     def schedule(self) -> list[forms.BoundField]:
-        """The fields about evaluations, checkpoints and the device."""
+        """The fields about evaluations, checkpoints, the device and the queue."""
         return [self[name] for name in self.schedule_fields]
 
     @property
@@ -145,7 +147,7 @@ class RunForm(forms.Form):
 
     @property
     def has_schedule(self) -> bool:
-        """Whether a field about evaluations, checkpoints or the device is filled in or refused."""
+        """Whether one of the fields of the schedule is filled in or refused."""
         blank = {None, "", DEVICES[0]}
         return any(field.errors or field.value() not in blank for field in self.schedule)
 

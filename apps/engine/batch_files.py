@@ -19,7 +19,7 @@ from apps.engine.spec import BOUNDS, RunSpec, check_numbers
 MAX_RUNS = 1000
 FILE_KEYS = ("defaults", "runs")
 SPEC_KEYS = (*(one.name for one in fields(RunSpec)), "length")
-DEFAULT_KEYS = (*SPEC_KEYS, "name", "experiment", "seeds")
+DEFAULT_KEYS = (*SPEC_KEYS, "name", "experiment", "priority", "seeds")
 RUN_KEYS = (*DEFAULT_KEYS, "grid")
 NESTED = ("hyperparameters", "environment_kwargs")
 # Of these only one may be given, so the nearer one to a run takes the place of the other.
@@ -38,6 +38,7 @@ class Line:
         seeds: How many seeds, or which; as it was written.
         name: What its runs are called before their seed, empty: made from the spec.
         experiment: The experiment they belong to, empty: named after the spec.
+        priority: Their priority in the queue, as it was written.
         varied: The values that the grid gives this one, by the grid's names.
         errors: What cannot be read in it.
     """
@@ -48,6 +49,7 @@ class Line:
     seeds: Any = 1
     name: str = ""
     experiment: str = ""
+    priority: Any = 0
     varied: dict[str, Any] = field(default_factory=dict)
     errors: list[FieldError] = field(default_factory=list)
 
@@ -168,6 +170,7 @@ def _lines(place: Line, defaults: Mapping[str, Any], entry: Any) -> Iterator[Lin
             seeds=data.pop("seeds", 1),
             name=data.pop("name", ""),
             experiment=data.pop("experiment", ""),
+            priority=data.pop("priority", 0),
             data=data,
             varied=varied,
         )

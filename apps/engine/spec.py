@@ -367,8 +367,8 @@ def check_numbers(
 
 
 def _whole_number(value: Any) -> int | None:
-    if isinstance(value, str) and value.strip().isdecimal() and len(value) <= MAX_DIGITS:
-        return int(value)
+    if isinstance(value, str) and len(value) <= MAX_DIGITS:
+        return int(value) if value.strip().removeprefix("-").isdecimal() else None
     if isinstance(value, float) and math.isfinite(value) and value == int(value):
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None

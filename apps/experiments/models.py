@@ -12,8 +12,9 @@ from typing import Any
 
 from django.conf import settings
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Count, F, Q, Subquery
 from django.db.models.functions import Coalesce
+from django.db.models.lookups import LessThan
 from django.urls import reverse
 from django.utils import timezone
 
@@ -61,6 +62,9 @@ class Experiment(models.Model):
     name = models.CharField(max_length=120, unique=True)
     hypothesis = models.TextField(blank=True, help_text="What you expect to see, and why.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+    served_at = models.DateTimeField(
+        null=True, editable=False, help_text="When a run of it last left the queue."
+    )
 
     class Meta:
         ordering = ["-created_at"]
@@ -74,7 +78,9 @@ class Run(Leased):
 
     id = models.CharField(primary_key=True, max_length=32, default=new_run_id, editable=False)
     name = models.CharField(max_length=120)
-    experiment = models.ForeignKey(Experiment, on_delete=models.PROTECT, related_name="runs")
+    experiment = models.ForeignKey(
+        Experiment, on_delete=models.PROTECT, related_name="runs", db_index=False
+    )
 
     # The spec, and the parts of it that lists show and filter by.
     spec = models.JSONField(editable=False)
@@ -95,6 +101,9 @@ class Run(Leased):
     stop_requested_at = models.DateTimeField(null=True, blank=True, editable=False)
     stop_as = models.CharField(max_length=12, default=RunStatus.STOPPED, editable=False)
     auto_resumes = models.PositiveIntegerField(default=0, editable=False)
+    priority = models.SmallIntegerField(
+        default=0, editable=False, help_text="The highest leaves the queue first."
+    )
 
     # Where it came from, and how exactly its latest attempt went on.
     parent = models.ForeignKey(
@@ -128,7 +137,11 @@ class Run(Leased):
     class Meta:
         ordering = ["-created_at", "-pk"]
         indexes = [
-            models.Index(fields=["status", "queued_at"], name="run_status_queued"),
+            # These two make `next_queued` cheap; the second stands for the foreign key's own.
+            models.Index(
+                fields=["status", "-priority", "experiment", "queued_at"], name="run_queue"
+            ),
+            models.Index(fields=["experiment", "status"], name="run_experiment_status"),
             models.Index(fields=["-created_at"], name="run_created"),
             models.Index(fields=["environment", "algorithm"], name="run_environment_algorithm"),
             models.Index(fields=["name"], name="run_name"),
@@ -242,19 +255,35 @@ class Run(Leased):
         if not changed:
             raise IllegalMove(self.status, status, self.legal_moves())
 
-    def claim(self, owner: str) -> bool:
-        """Become the run's supervisor; False when somebody else was first or it is not waiting."""
-        changed = Run.objects.filter(
+    def claim(self, owner: str, at_most: int | None = None) -> bool:
+        """Become the run's supervisor; False when somebody else was first or it is not waiting.
+
+        Args:
+            owner: The supervisor's name, which begins with its host.
+            at_most: How many runs may run on that host, this one included; False when it would be
+                one more. None sets no limit.
+        """
+        waiting = Run.objects.filter(
             pk=self.pk, status__in=(RunStatus.DRAFT, RunStatus.QUEUED), attempt=self.attempt
-        ).update(
+        )
+        if at_most is not None:
+            # Counted by the same statement that claims, so that two workers cannot both be last.
+            host = owner.partition(":")[0]
+            running = Run.objects.running_on(host).order_by().values("status")
+            count = Coalesce(Subquery(running.values(count=Count("pk"))), 0)
+            waiting = waiting.filter(LessThan(count, at_most))
+        now = timezone.now()
+        changed = waiting.update(
             status=RunStatus.RUNNING,
             status_reason="",
             error="",
             owner=owner,
             attempt=F("attempt") + 1,
-            started_at=Coalesce("started_at", timezone.now()),
-            beat_at=timezone.now(),
+            started_at=Coalesce("started_at", now),
+            beat_at=now,
         )
+        if changed:
+            Experiment.objects.filter(pk=self.experiment_id).update(served_at=now)
         return self._refresh(changed == 1)
 
 

@@ -1,10 +1,13 @@
 """Questions about many runs, each one query."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db import models
+from django.db.models import Count, Subquery
+from django.db.models.functions import Coalesce
 
 from apps.experiments.life import ACTIVE_STATUSES, RunStatus
+from apps.experiments.turns import Waiting, first_in_turn, in_turn
 
 if TYPE_CHECKING:
     from apps.experiments.models import Run
@@ -26,8 +29,35 @@ class RunQuerySet(models.QuerySet["Run"]):
         return self.filter(status__in=ACTIVE_STATUSES)
 
     def next_queued(self) -> "Run | None":
-        """Return the run that has waited longest, None when none waits."""
-        return self.filter(status=RunStatus.QUEUED).order_by("queued_at", "pk").first()
+        """Return the run whose turn it is (see `turns`), None when none waits."""
+        queued = self.filter(status=RunStatus.QUEUED)
+        highest = queued.order_by("-priority").values("priority")[:1]
+        waiting = queued.filter(priority=Subquery(highest))
+        turn = first_in_turn(self._experiments(), waiting, self.filter(status=RunStatus.RUNNING))
+        return waiting.filter(experiment=Subquery(turn)).order_by("queued_at", "pk").first()
+
+    def in_turn(self) -> list[str]:
+        """Return the ids of the queued runs in the order in which they leave the queue."""
+        queued = self.filter(status=RunStatus.QUEUED).order_by()
+        since = Coalesce("queued_at", "created_at")
+        waiting = queued.values_list(since, "pk", "experiment", "priority")
+        running = self.filter(status=RunStatus.RUNNING).order_by().values("experiment")
+        counts = running.annotate(count=Count("pk")).values_list("experiment", "count")
+        served = self._experiments().filter(pk__in=queued.values("experiment"))
+        return [
+            *in_turn(
+                [Waiting(*row) for row in waiting],
+                dict(counts),
+                dict(served.values_list("pk", "served_at")),
+            )
+        ]
+
+    def running_on(self, host: str) -> "RunQuerySet":
+        """Runs that a supervisor on a machine is training."""
+        return self.filter(status=RunStatus.RUNNING, owner__startswith=f"{host}:")
+
+    def _experiments(self) -> models.QuerySet[Any]:
+        return self.model._meta.get_field("experiment").related_model._default_manager.all()
 
     def resolve(self, text: str) -> "Run":
         """Find a run by id, unique prefix of an id, name, or `latest`.

@@ -113,10 +113,11 @@ def _planned(line: Line, command: str) -> PlannedLine:
         return PlannedLine(line, errors=line.errors)
     try:
         specs = line.specs(control.check_spec(line.data))
+        priority = control.check_priority(line.priority)
     except InvalidSpec as refused:
         return PlannedLine(line, errors=refused.errors)
     experiment = control.experiment_name(specs[0], line.experiment)
-    naming = Naming(_name_of(line, specs[0]), experiment, command)
+    naming = Naming(_name_of(line, specs[0]), experiment, command, priority)
     configuration = configuration_hash(specs[0].as_dict())
     runs = [
         PlannedRun(spec, own, (experiment, configuration, spec.seed))

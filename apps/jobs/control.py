@@ -19,7 +19,7 @@ from apps.engine.environments import ENVIRONMENTS, FAMILIES, is_installed
 from apps.engine.errors import FieldError, InvalidSpec
 from apps.engine.expansion import configuration_hash
 from apps.engine.rundir import RunDirectory, copy_checkpoint, read_json, write_json
-from apps.engine.spec import EvalSpec, RunSpec, default_evaluation_seed
+from apps.engine.spec import EvalSpec, RunSpec, check_numbers, default_evaluation_seed
 from apps.experiments.artifacts import experiment_file
 from apps.experiments.models import (
     Checkpoint,
@@ -32,6 +32,7 @@ from apps.experiments.models import (
     RunStatus,
     new_run_id,
 )
+from apps.experiments.turns import PRIORITY_BOUNDS
 from apps.jobs import reindexing, trainer
 from apps.jobs.tasks import work_on_evaluations, work_on_runs
 
@@ -50,11 +51,13 @@ class Naming:
         name: The run's name; empty makes one from the spec.
         experiment: The experiment's name, made when it is new; empty names one after the spec.
         command: What the user typed or clicked, for the provenance.
+        priority: The highest leaves the queue first; see `check_priority`.
     """
 
     name: str = ""
     experiment: str = ""
     command: str = ""
+    priority: int = 0
 
 
 UNNAMED = Naming()
@@ -124,6 +127,7 @@ def create(
         preset=spec.preset or "",
         seed=spec.seed,
         total_timesteps=spec.total_timesteps,
+        priority=naming.priority,
         configuration_hash=configuration_hash(spec.as_dict()),
     )
     if origin:
@@ -135,6 +139,7 @@ def create(
         "experiment": experiment,
         "created_at": run.created_at.isoformat(),
         "command": naming.command,
+        "priority": naming.priority,
         "parent": run.parent_id,
         "parent_step": run.parent_step,
         "relation": run.relation,
@@ -214,6 +219,39 @@ def rename(run: Run, name: str) -> Run:
     write_json(run.directory.record, {**read_json(run.directory.record), "name": name})
     Run.objects.filter(pk=run.pk).update(name=name)
     run.name = name
+    return run
+
+
+def check_priority(value: Any) -> int:
+    """Return a priority as a number; text is read.
+
+    Raises:
+        InvalidSpec: It is no whole number within its bounds.
+    """
+    values, errors = {"priority": value}, list[FieldError]()
+    check_numbers(values, {"priority": PRIORITY_BOUNDS}, errors)
+    if errors:
+        raise InvalidSpec(errors)
+    return int(values["priority"])
+
+
+def set_priority(run: Run, value: Any) -> Run:
+    """Give a run that waits another priority, in its directory and its row.
+
+    Raises:
+        InvalidSpec: It is no whole number within its bounds.
+        Refused: The run does not wait.
+    """
+    priority = check_priority(value)
+    # The row first: whoever claims the run at this moment decides whether it still waits.
+    waiting = Run.objects.filter(pk=run.pk, status__in=(RunStatus.DRAFT, RunStatus.QUEUED))
+    if not waiting.update(priority=priority):
+        run.refresh_from_db()
+        raise Refused(
+            f"run {run.pk} is {run.status}; its priority counts only while it is a draft or queued"
+        )
+    write_json(run.directory.record, {**read_json(run.directory.record), "priority": priority})
+    run.priority = priority
     return run
 
 

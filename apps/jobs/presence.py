@@ -1,32 +1,58 @@
 """Which workers live: each holds the lock of a file of its own for as long as it does."""
 
 import fcntl
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 FOLDER = "workers"
 
 
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """What a worker says of itself.
+
+    Attributes:
+        slots: How many runs it trains at once.
+        max_runs: How many it lets this machine train at once, other workers' included.
+    """
+
+    slots: int
+    max_runs: int
+
+
 @contextmanager
-def announced(home: Path) -> Iterator[None]:
+def announced(home: Path, worker: Worker) -> Iterator[None]:
     """Hold this process's lock file for the length of the block."""
     folder = home / FOLDER
     folder.mkdir(exist_ok=True)
     path = folder / f"{os.getpid()}.lock"
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    fd = _locked(path)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, json.dumps(asdict(worker)).encode(), 0)
         yield
     finally:
         path.unlink(missing_ok=True)
         os.close(fd)
 
 
-def count(home: Path) -> int:
-    """Return how many workers live, and clear away the files of those that died."""
-    alive = 0
+def _locked(path: Path) -> int:
+    """Open a file and hold its lock; again if somebody cleared it away before it was held."""
+    while True:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        if path.exists() and os.path.samestat(path.stat(), os.fstat(fd)):
+            return fd
+        os.close(fd)
+
+
+def living(home: Path) -> list[Worker]:
+    """Return the workers that live, and clear away the files of those that died."""
+    alive = []
     for path in (home / FOLDER).glob("*.lock"):
         try:
             fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
@@ -35,7 +61,8 @@ def count(home: Path) -> int:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            alive += 1
+            if said := os.pread(fd, 4096, 0):  # Empty for a moment, before it has said anything.
+                alive.append(Worker(**json.loads(said)))
         else:
             path.unlink(missing_ok=True)
         finally:

@@ -113,6 +113,7 @@ def _index_run(
         "parent": parent,
         "parent_step": record.get("parent_step"),
         "relation": str(record.get("relation") or ""),
+        "priority": int(record.get("priority") or 0),
         "experiment": experiment,
         "spec": spec.as_dict(),
         "algorithm": spec.algorithm,

@@ -58,15 +58,21 @@ def new_owner() -> str:
     return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
+def most_runs() -> int:
+    """Return how many runs this process lets its machine train at once."""
+    return settings.MAX_RUNS or settings.WORKERS
+
+
 def train_queued(ring_evaluations: Callable[[], object]) -> None:
-    """Train queued runs, oldest first, until none waits or every slot is taken."""
+    """Train queued runs in turn, until none waits or no slot is free, here or on this machine."""
     slots = training_slots()
     while not shutdown.is_set() and slots.acquire(blocking=False):
         try:
-            run = Run.objects.next_queued()
+            is_full = Run.objects.running_on(socket.gethostname()).count() >= most_runs()
+            run = None if is_full else Run.objects.next_queued()
             if run is None:
                 return
-            if run.claim(new_owner()):
+            if run.claim(new_owner(), most_runs()):
                 supervise_run(run, reserve().take(), ring_evaluations)
         finally:
             slots.release()

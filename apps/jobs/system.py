@@ -9,6 +9,7 @@ from django.conf import settings
 
 from apps.experiments.models import Run, RunStatus
 from apps.jobs import presence
+from apps.jobs.waiting import training_slots
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,7 @@ class SystemStatus:
 
     Attributes:
         workers: Worker processes that live.
+        slots: Runs that they train at once, together.
         queued: Runs that wait.
         running: Runs that train.
         cpu_fraction: Share of all cores in use since the last look, 0 to 1.
@@ -26,6 +28,7 @@ class SystemStatus:
     """
 
     workers: int
+    slots: int
     queued: int
     running: int
     cpu_fraction: float
@@ -42,8 +45,10 @@ class SystemStatus:
 def status() -> SystemStatus:
     """Look once; costs no waiting."""
     disk = shutil.disk_usage(settings.MEDIA_ROOT)
+    workers = presence.living(Path(settings.HOME))
     return SystemStatus(
-        workers=presence.count(Path(settings.HOME)),
+        workers=len(workers),
+        slots=training_slots(workers),
         queued=Run.objects.filter(status=RunStatus.QUEUED).count(),
         running=Run.objects.filter(status=RunStatus.RUNNING).count(),
         cpu_fraction=psutil.cpu_percent(interval=None) / 100,

@@ -38,12 +38,17 @@ def run() -> None:
         max_delay=MAX_POLL_S,
         shutdown_timeout=SHUTDOWN_TIMEOUT_S,
     )
-    with presence.announced(Path(settings.HOME)):
+    worker = presence.Worker(settings.WORKERS, supervisor.most_runs())
+    with presence.announced(Path(settings.HOME), worker):
         consumer.start()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: asked_to_end.set())
         supervisor.reserve().fill()
-        logger.info("worker ready: %s training slots", settings.WORKERS)
+        logger.info(
+            "worker ready: %s training slots, at most %s runs on this machine",
+            worker.slots,
+            worker.max_runs,
+        )
         _watch_until(asked_to_end, consumer)
         logger.info("worker ends: asking its trainers to save and stop")
         supervisor.shutdown.set()

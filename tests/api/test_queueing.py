@@ -1,8 +1,8 @@
 """Many runs, and their order, through the API."""
 
-from apps.experiments.models import Run
+from apps.experiments.models import Run, RunStatus
 from tests.api.conftest import ApiClient, assert_problem
-from tests.conftest import TINY_PPO
+from tests.conftest import TINY_PPO, make_run
 
 
 def test_posting_seeds_makes_a_list_of_runs(api: ApiClient) -> None:
@@ -15,3 +15,23 @@ def test_posting_seeds_makes_a_list_of_runs(api: ApiClient) -> None:
         problem = assert_problem(api.post("/runs", {**TINY_PPO, "seeds": seeds}), 422)
         assert [error["field"] for error in problem["errors"]] == ["seeds"]
     assert Run.objects.count() == 2
+
+
+def test_a_run_is_given_its_priority_and_another_one_while_it_waits(api: ApiClient) -> None:
+    run = api.post("/runs", {**TINY_PPO, "priority": 5}).json()
+    assert run["priority"] == 5
+    assert "it is next" in run["waiting"]
+    changed = api.patch(f"/runs/{run['id']}", {"priority": -3, "name": "later"}).json()
+    assert (changed["priority"], changed["name"]) == (-3, "later")
+    for bad in (101, "high", 1.5, True):
+        refused = assert_problem(api.patch(f"/runs/{run['id']}", {"priority": bad}), 422)
+        assert "from -100 to 100" in refused["errors"][0]["message"]
+        assert_problem(api.post("/runs", {**TINY_PPO, "priority": bad}), 422)
+    assert Run.objects.get().priority == -3
+
+
+def test_the_priority_of_what_does_not_wait_stays_and_so_does_the_rest(api: ApiClient) -> None:
+    run = make_run(status=RunStatus.COMPLETED, name="before")
+    problem = assert_problem(api.patch(f"/runs/{run.pk}", {"priority": 1, "name": "after"}), 409)
+    assert "only while it is a draft or queued" in problem["detail"]
+    assert Run.objects.get().name == "before"

@@ -13,6 +13,7 @@ from apps.engine import events
 from apps.engine.rundir import RunDirectory, write_json
 from apps.experiments.models import Evaluation, Experiment, Run, RunStatus, Video
 from apps.jobs import checks, control, presence, reindexing, system
+from apps.jobs.presence import Worker
 from tests.conftest import make_run
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
@@ -144,24 +145,25 @@ def test_a_directory_from_elsewhere_is_taken_in(home: Path) -> None:
 
 
 def test_workers_are_counted_while_they_live(tmp_path: Path) -> None:
-    assert presence.count(tmp_path) == 0
-    with presence.announced(tmp_path):
-        assert presence.count(tmp_path) == 1
-    assert presence.count(tmp_path) == 0
+    assert presence.living(tmp_path) == []
+    with presence.announced(tmp_path, Worker(slots=2, max_runs=3)):
+        assert presence.living(tmp_path) == [Worker(slots=2, max_runs=3)]
+    assert presence.living(tmp_path) == []
 
 
 def test_a_killed_worker_is_not_counted_and_leaves_no_file(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from apps.jobs.presence import announced\n"
-        "with announced(Path(sys.argv[1])): print('here', flush=True); time.sleep(60)"
+        "import sys, time; from pathlib import Path; from apps.jobs.presence import *\n"
+        "here = announced(Path(sys.argv[1]), Worker(1, 1))\n"
+        "with here: print('here', flush=True); time.sleep(60)"
     )
     worker = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE)
     assert worker.stdout is not None
     assert worker.stdout.readline() == b"here\n"
-    assert presence.count(tmp_path) == 1
+    assert len(presence.living(tmp_path)) == 1
     worker.kill()
     worker.wait()
-    assert presence.count(tmp_path) == 0
+    assert presence.living(tmp_path) == []
     assert list((tmp_path / presence.FOLDER).iterdir()) == []
 
 
@@ -174,8 +176,9 @@ def test_the_system_status_counts_runs_and_workers(home: Path) -> None:
     assert seen.is_worker_missing
     assert 0 <= seen.memory_fraction <= 1
     assert seen.disk_free_bytes > 0
-    with presence.announced(home):
+    with presence.announced(home, Worker(slots=2, max_runs=2)):
         assert not system.status().is_worker_missing
+        assert system.status().slots == 2
 
 
 def test_the_database_has_the_measured_options() -> None:

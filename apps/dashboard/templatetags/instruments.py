@@ -1,6 +1,7 @@
 """How numbers, times and statuses read on a page."""
 
 import math
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -115,6 +116,12 @@ def plain(value: Any) -> str:
     if isinstance(value, list):
         return " ".join(map(str, value))
     return setting(value)
+
+
+@register.filter
+def at_key(values: Mapping[Any, Any], key: Any) -> Any:
+    """Return what a mapping holds at a key, nothing when it has none such."""
+    return values.get(key, "")
 
 
 @register.filter

@@ -63,6 +63,14 @@ def stop(request: HttpRequest, run_id: str) -> HttpResponse:
 
 
 @require_POST
+def prioritise(request: HttpRequest, run_id: str) -> HttpResponse:
+    run = get_object_or_404(Run, pk=run_id)
+    priority = request.POST.get("priority", "")
+    _try(request, lambda: control.set_priority(run, priority), f"Priority {priority}: {run.name}.")
+    return redirect("run", run_id)
+
+
+@require_POST
 def pause(request: HttpRequest, run_id: str) -> HttpResponse:
     run = get_object_or_404(Run, pk=run_id)
     _try(request, lambda: control.pause(run), f"Asked to pause: {run.name}.")

@@ -22,7 +22,8 @@ from apps.engine.events import Event
 from apps.engine.rundir import read_json
 from apps.experiments.lineage import Difference, differences
 from apps.experiments.models import Checkpoint, Evaluation, JobStatus, Run, RunStatus, Video
-from apps.jobs import system
+from apps.experiments.turns import PRIORITY_BOUNDS
+from apps.jobs.waiting import why_it_waits
 from apps.metrics import store
 
 LOG_LINES = 200
@@ -96,19 +97,20 @@ def _trail(run: Run) -> str:
 
 
 def _header(run: Run) -> dict[str, Any]:
-    is_waiting = run.status == RunStatus.QUEUED
     return {
         "run": run,
         "is_live": _is_live(run),
         "phase": _phase(run),
         "trail": _trail(run),
-        "is_worker_missing": is_waiting and system.status().is_worker_missing,
+        "waiting": why_it_waits(run),
     }
 
 
 def _actions(run: Run) -> dict[str, Any]:
     return {
         "run": run,
+        "can_be_moved": run.status in (RunStatus.DRAFT, RunStatus.QUEUED),
+        "priority_bounds": PRIORITY_BOUNDS,
         "has_ended": not run.is_active and run.status != RunStatus.DRAFT,
         "evaluate_form": EvaluateForm(run),
         "continue_form": ContinueForm(run),

@@ -1,6 +1,9 @@
 """The list of runs, and the form that starts one."""
 
+from typing import Any
+
 from django.contrib import messages
+from django.core.paginator import Page
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -12,7 +15,9 @@ from apps.engine.algorithms import ALGORITHMS
 from apps.engine.errors import InvalidSpec
 from apps.engine.expansion import with_seeds
 from apps.experiments.groups import groups_of
+from apps.experiments.models import Run, RunStatus
 from apps.jobs import batches, control
+from apps.jobs.waiting import why_runs_wait
 
 
 @require_safe
@@ -28,7 +33,17 @@ def run_list(request: HttpRequest) -> HttpResponse:
         page=page,
         sort=form.sort,
         groups=groups_of(experiment) if experiment else [],
+        **_queue(page),
     )
+
+
+def _queue(page: Page[Run]) -> dict[str, Any]:
+    """Return why the page's queued runs wait, and the place of each in the queue."""
+    if not any(run.status == RunStatus.QUEUED for run in page):
+        return {"why_runs_wait": "", "places": {}}
+    order = Run.objects.in_turn()
+    places = {run_id: place for place, run_id in enumerate(order, 1)}
+    return {"why_runs_wait": why_runs_wait(), "places": places}
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -39,10 +54,13 @@ def run_new(request: HttpRequest) -> HttpResponse:
     form = RunForm(request.POST)
     if not form.is_valid():
         return _show_form(request, form, status=422)
-    names = control.Naming(
-        form.cleaned_data["name"], form.cleaned_data["experiment"], command=f"POST {request.path}"
-    )
     try:
+        names = control.Naming(
+            form.cleaned_data["name"],
+            form.cleaned_data["experiment"],
+            f"POST {request.path}",
+            control.check_priority(form.cleaned_data["priority"] or 0),
+        )
         spec = control.check_spec(form.spec_data())
         runs = batches.launch_all(with_seeds(spec, form.cleaned_data["seeds"] or 1), names)
     except InvalidSpec as refused:

@@ -30,6 +30,9 @@ class Command(OurCommand):
         parser.add_argument(
             "--seeds", type=int, metavar="K", help="K runs with this and the following seeds"
         )
+        parser.add_argument(
+            "--priority", default=0, metavar="N", help="with --queue: the highest goes first"
+        )
         parser.add_argument("--queue", action="store_true", help="leave it to a worker")
         parser.add_argument("--wait", action="store_true", help="with --queue: wait for its end")
 
@@ -37,7 +40,12 @@ class Command(OurCommand):
         if options["wait"] and not options["queue"]:
             raise CommandError("--wait goes with --queue")
         specs = with_seeds(control.check_spec(spec_of(options)), options["seeds"] or 1)
-        naming = control.Naming(options["name"], options["experiment"], shlex.join(sys.argv))
+        naming = control.Naming(
+            options["name"],
+            options["experiment"],
+            shlex.join(sys.argv),
+            control.check_priority(options["priority"]),
+        )
         if options["queue"]:
             runs = batches.launch_all(specs, naming)
             if options["wait"]:
