@@ -2,8 +2,12 @@
 
 Two ways, chosen once for each environment. A plain Python environment is pickled whole. One that
 only pretends to pickle (Gymnasium's `EzPickle` keeps the constructor's arguments and loses the
-state: Box2D, MuJoCo) or cannot is kept as a journal: the random state before its last reset and
-every action since, which are played again. A replay is checked against the last observation.
+state: Box2D, MuJoCo, Atari) or cannot is kept as a journal: the random state before its last reset
+and every action since, which are played again. A replay is checked against the last observation.
+
+Atari's emulator goes on from game to game, with a random stream of its own (sticky actions), so
+its state at that reset is part of the journal. The state of a later moment would not do: it lacks
+the action that the next frame may repeat, which only a reset clears.
 """
 
 import pickle
@@ -35,14 +39,16 @@ class EpisodeSoFar:
         seed: Seed that the last reset was given, None for most.
         options: Options that the last reset was given.
         rng_state: State of the environment's generator before that reset.
-        actions: Actions since, in order.
+        emulator: State of Atari's emulator before that reset, None elsewhere.
+        actions: Actions since, in order, along the first axis.
         observation: What the last of them showed.
     """
 
     seed: int | None
     options: dict[str, Any] | None
     rng_state: Mapping[str, Any]
-    actions: list[Any]
+    emulator: Any
+    actions: NDArray[Any]
     observation: Any
 
 
@@ -54,7 +60,8 @@ class Journal(gymnasium.Wrapper[Any, Any, Any, Any]):
         self._seed: int | None = None
         self._options: dict[str, Any] | None = None
         self._rng_state: Mapping[str, Any] = {}
-        self._actions: list[Any] = []
+        self._emulator: Any = None
+        self._actions: list[NDArray[Any]] = []
         self._observation: Any = None
 
     def reset(
@@ -62,7 +69,9 @@ class Journal(gymnasium.Wrapper[Any, Any, Any, Any]):
     ) -> tuple[Any, dict[str, Any]]:
         """Reset the environment and begin a new journal."""
         self._seed, self._options = seed, options
-        self._rng_state = self.env.unwrapped.np_random.bit_generator.state
+        game: Any = self.env.unwrapped
+        self._rng_state = game.np_random.bit_generator.state
+        self._emulator = game.clone_state(include_rng=True) if has_emulator(game) else None
         self._actions = []
         self._observation, info = self.env.reset(seed=seed, options=options)
         return self._observation, info
@@ -80,8 +89,9 @@ class Journal(gymnasium.Wrapper[Any, Any, Any, Any]):
         if len(self._actions) > MAX_JOURNAL_STEPS:
             return None
         return EpisodeSoFar(
-            self._seed, self._options, self._rng_state, list(self._actions), self._observation
-        )
+            self._seed, self._options, self._rng_state, self._emulator,
+            np.array(self._actions), self._observation,
+        )  # fmt: skip
 
     def play_again(self, episode: EpisodeSoFar) -> None:
         """Bring the environment to where the journal ends.
@@ -89,9 +99,11 @@ class Journal(gymnasium.Wrapper[Any, Any, Any, Any]):
         Raises:
             CannotRestore: The environment showed something else this time.
         """
-        self.env.unwrapped.np_random.bit_generator.state = episode.rng_state
+        game: Any = self.env.unwrapped
+        game.np_random.bit_generator.state = episode.rng_state
+        if has_emulator(game):
+            game.restore_state(episode.emulator)
         observation, _ = self.reset(seed=episode.seed, options=episode.options)
-        self._rng_state = episode.rng_state
         for action in episode.actions:
             observation, *_ = self.step(action.item() if action.ndim == 0 else action)
         if not same_observation(observation, episode.observation):
@@ -117,6 +129,11 @@ def can_pickle(env: gymnasium.Env[Any, Any]) -> bool:
     except (pickle.PicklingError, TypeError, AttributeError, ValueError):
         return False
     return True
+
+
+def has_emulator(env: gymnasium.Env[Any, Any]) -> bool:
+    """Whether an unwrapped environment is a game of the Arcade Learning Environment."""
+    return hasattr(env, "ale") and hasattr(env, "clone_state")
 
 
 def journal_of(env: gymnasium.Env[Any, Any]) -> Journal | None:

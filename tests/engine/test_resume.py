@@ -1,6 +1,7 @@
 """A resumed run is the same run, bit for bit, whatever ended it."""
 
 import json
+import pickle
 import random
 import signal
 import time
@@ -15,9 +16,10 @@ from gymnasium import spaces
 from gymnasium.utils import EzPickle
 
 from apps.engine import checkpoints, transitions
-from apps.engine.building import ALGORITHM_CLASSES
+from apps.engine.building import ALGORITHM_CLASSES, make_env_for
 from apps.engine.callbacks import TrainingCallback
 from apps.engine.control import Control
+from apps.engine.environments import ENVIRONMENTS, is_installed
 from apps.engine.journal import MAX_JOURNAL_STEPS, Journal, can_pickle, with_journal
 from apps.engine.rundir import RunDirectory, copy_checkpoint, sha256_of
 from apps.engine.spec import RunSpec
@@ -350,6 +352,44 @@ def test_a_journal_brings_an_environment_to_where_it_was() -> None:
     assert other.so_far() is not None
     ahead = [journal.step(2)[0].tobytes() for journal in (one, other)]
     assert ahead[0] == ahead[1]
+
+
+def played_on(journal: Journal, actions: list[Any]) -> list[Any]:
+    """Play actions, over as many episodes as it takes, and return all that was shown."""
+    shown: list[Any] = []
+    for action in actions:
+        observation, *rest = journal.step(action)
+        shown.append((observation.tobytes(), *rest))
+        if rest[1] or rest[2]:
+            shown.append(journal.reset()[0].tobytes())
+    return shown
+
+
+@pytest.mark.parametrize(
+    ("environment", "changes"),
+    [
+        ("LunarLander-v3", {}),
+        ("HalfCheetah-v5", {}),
+        ("ALE/Breakout-v5", {}),
+        ("ALE/Breakout-v5", {"wrappers": [], "environment_kwargs": {"obs_type": "ram"}}),
+    ],
+)
+def test_a_journal_goes_on_as_the_environment_would_have(
+    environment: str, changes: dict[str, Any]
+) -> None:
+    if not is_installed(ENVIRONMENTS[environment].family):
+        pytest.skip(f"{ENVIRONMENTS[environment].family} is missing")
+    spec = RunSpec.from_dict({"environment": environment, **changes})
+    one, other = Journal(make_env_for(spec)), Journal(make_env_for(spec))
+    one.action_space.seed(1)
+    actions = [one.action_space.sample() for _ in range(900)]
+    one.reset(seed=3)
+    played_on(one, actions[:600])
+    episode = pickle.loads(pickle.dumps(one.so_far()))
+    other.reset(seed=99)
+    played_on(other, actions[:70])
+    other.play_again(episode)
+    assert played_on(one, actions[600:]) == played_on(other, actions[600:])
 
 
 def test_a_journal_gives_up_on_an_episode_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
