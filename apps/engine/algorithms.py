@@ -13,6 +13,7 @@ from apps.engine.errors import FieldError
 from apps.engine.hyperparameter_groups import (
     ENTROPY_BONUS,
     GAMMA,
+    HINDSIGHT,
     LOG_STD_INIT,
     N_CRITICS,
     NOISE,
@@ -149,6 +150,7 @@ ALGORITHMS: dict[str, Algorithm] = {
         hyperparameters=by_name(
             learning_rate(1e-4), *replay(32, train_freq=4), tau(1.0),
             *epsilon_greedy(0.1, 0.05), max_grad_norm(10.0), *net("64, 64", has_critic=False),
+            *HINDSIGHT,
         ),
     ),
     "a2c": _on_policy(
@@ -172,6 +174,7 @@ ALGORITHMS: dict[str, Algorithm] = {
         hyperparameters=by_name(
             learning_rate(3e-4), *replay(256, train_freq=1), tau(0.005), TARGET_UPDATES,
             *entropy("256, 256"),
+            *HINDSIGHT,
         ),
     ),
     "td3": _off_policy(
@@ -184,6 +187,7 @@ ALGORITHMS: dict[str, Algorithm] = {
                    "Standard deviation of the noise that smooths target actions."),
             number("target_noise_clip", 0.5, 0.0, 10.0, "Most that this noise may be."),
             *NOISE, *net("400, 300"), N_CRITICS,
+            *HINDSIGHT,
         ),
     ),
     "ddpg": _off_policy(
@@ -193,6 +197,7 @@ ALGORITHMS: dict[str, Algorithm] = {
         hyperparameters=by_name(
             learning_rate(1e-3), *replay(256, train_freq=1), tau(0.005), *NOISE,
             *net("400, 300"),
+            *HINDSIGHT,
         ),
     ),
     "trpo": _on_policy(
@@ -244,6 +249,7 @@ ALGORITHMS: dict[str, Algorithm] = {
             learning_rate(5e-5), *replay(32, train_freq=4), tau(1.0),
             *epsilon_greedy(0.005, 0.01), max_grad_norm(None), quantiles(200),
             *net("64, 64", has_critic=False),
+            *HINDSIGHT,
         ),
     ),
     "tqc": _off_policy(
@@ -257,6 +263,7 @@ ALGORITHMS: dict[str, Algorithm] = {
                  "Quantiles that each critic drops from the top; fewer than n_quantiles.",
                  is_important=True),
             *entropy("256, 256"),
+            *HINDSIGHT,
         ),
     ),
     "crossq": _off_policy(

@@ -7,6 +7,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from gymnasium import spaces
+from stable_baselines3 import HerReplayBuffer
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.noise import (
@@ -19,8 +20,10 @@ from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecEnv
 
 from apps.engine.algorithms import ALGORITHMS, SCHEDULE_PREFIX, Algorithm, ObservationKind
+from apps.engine.conflicts import check_goals
 from apps.engine.environments import Env, import_wrapper, make_env, training_wrapper
 from apps.engine.errors import EngineError, FieldError, InvalidSpec
+from apps.engine.hyperparameter_groups import HINDSIGHT_KEYWORDS
 from apps.engine.spec import RunSpec
 from apps.engine.wrappers import FrameStack
 
@@ -103,7 +106,7 @@ def build_model(spec: RunSpec, env: VecEnv) -> BaseAlgorithm:
     """Construct the algorithm's model for an environment, threads and device set for it.
 
     Raises:
-        InvalidSpec: The algorithm cannot act in the environment.
+        InvalidSpec: The algorithm, or one of its options, cannot act in the environment.
         EngineError: The device is not there, or the environment lacks a wrapper of the spec.
     """
     algorithm = ALGORITHMS[spec.algorithm]
@@ -114,6 +117,7 @@ def build_model(spec: RunSpec, env: VecEnv) -> BaseAlgorithm:
             f"{algorithm.title} needs it; add a wrapper that has it, or use ppo",
         )])  # fmt: skip
     _check_wrappers(spec, env)
+    _check_goals(spec, env)
     is_image = is_image_space(env.observation_space)
     torch.set_num_threads(threads_for(is_image))
     return ALGORITHM_CLASSES[spec.algorithm](
@@ -134,6 +138,18 @@ def _check_wrappers(spec: RunSpec, env: VecEnv) -> None:
             raise EngineError(
                 f"the environment of this run lacks {wrapper.__name__}, which its spec asks for"
             )
+
+
+def _check_goals(spec: RunSpec, env: VecEnv) -> None:
+    space = env.observation_space
+    parts = [*space] if isinstance(space, spaces.Dict) else []
+    check_goals(spec.hyperparameters, spec.environment, parts)
+    if spec.hyperparameters.get("her") and not env.has_attr("compute_reward"):
+        raise InvalidSpec([FieldError(
+            "hyperparameters.her",
+            f"true is not allowed in {spec.environment}: it has no compute_reward(achieved_goal, "
+            "desired_goal, info), which says what another goal would have paid; set it to false",
+        )])  # fmt: skip
 
 
 def observation_kind(space: spaces.Space[Any]) -> ObservationKind:
@@ -221,6 +237,10 @@ def constructor_arguments(
     noise = _action_noise(ours.pop("noise_type", "none"), ours.pop("noise_std", 0.0), action_space)
     if noise:
         arguments["action_noise"] = noise
+    goals = {name: ours.pop(name) for name in HINDSIGHT_KEYWORDS & ours.keys()}
+    if ours.pop("her", False):
+        arguments["replay_buffer_class"] = HerReplayBuffer
+        arguments["replay_buffer_kwargs"] = goals
     policy_kwargs = _policy_kwargs(spec.algorithm, ours)
     return {**arguments, "policy_kwargs": policy_kwargs} if policy_kwargs else arguments
 

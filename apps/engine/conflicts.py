@@ -1,9 +1,13 @@
 """What is wrong between hyperparameters that are each fine alone."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from apps.engine.algorithms import Algorithm
+from apps.engine.errors import FieldError, InvalidSpec
+
+# What an environment with goals shows.
+GOAL_PARTS = frozenset({"observation", "achieved_goal", "desired_goal"})
 
 
 def conflicts(
@@ -48,6 +52,27 @@ def conflicts(
                 "set enable_critic_lstm to false"
             ),
         )
+
+
+def check_goals(values: Mapping[str, Any], environment: str, parts: Collection[str]) -> None:
+    """Refuse hindsight replay in an environment that has no goals.
+
+    Args:
+        values: Hyperparameters.
+        environment: The environment's id.
+        parts: Names of the parts of its observations; empty where they are no dictionary.
+
+    Raises:
+        InvalidSpec: Says what such observations are made of.
+    """
+    if values.get("her") and not set(parts) >= GOAL_PARTS:
+        shown = ", ".join(sorted(parts)) or "no dictionary"
+        raise InvalidSpec([FieldError(
+            "hyperparameters.her",
+            f"true is not allowed in {environment}: hindsight replay needs observations that are "
+            f"a dictionary of {', '.join(sorted(GOAL_PARTS))}, and here they are {shown}; "
+            "set it to false",
+        )])  # fmt: skip
 
 
 def _less_than(

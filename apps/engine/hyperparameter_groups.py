@@ -166,6 +166,22 @@ def replay(batch_size: int, train_freq: int) -> tuple[Hyperparameter, ...]:
     )  # fmt: skip
 
 
+# Hindsight experience replay (Andrychowicz et al., 2017): what was reached is learnt from as if it
+# had been the goal.
+HINDSIGHT = (
+    flag("her", False,
+         "Hindsight: whether transitions are replayed with goals that were reached later; the "
+         "environment must have goals.", is_ours=True),
+    whole("n_sampled_goal", 4, 1, 1000,
+          "With her: replayed transitions with such a goal for each one with its own.",
+          is_ours=True),
+    Hyperparameter("goal_selection_strategy", "choice", "future",
+                   "With her: which state of the episode is the goal: a later one, the last, any.",
+                   choices=("future", "final", "episode"), is_ours=True),
+)  # fmt: skip
+HINDSIGHT_KEYWORDS = frozenset({"n_sampled_goal", "goal_selection_strategy"})  # Of the buffer.
+
+
 def tau(default: float) -> Hyperparameter:
     """Return the share of a target update."""
     return number("tau", default, 0.0, 1.0,

@@ -43,7 +43,7 @@ class Hyperparameter:
         is_log: Whether the value is best varied on a logarithmic scale.
         is_important: Whether it is among the few that matter most.
         is_ours: Whether it is no keyword of the constructor: it becomes a keyword of the policy,
-            or an object that text cannot name (action noise).
+            or an object that text cannot name (action noise, a hindsight buffer).
         meaning: One line for people.
     """
 

@@ -19,6 +19,7 @@ from apps.engine.algorithms import ALGORITHMS, Algorithm, shown
 from apps.engine.environment_cards import ENVIRONMENTS, FAMILIES
 from apps.engine.environments import wrong_with_wrapper
 from apps.engine.errors import FieldError, InvalidSpec
+from apps.engine.hyperparameter_groups import HINDSIGHT_KEYWORDS
 from apps.engine.safe_yaml import MAX_DEPTH
 
 MAX_EXPRESSION_LENGTH = 4096
@@ -105,6 +106,8 @@ def _entry(fields: Any, algorithm: Algorithm) -> ZooEntry:
     for name, value in fields.items():
         if name == "policy_kwargs":
             hyperparameters |= _policy_kwargs(value, entry)
+        elif name == "replay_buffer_kwargs" and "replay_buffer_class" in fields:
+            hyperparameters |= _hindsight(value)
         elif name in algorithm.hyperparameters and name != "policy":
             hyperparameters[name] = _plain(name, value)
         elif not _take(entry, str(name), value, hyperparameters, algorithm):
@@ -123,6 +126,7 @@ def _take(
     entry: ZooEntry, name: str, value: Any, hyperparameters: dict[str, Any], algorithm: Algorithm
 ) -> bool:
     """Take a key that is no hyperparameter into the entry, and say whether it is known."""
+    can_hindsight = "her" in algorithm.hyperparameters
     if name == "n_timesteps":
         entry.spec["total_timesteps"] = _whole(name, value)
     elif name in {"n_envs", "frame_stack"}:
@@ -136,6 +140,8 @@ def _take(
             raise _refused(name, f"{shown(value)} is not one of {', '.join(sorted(POLICIES))}")
         if "policy" in algorithm.hyperparameters:
             hyperparameters["policy"] = "linear" if value == "LinearPolicy" else "mlp"
+    elif (name, value) == ("replay_buffer_class", "HerReplayBuffer") and can_hindsight:
+        hyperparameters["her"] = True
     elif name == "optimize_memory_usage" and value is False:
         pass
     else:
@@ -194,6 +200,14 @@ def _atari_wrappers(kwargs: Any) -> list[Any]:
         raise _refused("env_wrapper", f"{shown(kwargs)} is not supported for AtariWrapper")
     ours = FAMILIES["atari"].wrappers
     return [path for path in ours if not (kwargs and path.endswith(":LifeIsEpisode"))]
+
+
+def _hindsight(value: Any) -> dict[str, Any]:
+    given = parse_expression(value) if isinstance(value, str) else value
+    if not isinstance(given, dict) or not given.keys() <= HINDSIGHT_KEYWORDS:
+        allowed = ", ".join(sorted(HINDSIGHT_KEYWORDS))
+        raise _refused("replay_buffer_kwargs", f"{shown(value)} is not dict(…) of {allowed}")
+    return given
 
 
 def _policy_kwargs(value: Any, entry: ZooEntry) -> dict[str, Any]:

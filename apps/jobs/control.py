@@ -15,6 +15,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from apps.engine import events
+from apps.engine.conflicts import check_goals
 from apps.engine.environments import ENVIRONMENTS, FAMILIES, is_installed
 from apps.engine.errors import FieldError, InvalidSpec
 from apps.engine.expansion import configuration_hash
@@ -91,12 +92,15 @@ def check_spec(data: Mapping[str, Any]) -> RunSpec:
     card = ENVIRONMENTS.get(spec.environment)
     if card and is_installed(card.family) and is_as_its_card_says(spec):
         spec.check_action_space(card.action_space)
+        check_goals(spec.hyperparameters, spec.environment, parts=())
         return spec
     try:
         description = trainer.describe(spec)
     except trainer.TrainerFailed as error:
         raise InvalidSpec([FieldError("environment", str(error))]) from error
     spec.check_action_space(description["action_space"]["kind"])
+    parts = description["observation_space"]["parts"]
+    check_goals(spec.hyperparameters, spec.environment, parts)
     return spec
 
 

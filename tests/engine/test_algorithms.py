@@ -6,8 +6,11 @@ import re
 from typing import Any
 
 import pytest
+from stable_baselines3 import HerReplayBuffer
+from stable_baselines3.her.goal_selection_strategy import KEY_TO_GOAL_STRATEGY
 
 from apps.engine.algorithms import ALGORITHMS, Algorithm, Hyperparameter, shown
+from apps.engine.hyperparameter_groups import HINDSIGHT_KEYWORDS
 
 PARAMETERS = [
     pytest.param(algorithm, schema, id=f"{algorithm.name}-{name}")
@@ -43,7 +46,16 @@ def test_a_default_is_the_librarys_default(algorithm: Algorithm, schema: Hyperpa
 
 
 # Ours, and no keyword of a policy: they name one, or make an object.
-NOT_OF_POLICIES = {"policy", "critic_net_arch", "noise_type", "noise_std"}
+NOT_OF_POLICIES = {"policy", "critic_net_arch", "noise_type", "noise_std", "her",
+                   *HINDSIGHT_KEYWORDS}  # fmt: skip
+
+
+def test_defaults_of_hindsight_are_those_of_the_librarys_buffer() -> None:
+    keywords = inspect.signature(HerReplayBuffer).parameters
+    for schema in ALGORITHMS["dqn"].hyperparameters.values():
+        if schema.name in HINDSIGHT_KEYWORDS:
+            assert schema.default == keywords[schema.name].default
+            assert not schema.choices or {*schema.choices} == {*KEY_TO_GOAL_STRATEGY}
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from stable_baselines3 import HerReplayBuffer
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckActionNoise
@@ -32,7 +33,7 @@ from apps.engine.presets import PRESET_TITLES
 from apps.engine.rundir import RunDirectory
 from apps.engine.spec import EvalSpec, RunSpec
 from apps.engine.training import Outcome, train
-from tests.engine import short_walk  # noqa: F401 - registers its environment
+from tests.engine import goal_walk, short_walk  # noqa: F401 - they register environments
 from tests.engine.conftest import make_directory
 from tests.engine.test_training import events_of, weights
 
@@ -285,6 +286,36 @@ def test_names_that_are_ours_do_not_reach_the_library() -> None:
     assert arguments["policy_kwargs"] == {"net_arch": [8], "log_std_init": -2.0, "use_expln": True}
     assert arguments["train_freq"] == (1, "episode")
     assert not {"noise_type", "noise_std", "n_critics"} & set(arguments)
+
+
+HINDSIGHT = [name for name, a in ALGORITHMS.items() if "her" in a.hyperparameters]
+
+
+def test_hindsight_is_offered_where_the_library_can_and_observations_may_have_goals() -> None:
+    assert [
+        name
+        for name, algorithm in ALGORITHMS.items()
+        if algorithm.has_replay_buffer and "dict" in algorithm.observations
+    ] == HINDSIGHT
+
+
+@pytest.mark.parametrize("algorithm", HINDSIGHT)
+def test_hindsight_learns_from_goals_that_were_reached(algorithm: str) -> None:
+    wanted = {"her": True, "n_sampled_goal": 3, "goal_selection_strategy": "final"}
+    model = model_for(small_spec(algorithm, environment="GoalWalk-v0", hyperparameters=wanted))
+    model.learn(120)
+    buffer = model.replay_buffer
+    assert isinstance(buffer, HerReplayBuffer)
+    assert (buffer.n_sampled_goal, buffer.copy_info_dict) == (3, False)
+    goals = buffer.sample(64).observations["desired_goal"]
+    reached = buffer.next_observations["achieved_goal"]
+    assert not np.isin(goals[:16].numpy(), reached).all()
+    assert np.isin(goals[16:].numpy(), reached).all()
+
+
+def test_hindsight_is_refused_where_there_are_no_goals() -> None:
+    with pytest.raises(InvalidSpec, match="achieved_goal, desired_goal, observation, and here"):
+        model_for(small_spec("sac", hyperparameters={"her": True}))
 
 
 def test_training_after_every_episode_learns(tmp_path: Path) -> None:

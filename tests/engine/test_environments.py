@@ -239,6 +239,7 @@ def test_an_environment_with_a_dictionary_of_observations_can_be_described(tmp_p
         patch.setattr(gymnasium.envs.registration, "registry", dict(gymnasium.registry))
         description = describe("own_dictionary_env:OwnDictionary-v0")
     assert description.observation_space.kind == "other"
+    assert description.observation_space.parts.keys() == {"a"}
     assert description.action_space.kind == "multi_discrete"
     assert description.action_space.shape == (2,)
     assert description.max_episode_steps is None

@@ -155,6 +155,20 @@ def test_an_update_after_each_episode_is_understood() -> None:
     assert entry.spec["hyperparameters"] == {"train_freq": "episode", "gradient_steps": -1}
 
 
+def test_a_hindsight_buffer_is_understood() -> None:
+    text = """X-v0: {replay_buffer_class: HerReplayBuffer, replay_buffer_kwargs: "dict(
+        goal_selection_strategy='episode', n_sampled_goal=4,
+    )"}"""
+    given = {"her": True, "goal_selection_strategy": "episode", "n_sampled_goal": 4}
+    assert only(text, "tqc").spec["hyperparameters"] == given
+    for wrong, field in (
+        (text.replace("n_sampled_goal", "online_sampling"), "X-v0.replay_buffer_kwargs"),
+        (text.replace("episode", "past"), "X-v0.hyperparameters.goal_selection_strategy"),
+        (text.replace("Her", "Other"), "X-v0.replay_buffer_class"),
+    ):
+        assert list(refusals(wrong, "tqc")) == [field]
+
+
 # What comes from anywhere.
 
 BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(

@@ -92,6 +92,11 @@ def test_a_run_is_queued_once() -> None:
             "algorithms that can: ppo",
         ),
         (
+            {"algorithm": "dqn", "hyperparameters": {"her": True}},
+            "hyperparameters.her",
+            "here they are no dictionary",
+        ),
+        (
             {"environment_kwargs": {"colour": "red"}},
             "environment",
             "colour",
