@@ -80,6 +80,7 @@ class RunIn(BaseModel):
     save_freq: Any = _documented(
         "integer", "Steps between checkpoints; 0: a tenth of the run.", BOUNDS["save_freq"]
     )
+    film: Any = _documented("boolean", "Whether its evaluations are filmed.")
 
     name: str = Field("", max_length=120, description="Empty: made from the spec.")
     experiment: str = Field("", max_length=120, description="Made when it is new.")

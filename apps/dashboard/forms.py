@@ -93,6 +93,9 @@ class RunForm(forms.Form):
     save_freq = number_field(
         "Checkpoint every", BOUNDS["save_freq"], "Steps; blank or 0: a tenth of the run."
     )
+    film = forms.ChoiceField(
+        label="Film evaluations", required=False, choices=[("", "yes"), ("no", "no")]
+    )
     device = forms.ChoiceField(required=False, choices=[(name, name) for name in DEVICES])
     priority = number_field("Priority", PRIORITY_BOUNDS, "The highest leaves the queue first.")
 
@@ -100,7 +103,7 @@ class RunForm(forms.Form):
         "environment", "preset", "length", "total_timesteps", "seed", "seeds", "n_envs", "name",
         "experiment",
     )  # fmt: skip
-    schedule_fields = ("eval_freq", "eval_episodes", "save_freq", "device", "priority")
+    schedule_fields = ("eval_freq", "eval_episodes", "save_freq", "film", "device", "priority")
 
     def __init__(self, data: Any = None, **options: Any) -> None:
         super().__init__(data, **options)
@@ -168,6 +171,8 @@ class RunForm(forms.Form):
         }
         if "total_timesteps" in data:
             data.pop("length", None)
+        if self.cleaned_data.get("film") == "no":
+            data["film"] = False
         return {**data, "hyperparameters": typed_hyperparameters(self.cleaned_data)}
 
 

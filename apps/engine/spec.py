@@ -64,6 +64,7 @@ class RunSpec:
         eval_freq: Steps between evaluations while training; 0: only at the end.
         eval_episodes: Episodes of each evaluation.
         save_freq: Steps between checkpoints; 0: a tenth of the run, at most one in five seconds.
+        film: Whether its evaluations are filmed.
     """
 
     algorithm: str
@@ -76,6 +77,7 @@ class RunSpec:
     eval_freq: int = 0
     eval_episodes: int = 5
     save_freq: int = 0
+    film: bool = True
     environment_kwargs: dict[str, Any] = field(default_factory=dict)
     hyperparameters: dict[str, Any] = field(default_factory=dict)
     wrappers: list[Any] = field(default_factory=list)
@@ -125,6 +127,7 @@ class RunSpec:
             values["hyperparameters"], refused = algorithm.resolve(dict(given))
             errors += refused
         check_numbers(values, BOUNDS, errors)
+        _check_switch(values, "film", errors)
         if errors:
             raise InvalidSpec(errors)
         spec = cls(**values)
@@ -206,8 +209,7 @@ class EvalSpec:
         values = {key: value for key, value in data.items() if value is not None}
         check_numbers(values, EVALUATION_BOUNDS, errors)
         for name in ("is_deterministic", "should_film"):
-            if name in values and not isinstance(values[name], bool):
-                errors.append(FieldError(name, f"{shown(values[name])} is not true or false"))
+            _check_switch(values, name, errors)
         _refuse(errors)
         return cls(**values)
 
@@ -348,6 +350,11 @@ def _apply_preset(values: dict[str, Any], given: Mapping[str, Any]) -> dict[str,
     preset = preset_for(values["algorithm"], values["environment"], values["preset"])
     values.setdefault("n_envs", preset.n_envs)
     return {**preset.hyperparameters, **given}
+
+
+def _check_switch(values: dict[str, Any], name: str, errors: list[FieldError]) -> None:
+    if name in values and not isinstance(values[name], bool):
+        errors.append(FieldError(name, f"{shown(values[name])} is not true or false"))
 
 
 def check_numbers(

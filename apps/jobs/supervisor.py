@@ -218,7 +218,9 @@ def _beat(run: Run, copier: LogCopier, ring_evaluations: Callable[[], object]) -
         evaluated = set(run.evaluations.values_list("step", flat=True))
         for step in set(to_evaluate) - evaluated:
             spec = EvalSpec(
-                n_episodes=run.spec["eval_episodes"], seed=default_evaluation_seed(run.seed)
+                n_episodes=run.spec["eval_episodes"],
+                seed=default_evaluation_seed(run.seed),
+                should_film=run.spec.get("film", True),
             )
             Evaluation.objects.ask(run, step, spec)
         ring_evaluations()

@@ -816,3 +816,10 @@ def test_a_spec_written_before_there_were_wrappers_reads_as_without_them() -> No
     data = RunSpec.from_dict({}).as_dict()
     del data["wrappers"], data["frame_stack"]
     assert RunSpec.from_dict(data) == RunSpec.from_dict({})
+
+
+@pytest.mark.parametrize("given", ["false", 1, None, []])
+def test_a_run_is_filmed_or_not(given: object) -> None:
+    assert RunSpec.from_dict({"film": False}).film is False
+    with pytest.raises(InvalidSpec, match=r"film: .* is not true or false"):
+        RunSpec.from_dict({"film": given})

@@ -80,6 +80,12 @@ def test_a_queued_run_is_trained_evaluated_and_filmed() -> None:
     assert run.evaluation_last == run.evaluation_best == evaluation.return_mean
 
 
+def test_a_run_that_is_not_to_be_filmed_is_evaluated_without() -> None:
+    control.launch(control.check_spec({**TINY_PPO, "film": False}))
+    supervisor.train_queued(Bell())
+    assert Evaluation.objects.get().should_film is False
+
+
 def test_queued_runs_are_trained_oldest_first_and_each_once() -> None:
     runs = [control.launch(control.check_spec({**TINY_PPO, "seed": seed})) for seed in (1, 2, 3)]
     supervisor.train_queued(Bell())
