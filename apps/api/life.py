@@ -1,4 +1,4 @@
-"""The life of a run: pause, resume, retry, reproduce, continue, branch, lineage."""
+"""The life of a run: save, pause, resume, retry, reproduce, continue, branch, lineage."""
 
 from typing import Any
 
@@ -18,6 +18,12 @@ router = Router()
 def _made(request: HttpRequest, response: HttpResponse, run: Run) -> Any:
     response["Location"] = reverse("api:get_run", args=[run.pk])
     return Status(201, run)
+
+
+@router.post("/{run_id}/save", response=responses({202: RunDetail}, is_write=True))
+def save_run(request: HttpRequest, run_id: str) -> Any:
+    """Ask a running run to save a checkpoint at its next rollout and go on."""
+    return Status(202, control.save(find_run(run_id)))
 
 
 @router.post("/{run_id}/pause", response=responses({202: RunDetail}, is_write=True))

@@ -166,6 +166,7 @@ class RunDetail(RunSummary):
     auto_resumes: int = Field(description="How often it went on by itself.")
     waiting: str = Field(description="Why a queued run waits, and how many go before it.")
     stop_requested_at: datetime | None
+    save_requested_at: datetime | None = Field(description="Null once the checkpoint is there.")
     log_cursor: int = Field(description="How far the summary has read the log.")
 
     @staticmethod

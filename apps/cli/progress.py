@@ -75,6 +75,13 @@ def wait_for_run(run: Run, watch: Watch, give_up: threading.Event = NEVER) -> Ru
             return run
 
 
+def wait_for_save(run: Run) -> None:
+    """Wait until a run has saved what it was asked to, or runs no longer."""
+    while run.save_requested_at is not None:
+        time.sleep(POLL_S)
+        run.refresh_from_db()
+
+
 def wait_for_evaluations(run: Run, give_up: threading.Event = NEVER) -> None:
     """Wait until a worker has carried out a run's evaluations, or `give_up` is set."""
     waiting = run.evaluations.filter(status__in=(JobStatus.QUEUED, JobStatus.RUNNING))

@@ -21,15 +21,16 @@ def refuse_broken(runs: Iterable[Run]) -> None:
 class RunVerb(Command):
     """Does one thing to one run, waits if asked to, and says what became of it."""
 
+    awaited = "the run has ended"
+
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("run", metavar="RUN", help="id, unique prefix, name, or latest")
-        parser.add_argument("--wait", action="store_true", help="wait until the run has ended")
+        parser.add_argument("--wait", action="store_true", help=f"wait until {self.awaited}")
 
     def run(self, options: dict[str, Any]) -> None:
         run = self.verb(options)(Run.objects.resolve(options["run"]))
         if options["wait"]:
-            with progress_bar(run, options["json"]) as watch:
-                wait_for_run(run, watch)
+            self.wait(run, options["json"])
         if options["json"]:
             self.print_json(run_as_dict(run))
         else:
@@ -37,6 +38,11 @@ class RunVerb(Command):
 
     def verb(self, options: dict[str, Any]) -> Callable[[Run], Run]:
         raise NotImplementedError
+
+    def wait(self, run: Run, is_quiet: bool) -> None:
+        """Wait until what was asked for is done, and refresh the run."""
+        with progress_bar(run, is_quiet) as watch:
+            wait_for_run(run, watch)
 
     def told(self, run: Run) -> str:
         """Say what became of the run."""

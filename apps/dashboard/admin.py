@@ -74,7 +74,7 @@ class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     search_fields = ("name", "id", "experiment__name", "environment")
     date_hierarchy = "created_at"
     actions = (
-        "start", "pause", "resume", "stop", "raise_priority", "lower_priority", "evaluate",
+        "start", "save", "pause", "resume", "stop", "raise_priority", "lower_priority", "evaluate",
         "move_to_trash",
     )  # fmt: skip
     fields = (
@@ -149,6 +149,10 @@ class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     @admin.action(description="Start (drafts)", permissions=["operate"])
     def start(self, request: HttpRequest, runs: QuerySet[Run]) -> None:
         self._each(request, runs, control.queue, "Queued")
+
+    @admin.action(description="Save a checkpoint", permissions=["operate"])
+    def save(self, request: HttpRequest, runs: QuerySet[Run]) -> None:
+        self._each(request, runs, control.save, "Asked to save")
 
     @admin.action(description="Pause", permissions=["operate"])
     def pause(self, request: HttpRequest, runs: QuerySet[Run]) -> None:

@@ -29,6 +29,7 @@ urlpatterns = [
     path("runs/<str:run_id>/start/", actions.start, name="run-start"),
     path("runs/<str:run_id>/stop/", actions.stop, name="run-stop"),
     path("runs/<str:run_id>/priority/", actions.prioritise, name="run-priority"),
+    path("runs/<str:run_id>/save/", actions.save, name="run-save"),
     path("runs/<str:run_id>/pause/", actions.pause, name="run-pause"),
     path("runs/<str:run_id>/resume/", actions.resume, name="run-resume"),
     path("runs/<str:run_id>/retry/", actions.retry, name="run-retry"),

@@ -99,6 +99,7 @@ class Run(Leased):
     status_reason = models.CharField(max_length=500, blank=True, editable=False)
     error = models.TextField(blank=True, editable=False, help_text="Traceback of a crash.")
     stop_requested_at = models.DateTimeField(null=True, blank=True, editable=False)
+    save_requested_at = models.DateTimeField(null=True, blank=True, editable=False)
     stop_as = models.CharField(max_length=12, default=RunStatus.STOPPED, editable=False)
     auto_resumes = models.PositiveIntegerField(default=0, editable=False)
     priority = models.SmallIntegerField(
@@ -244,9 +245,10 @@ class Run(Leased):
         if status not in LEGAL_MOVES[self.status]:
             raise IllegalMove(self.status, status, self.legal_moves())
         now = timezone.now()
-        stamps: dict[str, Any] = {"finished_at": now}
+        # Whatever ends a running run saves it.
+        stamps: dict[str, Any] = {"finished_at": now, "save_requested_at": None}
         if status == RunStatus.QUEUED:
-            stamps = {"queued_at": now, "stop_requested_at": None, "finished_at": None}
+            stamps |= {"queued_at": now, "stop_requested_at": None, "finished_at": None}
         elif status == RunStatus.RUNNING:
             stamps = {"started_at": now}
         mine = Run.objects.filter(pk=self.pk, status=self.status, attempt=self.attempt)

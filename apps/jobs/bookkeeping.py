@@ -34,6 +34,7 @@ class LogCopier:
 
     def __init__(self, run: Run) -> None:
         self.summary = RunSummary()
+        self.n_checkpoints = 0  # How many were ever saved.
         self._run = run
         self._cursor = 0
 
@@ -53,6 +54,7 @@ class LogCopier:
             else:
                 for event in piece.events:
                     self.summary.fold(event)
+        self.n_checkpoints += len(new_checkpoints)
         if new_checkpoints:
             sync_checkpoints(self._run, self.summary)
         asked = [event["step"] for event in new_checkpoints if event.get("evaluate")]

@@ -283,6 +283,23 @@ def pause(run: Run) -> Run:
     return _ask_to_end(run, RunStatus.PAUSED, "Paused by its user.")
 
 
+def save(run: Run) -> Run:
+    """Ask a running run to save a checkpoint at its next rollout and go on.
+
+    Raises:
+        Refused: It is not running, or is about to end, which saves it anyway.
+    """
+    asked = Run.objects.filter(
+        pk=run.pk, status=RunStatus.RUNNING, stop_requested_at__isnull=True
+    ).update(save_requested_at=timezone.now())
+    run.refresh_from_db()
+    if not asked:
+        is_ending = run.status == RunStatus.RUNNING
+        why = "about to end, with a checkpoint" if is_ending else run.status
+        raise Refused(f"run {run.pk} is {why}; only a run that goes on running saves on request")
+    return run
+
+
 def _ask_to_end(run: Run, status: RunStatus, reason: str) -> Run:
     asked = Run.objects.filter(pk=run.pk, status=RunStatus.RUNNING)
     if not asked.update(stop_requested_at=timezone.now(), stop_as=status, status_reason=reason):

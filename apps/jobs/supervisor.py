@@ -11,26 +11,24 @@ import os
 import secrets
 import socket
 import threading
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, cast
+from typing import Any
 
 from django.conf import settings
 
 from apps.engine import events
 from apps.engine.control import StopStatus
-from apps.engine.protocol import Reply, Request
+from apps.engine.protocol import Reply
 from apps.engine.rundir import read_json
 from apps.engine.spec import EvalSpec, default_evaluation_seed
 from apps.experiments.models import Evaluation, IllegalMove, JobStatus, Run, RunStatus
 from apps.jobs import bookkeeping
 from apps.jobs.bookkeeping import LogCopier
+from apps.jobs.requests import FORCE_AFTER_S, Requests
 from apps.jobs.trainer import Reserve, TrainerProcess
 
-FORCE_AFTER_S = 30.0
-SHUTDOWN_REASON = "Its worker was shut down."
 MAX_REASON_LENGTH = 500
 
 logger = logging.getLogger(__name__)
@@ -123,16 +121,16 @@ def supervise_run(
             }
         )
         reserve().fill()
-        stop = _StopRequest(run, trainer, shutdown_status)
+        requests = Requests(run, trainer, copier, shutdown, shutdown_status)
         while not trainer.wait(settings.HEARTBEAT_S):
-            stop.pass_on()
+            requests.pass_on()
             if not _beat(run, copier, ring_evaluations):
                 logger.warning("run %s belongs to another supervisor now", run.pk)
                 return run
             if watch:
                 watch(run)
         if _beat(run, copier, ring_evaluations):
-            _finish_run(run, trainer, copier, stop.was_forced)
+            _finish_run(run, trainer, copier, requests.was_forced)
     if watch:
         watch(run)
     logger.info("run %s (%s): %s %s", run.pk, run.name, run.status, run.status_reason)
@@ -172,41 +170,6 @@ def supervise_evaluation(evaluation: Evaluation, trainer: TrainerProcess) -> Eva
                 return evaluation
         _finish_evaluation(evaluation, trainer.reply())
     return evaluation
-
-
-class _StopRequest:
-    """Passes a stop on to a trainer once, and forces it when it does not obey in time."""
-
-    def __init__(self, run: Run, trainer: TrainerProcess, shutdown_status: StopStatus) -> None:
-        self._run = run
-        self._trainer = trainer
-        self._shutdown_status = shutdown_status
-        self._asked_at: float | None = None
-        self.was_forced = False
-
-    def pass_on(self) -> None:
-        """Look for a request; called at each beat."""
-        if self._asked_at is None:
-            request = self._request()
-            if request is not None:
-                self._trainer.send(request)
-                self._asked_at = time.monotonic()
-        elif time.monotonic() - self._asked_at > FORCE_AFTER_S and not self.was_forced:
-            self.was_forced = True
-            self._trainer.kill()
-
-    def _request(self) -> Request | None:
-        asked = Run.objects.filter(pk=self._run.pk, stop_requested_at__isnull=False)
-        row = asked.values_list("stop_as", "status_reason").first()
-        if row is not None:
-            return {"control": "stop", "ends_as": cast(StopStatus, row[0]), "reason": row[1]}
-        if shutdown.is_set():
-            return {
-                "control": "stop",
-                "ends_as": self._shutdown_status,
-                "reason": SHUTDOWN_REASON,
-            }
-        return None
 
 
 def _beat(run: Run, copier: LogCopier, ring_evaluations: Callable[[], object]) -> bool:

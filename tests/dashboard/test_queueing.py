@@ -47,3 +47,15 @@ def test_the_admin_raises_and_lowers_priorities(admin_client: Client) -> None:
         waiting.refresh_from_db()
         assert waiting.priority == priority
         assert "its priority counts only while" in page
+
+
+def test_a_running_run_is_saved_by_a_button(admin_client: Client) -> None:
+    run = make_run(status=RunStatus.RUNNING, owner="host:1:x", attempt=1)
+    url = f"/runs/{run.pk}/"
+    assert f'action="{url}save/"' in admin_client.get(url).content.decode()
+    page = admin_client.post(f"{url}save/", follow=True).content.decode()
+    assert "saving: a checkpoint is written at its next rollout" in page
+    assert f'action="{url}save/"' not in page
+    done = make_run(status=RunStatus.COMPLETED)
+    late = admin_client.post(f"/runs/{done.pk}/save/", follow=True)
+    assert "only a run that goes on running saves" in late.content.decode()

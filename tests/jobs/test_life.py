@@ -51,6 +51,16 @@ def test_pausing_asks_a_running_run_only() -> None:
             control.pause(make_run(status=status))
 
 
+def test_saving_asks_a_running_run_only() -> None:
+    run = make_run(status=RunStatus.RUNNING, owner="host:1:x", attempt=1)
+    assert control.save(run).save_requested_at is not None
+    run.move_to(RunStatus.QUEUED)
+    assert run.save_requested_at is None
+    for status in (RunStatus.DRAFT, RunStatus.QUEUED, RunStatus.COMPLETED, RunStatus.PAUSED):
+        with pytest.raises(control.Refused, match=f"is {status}; only a run that goes on"):
+            control.save(make_run(status=status))
+
+
 @pytest.mark.parametrize("status", ENDED)
 def test_what_ended_early_with_a_checkpoint_can_be_resumed(status: RunStatus) -> None:
     run = with_checkpoint(status)
@@ -188,6 +198,9 @@ class TestOverRest:
 
     def test_each_verb_answers_with_the_run(self, api: Client) -> None:
         running = make_run(status=RunStatus.RUNNING, owner="host:1:x", attempt=1)
+        saved = self.post(api, running, "save")
+        assert saved.status_code == 202
+        assert saved.json()["save_requested_at"] is not None
         assert self.post(api, running, "pause").status_code == 202
         paused = with_checkpoint(RunStatus.PAUSED)
         assert self.post(api, paused, "resume").json()["status"] == "queued"
@@ -211,6 +224,7 @@ class TestOverRest:
     @pytest.mark.parametrize(
         ("verb", "body", "status"),
         [
+            ("save", None, 409),
             ("pause", None, 409),
             ("resume", None, 409),
             ("continue", {}, 422),

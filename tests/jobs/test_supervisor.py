@@ -15,6 +15,7 @@ from pytest_django import Settings
 from apps.engine.spec import EvalSpec
 from apps.experiments.models import Evaluation, JobStatus, Run, RunStatus, Video
 from apps.jobs import control, supervisor
+from apps.jobs.requests import SHUTDOWN_REASON
 from apps.jobs.trainer import TRAINER, TrainerProcess
 from apps.metrics import store
 from tests.conftest import TINY_PPO, make_run
@@ -118,6 +119,26 @@ def test_a_stop_reaches_the_trainer_and_leaves_a_checkpoint() -> None:
     assert run.progress < 1
 
 
+def test_a_save_reaches_the_trainer_which_goes_on() -> None:
+    run = claimed(total_timesteps=10_000_000, save_freq=10_000_000)
+    saved_at: list[int] = []
+
+    def save_once_training_then_stop(now: Run) -> None:
+        row = Run.objects.get(pk=now.pk)
+        if now.step > 0 and not saved_at:
+            control.save(row)
+            saved_at.append(now.step)
+        elif saved_at and row.save_requested_at is None and row.stop_requested_at is None:
+            assert row.checkpoints.get().step >= saved_at[0]
+            control.stop(row)
+            with pytest.raises(control.Refused, match="about to end, with a checkpoint"):
+                control.save(row)
+
+    supervisor.supervise_run(run, TrainerProcess(*TRAINER), Bell(), save_once_training_then_stop)
+    assert (run.status, run.save_requested_at) == (RunStatus.STOPPED, None)
+    assert run.checkpoints.count() == 2
+
+
 def test_the_end_of_the_worker_queues_its_run_again_and_the_next_goes_on() -> None:
     run = claimed(total_timesteps=10_000_000)
 
@@ -126,7 +147,7 @@ def test_the_end_of_the_worker_queues_its_run_again_and_the_next_goes_on() -> No
             supervisor.shutdown.set()
 
     supervisor.supervise_run(run, TrainerProcess(*TRAINER), Bell(), end_once_training)
-    assert (run.status, run.status_reason) == (RunStatus.QUEUED, supervisor.SHUTDOWN_REASON)
+    assert (run.status, run.status_reason) == (RunStatus.QUEUED, SHUTDOWN_REASON)
     saved = run.checkpoints.get().step
     supervisor.shutdown.clear()
     assert run.claim(supervisor.new_owner())

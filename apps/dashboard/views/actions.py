@@ -63,6 +63,13 @@ def stop(request: HttpRequest, run_id: str) -> HttpResponse:
 
 
 @require_POST
+def save(request: HttpRequest, run_id: str) -> HttpResponse:
+    run = get_object_or_404(Run, pk=run_id)
+    _try(request, lambda: control.save(run), f"Asked to save: {run.name}.")
+    return redirect("run", run_id)
+
+
+@require_POST
 def prioritise(request: HttpRequest, run_id: str) -> HttpResponse:
     run = get_object_or_404(Run, pk=run_id)
     priority = request.POST.get("priority", "")

@@ -85,7 +85,8 @@ def _phase(run: Run) -> str:
     """Return what the buttons of the page depend on, as one word."""
     has_checkpoint = "checkpointed" if run.checkpoints.exists() else "bare"
     stop = "stopping" if run.stop_requested_at else "going"
-    return f"{run.status}-{stop}-{has_checkpoint}"
+    save = "saving" if run.save_requested_at else "saved"
+    return f"{run.status}-{stop}-{save}-{has_checkpoint}"
 
 
 def _trail(run: Run) -> str:

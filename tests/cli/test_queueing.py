@@ -1,4 +1,4 @@
-"""Many runs from the command line."""
+"""Many runs, their order, and saving, from the command line."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,8 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from apps.experiments.models import Run
+from apps.experiments.models import Run, RunStatus
+from tests.conftest import make_run
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
 
@@ -64,3 +65,11 @@ def test_a_file_that_cannot_be_read_is_refused(
         file.write_bytes(content)
     with pytest.raises(CommandError, match=said):
         call_command("train_batch", str(file))
+
+
+def test_saving_a_run_from_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    run = make_run(status=RunStatus.RUNNING, owner="host:1:x", attempt=1)
+    call_command("save", run.pk)
+    assert "asked to save" in capsys.readouterr().out
+    with pytest.raises(CommandError, match="only a run that goes on running"):
+        call_command("save", make_run(name="ended", status=RunStatus.COMPLETED).pk)
