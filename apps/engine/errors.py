@@ -48,6 +48,10 @@ class DamagedCheckpoint(EngineError):
     """A checkpoint's files do not match its manifest."""
 
 
+class RefusedFile(EngineError):
+    """A file that somebody else wrote is not what it should be, or not safe to read."""
+
+
 class FilmFailed(EngineError):
     """An evaluation is fine but its film could not be made."""
 

@@ -42,6 +42,7 @@ class RunDirectory:
         self.train_log = self.path / "train.log"
         self.checkpoints = self.path / "checkpoints"
         self.evaluations = self.path / "eval"
+        self.init = self.path / "init.zip"
         self.lock_file = self.path / "lock"
 
     def __repr__(self) -> str:
@@ -301,6 +302,33 @@ def publish_directory(beside: Path, target: Path) -> None:
         target.rename(earlier)
     beside.rename(target)
     shutil.rmtree(earlier, ignore_errors=True)
+
+
+def take_weights(source: Path, target: RunDirectory, is_ours: bool) -> None:
+    """Take a model file that a run starts from into the run's directory, whole.
+
+    Args:
+        source: The file.
+        target: The run's directory.
+        is_ours: Whether this program wrote it, and so never changes it: then it is hard-linked.
+
+    Raises:
+        DiskFull: There is no room for it.
+    """
+    beside = target.path / ".init.zip.tmp"
+    try:
+        if is_ours:
+            _link_or_copy(str(source), str(beside))
+        else:
+            shutil.copyfile(source, beside)
+        fd = os.open(beside, os.O_RDONLY)
+        os.fsync(fd)
+        os.close(fd)
+    except OSError as error:
+        if error.errno in FULL_DISK_ERRORS:
+            raise DiskFull("the disk is full: the model file could not be copied") from error
+        raise
+    beside.replace(target.init)
 
 
 def copy_checkpoint(source: RunDirectory, target: RunDirectory, step: int) -> events.Event:

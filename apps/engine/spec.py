@@ -6,9 +6,10 @@ same curve. Unknown keys are refused, never dropped.
 
 import difflib
 import math
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import orjson
 
@@ -65,6 +66,8 @@ class RunSpec:
         eval_episodes: Episodes of each evaluation.
         save_freq: Steps between checkpoints; 0: a tenth of the run, at most one in five seconds.
         film: Whether its evaluations are filmed.
+        weights: SHA-256 of the model file that the run starts from (`init.zip` in its directory);
+            empty: it starts from new networks.
     """
 
     algorithm: str
@@ -82,6 +85,7 @@ class RunSpec:
     hyperparameters: dict[str, Any] = field(default_factory=dict)
     wrappers: list[Any] = field(default_factory=list)
     frame_stack: int = 0
+    weights: str = ""
 
     @property
     def steps_between_saves(self) -> int:
@@ -110,6 +114,9 @@ class RunSpec:
         _check_environment_id(values.setdefault("environment", DEFAULT_ENVIRONMENT), errors)
         _check_choice(values, "preset", [*PRESET_TITLES], errors, is_optional=True)
         _check_choice(values, "device", DEVICES, errors)
+        weights = values.get("weights", "")
+        if not isinstance(weights, str) or not re.fullmatch("|[0-9a-f]{64}", weights):
+            errors.append(FieldError("weights", "is no SHA-256 of a file; leave it out"))
         if not errors:
             _apply_family(values)
         _check_kwargs(values, errors)
@@ -397,10 +404,3 @@ def parse_assignments(texts: list[str], option: str) -> dict[str, Any]:
         except orjson.JSONDecodeError:
             values[name] = {"True": True, "False": False, "None": None}.get(value, value)
     return values
-
-
-def as_json_object(data: Any) -> dict[str, Any]:
-    """Return data that came from JSON as an object, refusing anything else."""
-    if not isinstance(data, dict):
-        raise InvalidSpec([FieldError("spec", f"{type(data).__name__} is not an object")])
-    return cast(dict[str, Any], data)

@@ -22,6 +22,7 @@ from apps.engine.errors import DamagedCheckpoint, EngineError
 from apps.engine.journal import with_journal
 from apps.engine.rundir import LogWriter, RunDirectory, write_json
 from apps.engine.spec import RunSpec
+from apps.engine.weights import load_weights
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +88,8 @@ def train(
     """Train a spec to its last step, or to a requested stop.
 
     An attempt after the first, and a child of another run, go on from the latest checkpoint that
-    is intact; a later attempt without one starts over.
+    is intact; a later attempt without one starts over. A spec with `weights` starts from the
+    networks and optimizers of `init.zip`.
 
     Args:
         spec: A validated spec.
@@ -101,6 +103,7 @@ def train(
         RunDirectoryBusy: Somebody trains in this directory.
         UnknownEnvironment: The environment cannot be made.
         InvalidSpec: The algorithm cannot act in the environment.
+        RefusedFile: The weights to start from are not those of the spec, or do not fit.
         NoEpisode: No episode ended in all the steps.
         DiskFull: The log or a checkpoint could not be written.
     """
@@ -116,7 +119,7 @@ def train(
                 model.set_logger(scalar_logger(log))
                 _write_provenance(spec, directory, model, command)
                 callback = TrainingCallback(spec, directory, log, control, keep_checkpoints)
-                if attempt.number > 1 or checkpoints.steps_of(directory):
+                if attempt.number > 1 or checkpoints.steps_of(directory) or spec.weights:
                     _go_on(spec, model, callback, log, attempt)
                 outcome = _learn(spec, model, callback, control)
             finally:
@@ -132,7 +135,10 @@ def _go_on(
     log: EventLog,
     attempt: Attempt,
 ) -> None:
-    """Bring model and callback to the latest intact checkpoint, and say so in the log."""
+    """Bring model and callback to the latest intact checkpoint, and say so in the log.
+
+    Without one the run begins, from the weights that its spec names or from new ones.
+    """
     directory = callback.directory
     notes: dict[str, str] = {}
     for step in reversed(checkpoints.steps_of(directory)):
@@ -153,7 +159,10 @@ def _go_on(
         log.add(events.attempt(step, attempt.number, fidelity, {**notes, **restored.not_restored}))
         log.flush()
         return
-    log.add(events.attempt(0, attempt.number, "exact", notes))
+    if spec.weights:
+        load_weights(model, directory.init, spec.weights)
+    fidelity = "weights-only" if spec.weights else "exact"
+    log.add(events.attempt(0, attempt.number, fidelity, notes))
     log.flush()
 
 

@@ -5,6 +5,7 @@ import pickle
 import random
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ from apps.engine.building import ALGORITHM_CLASSES, make_env_for
 from apps.engine.callbacks import TrainingCallback
 from apps.engine.control import Control
 from apps.engine.environments import ENVIRONMENTS, is_installed
+from apps.engine.errors import RefusedFile
 from apps.engine.journal import MAX_JOURNAL_STEPS, Journal, can_pickle, with_journal
-from apps.engine.rundir import RunDirectory, copy_checkpoint, sha256_of
+from apps.engine.rundir import RunDirectory, copy_checkpoint, sha256_of, take_weights
 from apps.engine.spec import RunSpec
 from apps.engine.training import Attempt, Outcome, train
 from apps.metrics import store
@@ -91,8 +93,12 @@ def spec_of(algorithm: str, environment: str, **changes: Any) -> RunSpec:
     )
 
 
-def train_with_pauses(folder: Path, spec: RunSpec, *pauses: int) -> tuple[RunDirectory, Outcome]:
+def train_with_pauses(
+    folder: Path, spec: RunSpec, *pauses: int, init: Path | None = None
+) -> tuple[RunDirectory, Outcome]:
     directory = make_directory(folder, spec)
+    if init:
+        take_weights(init, directory, is_ours=False)
     rollout_start = TrainingCallback._on_rollout_start
     for number, pause in enumerate([*pauses, None], 1):
         control = Control()
@@ -311,6 +317,45 @@ def test_a_branch_whose_networks_do_not_fit_is_refused_in_words(tmp_path: Path) 
     with pytest.raises(checkpoints.DamagedCheckpoint, match="keeps net_arch"):
         train(wider, child)
     assert events_of(child)[-1]["status"] == "failed"
+
+
+def from_weights(path: Path, **changes: Any) -> RunSpec:
+    return replace(spec_of("ppo", "CartPole-v1", **changes), weights=sha256_of(path))
+
+
+def test_a_run_that_starts_from_weights_says_so_and_goes_on_exactly(
+    tmp_path: Path, trained: tuple[RunSpec, RunDirectory]
+) -> None:
+    init = trained[1].checkpoints / "256" / "model.zip"
+    spec = from_weights(init)
+    whole, outcome = train_with_pauses(tmp_path / "whole", spec, init=init)
+    assert (outcome.status, outcome.step) == ("completed", 1216)
+    broken, _ = train_with_pauses(tmp_path / "broken", spec, 200, 700, init=init)
+    told = [
+        [(event["from_step"], event["fidelity"]) for event in events_of(directory, "attempt")]
+        for directory in (whole, broken)
+    ]
+    assert told == [[(0, "weights-only")], [(0, "weights-only"), (256, "exact"), (704, "exact")]]
+    assert_same_run(spec, whole, broken)
+    fresh, _ = train_with_pauses(tmp_path / "fresh", spec_of("ppo", "CartPole-v1"))
+    assert visible(fresh) != visible(whole)
+
+
+def test_without_a_checkpoint_it_starts_from_its_weights_again_and_never_without_them(
+    tmp_path: Path, trained: tuple[RunSpec, RunDirectory]
+) -> None:
+    init = trained[1].checkpoints / "256" / "model.zip"
+    spec = from_weights(init, total_timesteps=128)
+    once, _ = train_with_pauses(tmp_path / "once", spec, init=init)
+    again = make_directory(tmp_path / "again", spec)
+    with pytest.raises(RefusedFile, match="is gone"):
+        train(spec, again)
+    assert events_of(again)[-1]["status"] == "failed"
+    take_weights(init, again, is_ours=True)
+    train(spec, again, attempt=Attempt(2))
+    assert events_of(again, "attempt")[-1]["fidelity"] == "weights-only"
+    first, second = weights(spec, once), weights(spec, again)
+    assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 def test_what_a_killed_trainer_left_half_written_is_cleared_away(tmp_path: Path) -> None:

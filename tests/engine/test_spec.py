@@ -26,7 +26,6 @@ from apps.engine.spec import (
     MAX_SEED,
     EvalSpec,
     RunSpec,
-    as_json_object,
     default_evaluation_seed,
     parse_assignments,
 )
@@ -66,7 +65,7 @@ def refusals(kind: type[RunSpec | EvalSpec], data: Any) -> list[FieldError]:
 def outcome(kind: type[RunSpec | EvalSpec], data: Any) -> RunSpec | EvalSpec | list[FieldError]:
     """Return the spec, or the refused fields; any other error is the test's failure."""
     try:
-        return kind.from_dict(as_json_object(data))
+        return kind.from_dict(data)
     except InvalidSpec as error:
         return error.errors
 
@@ -118,29 +117,12 @@ def test_only_invalid_spec_comes_out_of_arbitrary_run_data(
         assert outcome(RunSpec, candidate)
 
 
-@given(json_values)
-@LAW
-def test_only_invalid_spec_comes_out_of_arbitrary_json(data: Any) -> None:
-    assert outcome(RunSpec, data)
-    assert outcome(EvalSpec, data)
-
-
 @given(st.dictionaries(st.sampled_from([*EvalSpec.__dataclass_fields__, "other"]), json_values))
 @LAW
 def test_only_invalid_spec_comes_out_of_arbitrary_evaluation_data(data: dict[str, Any]) -> None:
     spec = outcome(EvalSpec, data)
     if isinstance(spec, EvalSpec):
         assert EvalSpec.from_dict(orjson.loads(orjson.dumps(spec.as_dict()))) == spec
-
-
-@pytest.mark.parametrize("data", [None, [], "spec", 3, True])
-def test_a_spec_that_is_no_object_is_refused(data: Any) -> None:
-    with pytest.raises(InvalidSpec, match="is not an object"):
-        as_json_object(data)
-
-
-def test_an_object_is_passed_on_as_it_is() -> None:
-    assert as_json_object({"algorithm": "ppo"}) == {"algorithm": "ppo"}
 
 
 def test_deeply_nested_data_is_refused_briefly() -> None:
