@@ -55,5 +55,6 @@ def spec_of(options: dict[str, Any]) -> dict[str, Any]:
     if options["no_video"]:
         data["film"] = False
     data["hyperparameters"] = parse_assignments(options["params"], "-params")
-    data["environment_kwargs"] = parse_assignments(options["env_kwargs"], "--env-kwargs")
+    if options["env_kwargs"]:
+        data["environment_kwargs"] = parse_assignments(options["env_kwargs"], "--env-kwargs")
     return data

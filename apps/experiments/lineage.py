@@ -4,8 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from apps.engine.errors import RunDirectoryError
+from apps.engine.rundir import RunDirectory, read_json
+
 UNSET = "unset"
 NESTED = ("hyperparameters", "environment_kwargs")
+SHOWN_HASH_LENGTH = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +48,18 @@ def differences(parent: Mapping[str, Any], child: Mapping[str, Any]) -> list[Dif
     return [one for one in found if one.before != one.after]
 
 
+def imported_file_name(directory: RunDirectory) -> str:
+    """Return what its user called the model file that a run started from, empty without one."""
+    try:
+        return str(read_json(directory.record).get("file_name", ""))
+    except RunDirectoryError:
+        return ""  # A directory that somebody made by hand has no record.
+
+
 def _flat(spec: Mapping[str, Any]) -> dict[str, Any]:
     flat = {name: value for name, value in spec.items() if name not in NESTED}
+    if flat.get("weights"):
+        flat["weights"] = flat["weights"][:SHOWN_HASH_LENGTH]
     for outer in NESTED:
         flat.update({f"{outer}.{name}": value for name, value in spec.get(outer, {}).items()})
     return flat

@@ -54,6 +54,8 @@ class Relation(models.TextChoices):
     BRANCH = "branch"
     RETRY = "retry"
     REPRODUCE = "reproduce"
+    SEED = "seed"
+    IMPORT = "import"
 
 
 class Experiment(models.Model):
@@ -215,7 +217,8 @@ class Run(Leased):
         """Return the runs it went on from, oldest first, each with the step it was left at."""
         found: list[tuple[Run, int]] = []
         run = self
-        while run.parent is not None and run.parent_step is not None:
+        # A seed took weights alone: its own steps begin at 0.
+        while run.parent and run.parent_step is not None and run.relation != Relation.SEED:
             found.append((run.parent, run.parent_step))
             run = run.parent
         return found[::-1]

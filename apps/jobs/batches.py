@@ -10,7 +10,7 @@ from apps.engine.expansion import configuration_hash
 from apps.engine.spec import RunSpec
 from apps.experiments.models import Run
 from apps.jobs import control
-from apps.jobs.control import MAX_NAME_LENGTH, UNNAMED, Naming, Refused
+from apps.jobs.control import MAX_NAME_LENGTH, UNNAMED, Naming, Origin, Refused
 
 # An experiment, a configuration and a seed: a batch file adds no second run of the same three.
 Identity = tuple[str, str, int]
@@ -19,11 +19,14 @@ IN_NAMES = {"algorithm": "{}", "environment": "{}", "seed": "s{}"}
 
 
 def launch_all(
-    specs: Sequence[RunSpec], naming: Naming = UNNAMED, is_started: bool = True
+    specs: Sequence[RunSpec],
+    naming: Naming = UNNAMED,
+    is_started: bool = True,
+    origin: Origin | None = None,
 ) -> list[Run]:
     """Make runs that differ in their seeds, and queue them unless they are to stay drafts."""
     make = control.launch if is_started else control.create
-    return [make(spec, own) for spec, own in named(specs, naming)]
+    return [make(spec, own, origin) for spec, own in named(specs, naming)]
 
 
 def named(specs: Sequence[RunSpec], naming: Naming) -> Iterator[tuple[RunSpec, Naming]]:

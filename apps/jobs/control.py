@@ -17,9 +17,16 @@ from django.utils import timezone
 from apps.engine import events
 from apps.engine.conflicts import check_goals
 from apps.engine.environments import ENVIRONMENTS, FAMILIES, is_installed
-from apps.engine.errors import FieldError, InvalidSpec
+from apps.engine.errors import EngineError, FieldError, InvalidSpec
 from apps.engine.expansion import configuration_hash
-from apps.engine.rundir import RunDirectory, copy_checkpoint, read_json, write_json
+from apps.engine.rundir import (
+    RunDirectory,
+    copy_checkpoint,
+    read_json,
+    sha256_of,
+    take_weights,
+    write_json,
+)
 from apps.engine.spec import EvalSpec, RunSpec, check_numbers, default_evaluation_seed
 from apps.experiments.artifacts import experiment_file
 from apps.experiments.models import (
@@ -69,14 +76,23 @@ class Origin:
     """Where a run comes from.
 
     Attributes:
-        parent: The run before it.
+        parent: The run before it, None for one that was imported.
         step: Step of the checkpoint it starts from, None when it starts anew.
         relation: What it is to its parent.
+        weights: The model file that its spec's `weights` is the hash of; None: its parent's own.
+        file_name: What its user calls that file.
     """
 
-    parent: Run
+    parent: Run | None
     step: int | None
     relation: Relation
+    weights: Path | None = None
+    file_name: str = ""
+
+    @property
+    def goes_on_at(self) -> int | None:
+        """The step that it goes on from with everything, None when its own steps begin at 0."""
+        return None if self.relation == Relation.SEED else self.step
 
 
 def check_spec(data: Mapping[str, Any]) -> RunSpec:
@@ -89,19 +105,31 @@ def check_spec(data: Mapping[str, Any]) -> RunSpec:
         InvalidSpec: Lists every refused field.
     """
     spec = RunSpec.from_dict(data)
+    if spec.weights:
+        message = "is the hash of a file that is given with the spec; leave it out"
+        raise InvalidSpec([FieldError("weights", message)])
     card = ENVIRONMENTS.get(spec.environment)
     if card and is_installed(card.family) and is_as_its_card_says(spec):
         spec.check_action_space(card.action_space)
         check_goals(spec.hyperparameters, spec.environment, parts=())
         return spec
-    try:
-        description = trainer.describe(spec)
-    except trainer.TrainerFailed as error:
-        raise InvalidSpec([FieldError("environment", str(error))]) from error
+    description = describe(spec)
     spec.check_action_space(description["action_space"]["kind"])
     parts = description["observation_space"]["parts"]
     check_goals(spec.hyperparameters, spec.environment, parts)
     return spec
+
+
+def describe(spec: RunSpec) -> dict[str, Any]:
+    """Construct a spec's environment in a process of its own and return its description.
+
+    Raises:
+        InvalidSpec: It cannot be made.
+    """
+    try:
+        return trainer.describe(spec)
+    except trainer.TrainerFailed as error:
+        raise InvalidSpec([FieldError("environment", str(error))]) from error
 
 
 def is_as_its_card_says(spec: RunSpec) -> bool:
@@ -118,9 +146,13 @@ def create(
 ) -> Run:
     """Make a run as a draft: its directory first, then its row.
 
-    The spec must have passed `check_spec`. A run with a step of origin gets that checkpoint as its
-    own, so that its directory stands alone.
+    The spec must have passed `check_spec`. A run that goes on from a checkpoint gets it as its
+    own, and one that starts from weights their file, so that its directory stands alone.
+
+    Raises:
+        Refused: The spec names weights, and the file that has them is gone.
     """
+    weights = _weights_of(spec, origin)
     experiment = experiment_name(spec, naming.experiment)
     run = Run(
         id=new_run_id(),
@@ -136,7 +168,7 @@ def create(
     )
     if origin:
         run.parent, run.parent_step, run.relation = origin.parent, origin.step, origin.relation
-        run.step = origin.step or 0
+        run.step = origin.goes_on_at or 0
     record = {
         "id": run.pk,
         "name": run.name,
@@ -147,11 +179,18 @@ def create(
         "parent": run.parent_id,
         "parent_step": run.parent_step,
         "relation": run.relation,
+        **({"file_name": origin.file_name} if origin and origin.file_name else {}),
     }
     run.directory.create(run.spec, record).append(events.status(run.step, RunStatus.DRAFT))
-    if origin and origin.step is not None:
-        copied = copy_checkpoint(origin.parent.directory, run.directory, origin.step)
-        run.directory.append(copied)
+    try:
+        if origin and weights:
+            take_weights(weights, run.directory, is_ours=origin.parent is not None)
+        if origin and origin.parent and origin.goes_on_at is not None:
+            parent = origin.parent.directory
+            run.directory.append(copy_checkpoint(parent, run.directory, origin.goes_on_at))
+    except (EngineError, OSError):
+        shutil.rmtree(run.directory.path)
+        raise
     with transaction.atomic():
         run.experiment, _ = Experiment.objects.get_or_create(name=experiment)
         run.save(force_insert=True)
@@ -161,6 +200,20 @@ def create(
 def experiment_name(spec: RunSpec, given: str = "") -> str:
     """Return the name of the experiment that a run belongs to when it is given this one."""
     return given.strip() or f"{spec.algorithm.upper()} on {spec.environment}"
+
+
+def _weights_of(spec: RunSpec, origin: Origin | None) -> Path | None:
+    """Return the file whose hash a spec names, None when it names none."""
+    if not spec.weights:
+        return None
+    path = origin.weights if origin else None
+    if origin and origin.parent and path is None:
+        path = origin.parent.directory.init
+    if path is None or not path.exists() or sha256_of(path) != spec.weights:
+        raise Refused(
+            f"the model file of hash {spec.weights[:12]}… that it starts from is gone or changed"
+        )
+    return path
 
 
 def queue(run: Run) -> Run:
@@ -178,9 +231,9 @@ def queue(run: Run) -> Run:
     return run
 
 
-def launch(spec: RunSpec, naming: Naming = UNNAMED) -> Run:
+def launch(spec: RunSpec, naming: Naming = UNNAMED, origin: Origin | None = None) -> Run:
     """Make a run and queue it."""
-    return queue(create(spec, naming))
+    return queue(create(spec, naming, origin))
 
 
 def create_experiment(name: str, hypothesis: str = "") -> Experiment:

@@ -5,6 +5,7 @@ their own, each with its parent.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from django.db import transaction
@@ -36,7 +37,7 @@ from apps.jobs.tasks import work_on_runs
 # These shape the networks, so a checkpoint's weights fit no other values.
 NETWORK_HYPERPARAMETERS = frozenset({
     "net_arch", "critic_net_arch", "activation_fn", "policy", "n_critics", "n_quantiles",
-    "lstm_hidden_size", "n_lstm_layers", "shared_lstm", "enable_critic_lstm",
+    "lstm_hidden_size", "n_lstm_layers", "shared_lstm", "enable_critic_lstm", "use_sde",
 })  # fmt: skip
 
 
@@ -152,7 +153,8 @@ def _child(
         raise Refused(
             f"the files of checkpoint {checkpoint.step} of run {run.pk} are gone; choose another"
         )
-    spec = check_spec({**run.spec, **changes})
+    checked = check_spec({**run.spec, "weights": "", **changes})
+    spec = replace(checked, weights=run.spec.get("weights", ""))
     if spec.total_timesteps <= checkpoint.step:
         raise InvalidSpec([FieldError(
             "total_timesteps",

@@ -16,7 +16,7 @@ from apps.cli.verbs import refuse_broken
 from apps.engine.expansion import with_seeds
 from apps.engine.spec import RunSpec
 from apps.experiments.models import Evaluation, JobStatus, Run
-from apps.jobs import batches, control, supervisor
+from apps.jobs import batches, control, starting, supervisor
 from apps.jobs.trainer import TRAINER, TrainerProcess
 
 
@@ -25,6 +25,10 @@ class Command(OurCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         add_spec_options(parser)
+        parser.add_argument(
+            "-i", "--trained-agent", dest="init", metavar="RUN[@STEP]|FILE.zip",
+            help="start from the weights of a checkpoint or of a model file",
+        )  # fmt: skip
         parser.add_argument("--experiment", default="", metavar="NAME")
         parser.add_argument("--name", default="", help="the run's name")
         parser.add_argument(
@@ -39,7 +43,10 @@ class Command(OurCommand):
     def run(self, options: dict[str, Any]) -> None:
         if options["wait"] and not options["queue"]:
             raise CommandError("--wait goes with --queue")
-        specs = with_seeds(control.check_spec(spec_of(options)), options["seeds"] or 1)
+        start = starting.from_text(options["init"]) if options["init"] else None
+        origin = start.origin if start else None
+        spec = starting.check_spec(spec_of(options), start)
+        specs = with_seeds(spec, options["seeds"] or 1)
         naming = control.Naming(
             options["name"],
             options["experiment"],
@@ -47,11 +54,11 @@ class Command(OurCommand):
             control.check_priority(options["priority"]),
         )
         if options["queue"]:
-            runs = batches.launch_all(specs, naming)
+            runs = batches.launch_all(specs, naming, origin=origin)
             if options["wait"]:
                 wait_for_runs(runs, options["json"])
         else:
-            runs = list(_train_here(specs, naming, options["json"]))
+            runs = list(_train_here(specs, naming, origin, options["json"]))
         for run in runs:
             run.refresh_from_db()
         self._tell(runs, is_list=options["seeds"] is not None, is_json=options["json"])
@@ -67,13 +74,15 @@ class Command(OurCommand):
             print_run(runs[0])
 
 
-def _train_here(specs: list[RunSpec], naming: control.Naming, is_quiet: bool) -> Iterator[Run]:
+def _train_here(
+    specs: list[RunSpec], naming: control.Naming, origin: control.Origin | None, is_quiet: bool
+) -> Iterator[Run]:
     """Train one after another in this terminal; a stop pauses the present one and ends it all."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: supervisor.shutdown.set())
     for spec, own in batches.named(specs, naming):
         if not supervisor.shutdown.is_set():
-            run = control.create(spec, own)
+            run = control.create(spec, own, origin)
             _supervise_here(run, is_quiet)
             yield run
 
