@@ -170,6 +170,9 @@ TIME_ZONE = "UTC"  # Stored and sent in UTC; pages show the reader's own zone.
 USE_I18N = True
 USE_TZ = True
 
+# Whoever reads an upload reads a file; one in memory would be written to be read.
+FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.TemporaryFileUploadHandler"]
+
 STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True  # Straight from the apps: no collectstatic step on a laptop.
 WHITENOISE_AUTOREFRESH = DEBUG

@@ -1,6 +1,13 @@
 """One rule for every face: a bearer token, or a session."""
 
+import io
+from importlib import import_module
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import get_user
 from django.contrib.auth.models import User
+from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest
 
 from apps.accounts.models import ApiToken
@@ -25,3 +32,12 @@ def session_user(request: HttpRequest) -> User | None:
 def reader_of(request: HttpRequest) -> User | None:
     """Return who asks to read, by token or by session; None when nobody is logged in."""
     return bearer_user(request.headers.get("Authorization", "")) or session_user(request)
+
+
+def reader_of_scope(scope: dict[str, Any]) -> User | None:
+    """Return who sends an ASGI request, before its body is read and any middleware has run."""
+    request = ASGIRequest(scope, io.BytesIO())
+    store = import_module(settings.SESSION_ENGINE).SessionStore
+    request.session = store(request.COOKIES.get(settings.SESSION_COOKIE_NAME))
+    request.user = get_user(request)
+    return reader_of(request)

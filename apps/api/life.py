@@ -9,6 +9,7 @@ from ninja import Router, Status
 from apps.api.problems import responses
 from apps.api.runs import find_run
 from apps.api.schemas import BranchIn, ContinueIn, Lineage, RunDetail
+from apps.experiments.lineage import imported_file_name
 from apps.experiments.models import Run
 from apps.jobs import control, lineage
 
@@ -72,4 +73,5 @@ def get_lineage(request: HttpRequest, run_id: str) -> Any:
     """Show where a run came from and what came from it."""
     run = find_run(run_id)
     children = run.children.select_related("experiment").order_by("created_at")
-    return {"parent": run.parent, "children": list(children)}
+    file_name = imported_file_name(run.directory)
+    return {"parent": run.parent, "file_name": file_name, "children": list(children)}

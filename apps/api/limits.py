@@ -6,12 +6,19 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from channels.db import database_sync_to_async
+from django.db import OperationalError
 from django.http import HttpRequest
 from ninja.throttling import BaseThrottle
 
+from apps.accounts.authentication import reader_of_scope
 from apps.accounts.problems import problem
+from apps.engine.archives import MAX_FILE_BYTES
 
 MAX_BODY_BYTES = 1 << 20
+# Where a model file may be sent, beside the fields of a form.
+UPLOADS = frozenset({"/api/v1/runs/import", "/runs/new/"})
+MAX_UPLOAD_BYTES = MAX_FILE_BYTES + MAX_BODY_BYTES
 WRITES_A_MINUTE = 600
 READ_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -28,19 +35,27 @@ class BodyLimit:
     """An ASGI wrapper that counts a body's bytes and answers 413 beyond the limit.
 
     Django spools a body to disk before any view or login check runs, so this stands outside of it.
+    Model files may be longer, where they belong and from whoever is logged in.
     """
 
-    def __init__(self, application: Any, max_bytes: int = MAX_BODY_BYTES) -> None:
+    def __init__(
+        self,
+        application: Any,
+        max_bytes: int = MAX_BODY_BYTES,
+        max_upload_bytes: int = MAX_UPLOAD_BYTES,
+    ) -> None:
         self.application = application
         self.max_bytes = max_bytes
+        self.max_upload_bytes = max_upload_bytes
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.application(scope, receive, send)
             return
+        max_bytes = await self._limit_of(scope)
         declared = dict(scope.get("headers", [])).get(b"content-length", b"0")
-        if declared.isdigit() and int(declared[:20]) > self.max_bytes:
-            await self._refuse(send)
+        if declared.isdigit() and int(declared[:20]) > max_bytes:
+            await self._refuse(send, max_bytes)
             return
         received = 0
 
@@ -48,7 +63,7 @@ class BodyLimit:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > self.max_bytes:
+            if received > max_bytes:
                 raise BodyTooLarge
             return message
 
@@ -57,10 +72,19 @@ class BodyLimit:
         except (
             BodyTooLarge
         ):  # Django reads the whole body before it answers: nothing was sent yet.
-            await self._refuse(send)
+            await self._refuse(send, max_bytes)
 
-    async def _refuse(self, send: Send) -> None:
-        response = problem(413, f"The body is longer than {self.max_bytes} bytes.")
+    async def _limit_of(self, scope: Message) -> int:
+        if scope["method"] != "POST" or scope["path"] not in UPLOADS:
+            return self.max_bytes
+        try:
+            is_known = await database_sync_to_async(reader_of_scope)(scope)
+        except OperationalError:  # The view will say so, in words.
+            is_known = False
+        return self.max_upload_bytes if is_known else self.max_bytes
+
+    async def _refuse(self, send: Send, max_bytes: int) -> None:
+        response = problem(413, f"The body is longer than {max_bytes} bytes.")
         headers = [(name.lower().encode(), value.encode()) for name, value in response.items()]
         headers += [
             (b"content-length", str(len(response.content)).encode()),

@@ -1,11 +1,13 @@
 """Runs: list, make, show, rename, start, stop, delete, restore."""
 
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
+from django.core.files.uploadedfile import TemporaryUploadedFile
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
-from ninja import Router, Status
+from ninja import File, Router, Status, UploadedFile
 from ninja.params.functions import Query
 
 from apps.api.paging import Order, page
@@ -23,7 +25,8 @@ from apps.api.schemas import (
 from apps.engine.expansion import with_seeds
 from apps.engine.rundir import read_json
 from apps.experiments.models import Run, RunQuerySet
-from apps.jobs import batches, control
+from apps.jobs import batches, control, starting
+from apps.jobs.starting import Start
 
 router = Router()
 
@@ -83,13 +86,30 @@ def _known_statuses(text: str) -> list[str]:
 @router.post("", response=responses({201: RunDetail | RunsMade}, is_write=True))
 def create_run(request: HttpRequest, response: HttpResponse, data: RunIn) -> Any:
     """Make a run from a spec, or one for each of `seeds`; unless `start` is false, queue them."""
-    spec = control.check_spec(data.spec())
+    return _make(request, response, data, starting.given(data.init))
+
+
+@router.post("/import", response=responses({201: RunDetail | RunsMade}, is_write=True))
+def import_run(
+    request: HttpRequest, response: HttpResponse, spec: RunIn, file: File[UploadedFile]
+) -> Any:
+    """Make a run that starts from the weights of a Stable-Baselines3 zip; see `POST /runs`.
+
+    The upload is multipart: `file`, and `spec` as JSON. Nothing in the file is unpickled.
+    """
+    path = Path(cast(TemporaryUploadedFile, file).temporary_file_path())
+    return _make(request, response, spec, starting.given(spec.init, path, str(file.name)))
+
+
+def _make(request: HttpRequest, response: HttpResponse, data: RunIn, start: Start | None) -> Any:
+    spec = starting.check_spec(data.spec(), start)
     priority = 0 if data.priority is None else control.check_priority(data.priority)
     naming = control.Naming(data.name, data.experiment, f"POST {request.path}", priority)
+    origin = start.origin if start else None
     if data.seeds is not None:
-        runs = batches.launch_all(with_seeds(spec, data.seeds), naming, data.start)
+        runs = batches.launch_all(with_seeds(spec, data.seeds), naming, data.start, origin)
         return Status(201, {"runs": runs})
-    (run,) = batches.launch_all([spec], naming, data.start)
+    (run,) = batches.launch_all([spec], naming, data.start, origin)
     response["Location"] = reverse("api:get_run", args=[run.pk])
     return Status(201, run)
 

@@ -88,6 +88,9 @@ class RunIn(BaseModel):
     priority: Any = _documented(
         "integer", "The highest leaves the queue first; default 0.", PRIORITY_BOUNDS
     )
+    init: str = Field(
+        "", max_length=200, description="RUN, RUN@best or RUN@STEP: start from its weights alone."
+    )
     seeds: Any = _documented(
         "integer",
         "So many runs, with this seed and those that follow; the answer lists them.",
@@ -96,7 +99,7 @@ class RunIn(BaseModel):
 
     def spec(self) -> dict[str, Any]:
         """Return the given fields of the spec, unknown ones included."""
-        beside = {"name", "experiment", "start", "priority", "seeds"}
+        beside = {"name", "experiment", "start", "priority", "seeds", "init"}
         return self.model_dump(exclude_unset=True, exclude=beside)
 
 
@@ -198,6 +201,7 @@ class BranchIn(BaseModel):
 
 class Lineage(Schema):
     parent: RunSummary | None
+    file_name: str = Field(description="The model file that it was imported from, else empty.")
     children: list[RunSummary]
 
 

@@ -98,12 +98,25 @@ class RunForm(forms.Form):
     )
     device = forms.ChoiceField(required=False, choices=[(name, name) for name in DEVICES])
     priority = number_field("Priority", PRIORITY_BOUNDS, "The highest leaves the queue first.")
+    init = forms.CharField(
+        label="A run's checkpoint",
+        required=False,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "placeholder": "RUN@best"}),
+        help_text="A run's id or name, with @best, @last or @STEP.",
+    )
+    file = forms.FileField(
+        label="A model file",
+        required=False,
+        widget=forms.FileInput(attrs={"accept": ".zip"}),
+        help_text="A zip that Stable-Baselines3 saved. After a refusal, choose it again.",
+    )
 
     main_fields = (
         "environment", "preset", "length", "total_timesteps", "seed", "seeds", "n_envs", "name",
         "experiment",
     )  # fmt: skip
     schedule_fields = ("eval_freq", "eval_episodes", "save_freq", "film", "device", "priority")
+    start_fields = ("init", "file")
 
     def __init__(self, data: Any = None, **options: Any) -> None:
         super().__init__(data, **options)
@@ -142,6 +155,16 @@ class RunForm(forms.Form):
     def hyperparameters(self) -> list[forms.BoundField]:
         """The fields of the algorithm's hyperparameters."""
         return [self[name] for name in self.fields if name.startswith(HYPERPARAMETER_PREFIX)]
+
+    @property
+    def start(self) -> list[forms.BoundField]:
+        """The fields about the weights to start from."""
+        return [self[name] for name in self.start_fields]
+
+    @property
+    def has_start(self) -> bool:
+        """Whether a field about the weights to start from is filled in or refused."""
+        return any(field.errors or field.value() for field in self.start)
 
     @property
     def has_details(self) -> bool:

@@ -7,6 +7,8 @@ from typing import Any
 
 import orjson
 import pytest
+from asgiref.sync import sync_to_async
+from django.contrib.auth.models import User
 from django.db import OperationalError, connection
 from django.test import Client, RequestFactory
 
@@ -27,8 +29,10 @@ async def echo_length(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": str(length).encode()})
 
 
-async def post(chunks: list[bytes], headers: list[tuple[bytes, bytes]] | None = None) -> list[Any]:
-    """Send a body in chunks through a limit of 10 bytes; return what was answered."""
+async def post(
+    chunks: list[bytes], headers: list[tuple[bytes, bytes]] | None = None, path: str = "/"
+) -> list[Any]:
+    """Send a body in chunks through a limit of 10 bytes, 20 for uploads; return the answer."""
     messages = [
         {"type": "http.request", "body": chunk, "more_body": index < len(chunks) - 1}
         for index, chunk in enumerate(chunks)
@@ -41,7 +45,8 @@ async def post(chunks: list[bytes], headers: list[tuple[bytes, bytes]] | None = 
     async def send(message: Any) -> None:
         sent.append(message)
 
-    await BodyLimit(echo_length, 10)({"type": "http", "headers": headers or []}, receive, send)
+    scope = {"type": "http", "method": "POST", "path": path, "headers": headers or []}
+    await BodyLimit(echo_length, 10, 20)(scope, receive, send)
     return sent
 
 
@@ -64,6 +69,37 @@ async def test_a_declared_length_is_refused_before_the_body_is_read() -> None:
     for length in (b"11", b"9" * 100):
         start, _ = await post([], [(b"content-length", length)])
         assert start["status"] == 413
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("path", "is_known", "n_bytes", "status"),
+    [
+        ("/api/v1/runs/import", True, 20, 200),
+        ("/api/v1/runs/import", True, 21, 413),
+        ("/api/v1/runs/import", False, 11, 413),
+        ("/runs/new/", True, 20, 200),
+        ("/runs/new/", False, 11, 413),
+        ("/api/v1/runs", True, 11, 413),
+    ],
+)
+async def test_only_who_is_logged_in_may_send_a_longer_file_and_only_where_it_belongs(
+    path: str, is_known: bool, n_bytes: int, status: int, token: str
+) -> None:
+    said = f"Bearer {token}" if is_known else "Bearer rlgym_nobody"
+    for headers in ([], [(b"content-length", b"%d" % n_bytes)]):
+        headers = [*headers, (b"authorization", said.encode())]
+        start, _ = await post([b"x" * n_bytes], headers, path)
+        assert start["status"] == status
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_session_is_known_before_its_body_is_read(user: User) -> None:
+    client = Client()
+    await sync_to_async(client.force_login)(user)
+    cookie = f"sessionid={client.cookies['sessionid'].value}".encode()
+    start, _ = await post([b"x" * 20], [(b"cookie", cookie)], "/runs/new/")
+    assert start["status"] == 200
 
 
 async def test_a_websocket_is_not_limited() -> None:

@@ -35,13 +35,15 @@ ICONS = {
     "branch": '<path d="M4 2v12M4 11.5c0-4 8-2.5 8-6.5"/><circle cx="12" cy="3.5" r="1.5"/>',
     "retry": '<path d="M12.8 6A5.3 5.3 0 1 0 13.3 9M13.3 2.5V6H9.8"/>',
     "reproduce": '<rect x="2.5" y="2.5" width="7.5" height="7.5"/><path d="M6 13.5h7.5V6"/>',
+    "seed": '<path d="M8 14V8C8 5 6 4 3 4c0 3 2 4 5 4M8 10c0-3 2-4 5-4 0 3-2 4-5 4"/>',
+    "import": '<path d="M8 2.5v7M5 6.5l3 3 3-3M2.5 11v2.5h11V11"/>',
     "silent": '<path d="M8 2.5l6.5 11h-13zM8 7v3M8 11.8v.2"/>',
 }
 # How exactly an attempt went on from its checkpoint.
 FIDELITIES = {
     "exact": "Nothing was lost: it went on exactly from where the checkpoint was written.",
     "warm": "It went on with its networks and counters, but not all of the rest came back.",
-    "weights-only": "Only the networks came back; all the rest began anew.",
+    "weights-only": "Networks and optimizers came from a file; all the rest began anew.",
 }
 
 
@@ -68,7 +70,8 @@ def relation_mark(run: Run) -> SafeString:
     if not run.relation:
         return mark_safe("")
     at = "" if run.parent_step is None else f" at step {run.parent_step:,}"
-    said = f"{run.relation} of {run.parent.name if run.parent else 'a deleted run'}{at}"
+    source = run.parent.name if run.parent else "a deleted run"
+    said = f"{run.relation} of {'a file' if run.relation == 'import' else source}{at}"
     return format_html(
         '<span class="relation" title="{}">{}<span class="visually-hidden">{}</span></span>',
         said, icon(run.relation), said,

@@ -20,7 +20,7 @@ from apps.engine.algorithms import ALGORITHMS
 from apps.engine.errors import RunDirectoryError
 from apps.engine.events import Event
 from apps.engine.rundir import read_json
-from apps.experiments.lineage import Difference, differences
+from apps.experiments.lineage import Difference, differences, imported_file_name
 from apps.experiments.models import Checkpoint, Evaluation, JobStatus, Run, RunStatus, Video
 from apps.experiments.turns import PRIORITY_BOUNDS
 from apps.jobs.waiting import why_it_waits
@@ -131,6 +131,7 @@ def _lineage(run: Run) -> dict[str, Any]:
         "children": children,
         "has_active_child": any(child.run.is_active for child in children),
         "differences": differences(run.parent.spec, run.spec) if run.parent else [],
+        "file_name": imported_file_name(run.directory),
     }
 
 

@@ -1,8 +1,10 @@
 """The list of runs, and the form that starts one."""
 
+from pathlib import Path
 from typing import Any
 
 from django.contrib import messages
+from django.core.files.uploadedfile import TemporaryUploadedFile
 from django.core.paginator import Page
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -16,7 +18,8 @@ from apps.engine.errors import InvalidSpec
 from apps.engine.expansion import with_seeds
 from apps.experiments.groups import groups_of
 from apps.experiments.models import Run, RunStatus
-from apps.jobs import batches, control
+from apps.jobs import batches, control, starting
+from apps.jobs.starting import Start
 from apps.jobs.waiting import why_runs_wait
 
 
@@ -51,7 +54,7 @@ def run_new(request: HttpRequest) -> HttpResponse:
     """Show the form; its answer launches runs, or shows every refusal beside its field."""
     if request.method != "POST":
         return _show_form(request, RunForm(initial=request.GET.dict()))
-    form = RunForm(request.POST)
+    form = RunForm(request.POST, files=request.FILES)
     if not form.is_valid():
         return _show_form(request, form, status=422)
     try:
@@ -61,8 +64,10 @@ def run_new(request: HttpRequest) -> HttpResponse:
             f"POST {request.path}",
             control.check_priority(form.cleaned_data["priority"] or 0),
         )
-        spec = control.check_spec(form.spec_data())
-        runs = batches.launch_all(with_seeds(spec, form.cleaned_data["seeds"] or 1), names)
+        start = _start_of(form)
+        spec = starting.check_spec(form.spec_data(), start)
+        specs = with_seeds(spec, form.cleaned_data["seeds"] or 1)
+        runs = batches.launch_all(specs, names, origin=start.origin if start else None)
     except InvalidSpec as refused:
         show_refusals(form, refused)
         return _show_form(request, form, status=422)
@@ -71,6 +76,13 @@ def run_new(request: HttpRequest) -> HttpResponse:
         return redirect("run", runs[0].pk)
     messages.success(request, f"Queued: {runs[0].name} to {runs[-1].name}.")
     return redirect(f"{reverse('run-list')}?experiment={runs[0].experiment_id}")
+
+
+def _start_of(form: RunForm) -> Start | None:
+    """Return the weights that a form names to start from, None when it names none."""
+    file: TemporaryUploadedFile | None = form.cleaned_data["file"]
+    path = Path(file.temporary_file_path()) if file else None
+    return starting.given(form.cleaned_data["init"], path, str(file.name) if file else "")
 
 
 def _show_form(request: HttpRequest, form: RunForm, status: int = 200) -> HttpResponse:

@@ -91,6 +91,7 @@ for (const link of document.querySelectorAll("a[data-keeps-form]")) {
     const form = document.getElementById(link.dataset.keepsForm);
     const query = new URLSearchParams();
     for (const [name, value] of new FormData(form)) {
+      if (typeof value !== "string") continue;  // A file cannot be taken along.
       if (value && name !== "csrfmiddlewaretoken" && !name.startsWith("hyperparameters.")) query.set(name, value);
     }
     query.set("algorithm", new URLSearchParams(link.search).get("algorithm"));

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('experiments', '0004_queue_order'),
+        ('experiments', '0005_save_request'),
     ]
 
     operations = [
