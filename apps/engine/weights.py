@@ -20,7 +20,7 @@ from apps.engine.rundir import sha256_of
 SHOWN_DIFFERENCES = 3
 TORCH_ERRORS = (
     RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError, EOFError,
-    pickle.UnpicklingError,
+    ArithmeticError, pickle.UnpicklingError,
 )  # fmt: skip
 
 

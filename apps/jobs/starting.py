@@ -81,7 +81,7 @@ def from_run(text: str) -> Start:
     Raises:
         InvalidSpec: There is none, or its files are not those that were recorded.
     """
-    name, _, at = text.partition("@")
+    name, _, at = text.replace("\0", "").partition("@")
     try:
         run = Run.objects.resolve(name)
         checkpoint = control.checkpoint_at(run, at or "last")
@@ -91,6 +91,9 @@ def from_run(text: str) -> Start:
         is_ours = not checkpoint.sha256 or sha256_of(folder / "manifest.json") == checkpoint.sha256
         if not is_ours or manifest["files"]["model.zip"]["sha256"] != file.sha256:
             raise RefusedFile(f"checkpoint {checkpoint.step} is not the one that was recorded")
+    except (OSError, KeyError) as error:
+        message = f"the files of checkpoint {checkpoint.step} of run {run.pk} are gone or damaged"
+        raise InvalidSpec([FieldError("init", message)]) from error
     except (RunNotFound, Refused, RunDirectoryError, RefusedFile) as error:
         raise InvalidSpec([FieldError("init", str(error))]) from error
     origin = Origin(run, checkpoint.step, Relation.SEED, folder / "model.zip")
@@ -132,15 +135,16 @@ def check_spec(data: Mapping[str, Any], start: Start | None) -> RunSpec:
         networks = networks_of(start.file, algorithm)
     except RefusedFile as error:
         raise InvalidSpec([FieldError(start.field, str(error))]) from error
-    world = parent.spec if parent and "environment" not in data else {}
-    given = data.get("hyperparameters", {})
-    if isinstance(given, Mapping):  # If it is something else, the spec has the words for it.
-        given = _completed(given, algorithm, _needed(networks, parent))
+    is_same = parent and data.get("environment", parent.environment) == parent.environment
+    world = parent.spec if parent and is_same else {}
+    hyperparameters = data.get("hyperparameters", {})
+    if isinstance(hyperparameters, Mapping):  # Else the spec has the words for it.
+        hyperparameters = _completed(hyperparameters, algorithm, _needed(networks, parent))
     spec = control.check_spec({
         **{name: world[name] for name in WORLD if name in world},
         **data,
         "algorithm": algorithm,
-        "hyperparameters": given,
+        "hyperparameters": hyperparameters,
     })  # fmt: skip
     _refuse_other_spaces(spec, networks)
     return replace(spec, weights=start.file.sha256)

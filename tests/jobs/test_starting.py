@@ -135,6 +135,22 @@ def test_what_the_weights_do_not_fit_is_refused_before_anything_is_made(
     assert len(list(parent.directory.path.parent.iterdir())) == 1
 
 
+def test_a_seed_takes_its_parent_s_environment_as_it_was_made(parent: Run) -> None:
+    parent.spec["environment_kwargs"] = {"sutton_barto_reward": True}
+    parent.save()
+    start = starting.from_run("parent")
+    for data in ({}, {"environment": "CartPole-v1"}):
+        assert starting.check_spec(data, start).environment_kwargs == {"sutton_barto_reward": True}
+    other = starting.check_spec({"environment": "CartPole-v0"}, start)
+    assert other.environment_kwargs == {}
+
+
+def test_a_checkpoint_whose_files_are_gone_is_no_start(parent: Run) -> None:
+    (parent.directory.checkpoints / "256" / "model.zip").unlink()
+    with pytest.raises(InvalidSpec, match="gone or damaged"):
+        starting.from_run("parent")
+
+
 def test_a_checkpoint_that_was_exchanged_is_no_start(parent: Run) -> None:
     parent.checkpoints.update(sha256="0" * 64)
     with pytest.raises(InvalidSpec, match="not the one that was recorded"):
