@@ -1,49 +1,57 @@
 """What a checkpoint costs: how long training stands still, and how much memory it takes.
 
-Saves the same models again and again: PPO and DQN with small networks, and DQN with a replay
-buffer of a million transitions, first whole and then with ten thousand new ones each time. There
-is no peer: nobody else saves all of this; the bare library's `save()` (weights and hyperparameters
-only) is shown beside it.
+Saves the same models again and again: PPO and DQN with small networks, and DQN with a large
+replay buffer, first whole and then with what is new: ten thousand of a million transitions of
+CartPole, a thousand of ten thousand of Breakout, where it is installed. There is no peer: nobody
+else saves all of this; the bare library's `save()` (weights and hyperparameters only) is shown
+beside it.
 """
 
 import argparse
 import resource
+import shutil
 import statistics
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.env_util import make_vec_env
 
 from apps.engine import capture, checkpoints
-from apps.engine.building import build_model
+from apps.engine.building import build_model, make_vec_env_for
+from apps.engine.environments import ENVIRONMENTS, is_installed
 from apps.engine.rundir import RunDirectory
 from apps.engine.spec import RunSpec
 from apps.engine.transitions import SharedChunks
 from benchmarks.report import print_samples, print_verdict
 
-MILLION = 1_000_000
-NEW_TRANSITIONS = 10_000
-TARGETS_MS = {"ppo": 50.0, "dqn": 50.0, "million, first": 2000.0, "million, later": 200.0}
+# Size of a large buffer, and how much of it is new at each later save.
+LARGE = {"CartPole-v1": (1_000_000, 10_000), "ALE/Breakout-v5": (10_000, 1_000)}
+TARGETS_MS = {"ppo": 50.0, "dqn": 50.0, "CartPole-v1, first": 2000.0}
 
 
 class Saver:
     """Saves one model again and again, as training does."""
 
-    def __init__(self, folder: Path, algorithm: str, **hyperparameters: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        algorithm: str,
+        environment: str = "CartPole-v1",
+        **hyperparameters: int,
+    ) -> None:
         self.spec = RunSpec.from_dict(
             {
                 "algorithm": algorithm,
-                "environment": "CartPole-v1",
-                "total_timesteps": 500,
+                "environment": environment,
+                "total_timesteps": 1000,
                 "hyperparameters": hyperparameters,
             }
         )
-        env = make_vec_env(self.spec.environment, seed=self.spec.seed)
-        self.model: Any = build_model(self.spec, env)
-        self.model.learn(500)
+        self.model: Any = build_model(self.spec, make_vec_env_for(self.spec))
+        self.model.learn(1000)
         self.directory = RunDirectory(folder).create(self.spec.as_dict(), {})
         self.chunks = SharedChunks()
         self.saves = 0
@@ -57,13 +65,13 @@ class Saver:
         return (time.perf_counter() - started_at) * 1000
 
     def fill(self, count: int) -> None:
-        """Let a buffer look as if so many transitions had been added; every page is touched."""
+        """Add so many transitions, those of the first thousand again and again."""
         buffer = self.model.replay_buffer
-        rows = slice(buffer.pos, buffer.pos + count)
+        rows = np.arange(buffer.pos, buffer.pos + count)
         for array in (buffer.observations, buffer.next_observations, buffer.rewards):
-            array[rows] = self.saves
-        buffer.full = buffer.full or rows.stop >= MILLION
-        buffer.pos = rows.stop % MILLION
+            array[rows] = array[rows % 1000]
+        buffer.full = buffer.full or rows[-1] + 1 >= buffer.buffer_size
+        buffer.pos = (rows[-1] + 1) % buffer.buffer_size
         self.model.num_timesteps += count
 
 
@@ -94,16 +102,22 @@ def main() -> None:
                 samples.setdefault(f"{name}, bare", []).append(bare_save_ms(saver.model, folder))
         grown_mb = 0.0
         for number in range(max(options.rounds // 4, 1)):
-            large = Saver(folder / str(number), "dqn", buffer_size=MILLION)
-            large.fill(MILLION - large.model.replay_buffer.pos)
-            before_mb = peak_mb()
-            samples.setdefault("million, first", []).append(large.save_ms())
-            for _ in range(4):
-                large.fill(NEW_TRANSITIONS)
-                samples.setdefault("million, later", []).append(large.save_ms())
-            grown_mb = max(grown_mb, peak_mb() - before_mb)
+            for name, (size, new) in LARGE.items():
+                if not is_installed(ENVIRONMENTS[name].family):
+                    continue
+                saver = Saver(
+                    folder / str(number), "dqn", name, buffer_size=size, learning_starts=1000
+                )
+                saver.fill(size - 1000)
+                before_mb = peak_mb()
+                samples.setdefault(f"{name}, first", []).append(saver.save_ms())
+                for _ in range(4):
+                    saver.fill(new)
+                    samples.setdefault(f"{name}, later", []).append(saver.save_ms())
+                grown_mb = max(grown_mb, peak_mb() - before_mb)
+                shutil.rmtree(saver.directory.path)
     print_samples("ms", samples)
-    print(f"peak memory grew by {grown_mb:.0f} MB while a million transitions were saved")
+    print(f"peak memory grew by {grown_mb:.0f} MB while large buffers were saved")
     shares = {name: statistics.median(samples[name]) / ms for name, ms in TARGETS_MS.items()}
     for name, share in shares.items():
         print(f"{name}: {share:.2f} of the target of {TARGETS_MS[name]:.0f} ms")

@@ -160,4 +160,10 @@ def _needs(algorithm: Algorithm) -> str:
         notes.append("Its policy remembers: it carries a state from step to step.")
     if algorithm.max_envs == 1:
         notes.append("One environment, not several in parallel.")
+    if "her" in algorithm.hyperparameters:
+        notes.append(
+            "With `her` it learns in hindsight from goals that it reached, where observations are "
+            "a dictionary of `achieved_goal`, `desired_goal` and `observation` and the "
+            "environment has `compute_reward()`; an episode must end before `learning_starts`."
+        )
     return " ".join(notes)

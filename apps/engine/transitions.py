@@ -6,12 +6,15 @@ files of the one before it for all that has not changed. A folder still holds ev
 it may be copied, moved or deleted without a thought for the others.
 
 A chunk's file `buffer.<first>-<last + 1>.arrays` is what `numpy.save` writes, several times over:
-first the names of the buffer's arrays, then each array's rows at those positions. Rows go from
-where they lie to the disk and back, a chunk at a time: nothing ever takes the memory twice.
+first which arrays the buffer has, then each array's rows at those positions. Pixels, all that has
+one byte an element, are compressed: Atari's take a fiftieth of the disk then, and less time than
+to write them as they are. Rows go from where they lie to the disk and back, a chunk at a time:
+nothing ever takes the memory twice.
 """
 
 import hashlib
 import os
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, TypedDict
@@ -223,9 +226,12 @@ def _write_chunk(buffer: ReplayBuffer, rows: range, path: Path) -> FileEntry:
     arrays = _arrays(buffer)
     with path.open("wb") as opened:
         file = _Hashing(opened)
-        np.save(file, np.array([*arrays]))
+        np.save(file, _signatures(arrays))
         for array in arrays.values():
-            np.save(file, array[rows.start : rows.stop])
+            part = array[rows.start : rows.stop]
+            if array.itemsize == 1:
+                part = np.frombuffer(zlib.compress(part.data, level=1), np.uint8)
+            np.save(file, part)
         return file.entry()
 
 
@@ -233,15 +239,19 @@ def _read_chunk(buffer: ReplayBuffer, rows: slice, path: Path) -> bool:
     """Read a chunk into a buffer; false when it is of a buffer with other arrays."""
     arrays = _arrays(buffer)
     with path.open("rb") as file:
-        names = np.load(file).tolist()
-        if names != [*arrays]:
+        if not np.array_equal(np.load(file), _signatures(arrays)):
             return False
         for array in arrays.values():
-            saved = np.load(file)
-            if saved.shape[1:] != array.shape[1:] or saved.dtype != array.dtype:
-                return False
-            array[rows] = saved
+            part = np.load(file)
+            if array.itemsize == 1:
+                part = np.frombuffer(zlib.decompress(part), array.dtype)
+            array[rows] = part.reshape(array[rows].shape)
     return True
+
+
+def _signatures(arrays: dict[str, NDArray[Any]]) -> NDArray[np.str_]:
+    """Return name, type and shape of a row of each array."""
+    return np.array([f"{name} {a.dtype} {a.shape[1:]}" for name, a in arrays.items()])
 
 
 def _rows_of(path: Path) -> tuple[int, int]:

@@ -18,12 +18,12 @@ from gymnasium.utils import EzPickle
 
 from apps.engine import checkpoints, transitions
 from apps.engine.building import ALGORITHM_CLASSES, make_env_for
-from apps.engine.callbacks import TrainingCallback
+from apps.engine.callbacks import EventLog, TrainingCallback
 from apps.engine.control import Control
 from apps.engine.environments import ENVIRONMENTS, is_installed
 from apps.engine.errors import RefusedFile
 from apps.engine.journal import MAX_JOURNAL_STEPS, Journal, can_pickle, with_journal
-from apps.engine.rundir import RunDirectory, copy_checkpoint, sha256_of, take_weights
+from apps.engine.rundir import LogWriter, RunDirectory, copy_checkpoint, sha256_of, take_weights
 from apps.engine.spec import RunSpec
 from apps.engine.training import Attempt, Outcome, train
 from apps.metrics import store
@@ -374,6 +374,23 @@ def test_a_checkpoint_is_saved_on_request(tmp_path: Path) -> None:
     control = Control(is_save_requested=True)
     train(spec, directory, control)
     assert [event["step"] for event in events_of(directory, "checkpoint")] == [0, 1216]
+
+
+@pytest.mark.parametrize(
+    ("save_freq", "stall_s", "since_s", "may_save"),
+    [(0, 0.01, 4, False), (0, 0.01, 6, True), (0, 0.5, 40, False), (0, 0.5, 60, True),
+     (100, 0.5, 0, True)],
+)  # fmt: skip
+def test_at_the_default_frequency_saving_takes_a_hundredth_of_the_time(
+    tmp_path: Path, save_freq: int, stall_s: float, since_s: float, may_save: bool
+) -> None:
+    spec = spec_of("ppo", "CartPole-v1", save_freq=save_freq)
+    directory = make_directory(tmp_path / "run", spec)
+    with LogWriter(directory.log) as writer:
+        callback = TrainingCallback(spec, directory, EventLog(writer), Control(), 3)
+        callback._stall_s = stall_s
+        callback._saved_at -= since_s
+        assert callback._may_save() == may_save
 
 
 def test_plain_environments_are_pickled_and_pretenders_journaled() -> None:

@@ -23,7 +23,8 @@ SIZE = 23
 N_ENVS = 2
 CHUNK_ROWS = 5
 PLACE = spaces.Box(-1.0, 1.0, (2,))
-GOALS = spaces.Dict(dict.fromkeys(("observation", "achieved_goal", "desired_goal"), PLACE))
+PIXELS = spaces.Box(0, 255, (2,), np.uint8)
+GOALS = spaces.Dict({"observation": PIXELS, "achieved_goal": PLACE, "desired_goal": PLACE})
 
 
 def model_with(buffer_class: type = ReplayBuffer, size: int = SIZE, space: Any = None) -> Any:
@@ -40,7 +41,7 @@ def play(model: Any, steps: int) -> None:
     buffer = model.replay_buffer
     for _ in range(steps):
         now = model.num_timesteps
-        seen: Any = np.full((N_ENVS, 2), float(now))
+        seen: Any = np.full((N_ENVS, 2), now % 250)
         if isinstance(buffer, DictReplayBuffer):
             seen = {name: seen + number for number, name in enumerate(GOALS)}
         actions = np.full((N_ENVS, 1), now % 4)
@@ -138,6 +139,7 @@ def test_a_checkpoint_stands_alone_when_the_one_before_it_is_gone(tmp_path: Path
         (model_with(size=10), "its size is another now"),
         (model_with(size=17), "its size is another now"),
         (model_with(space=spaces.Box(-1.0, 1.0, (3,))), "its shape is another now"),
+        (model_with(space=spaces.Box(-1.0, 1.0, (2,), np.float64)), "its shape is another now"),
         (model_with(DictReplayBuffer), "its shape is another now"),
         (model_with(HerReplayBuffer), "hindsight replay is another now"),
     ],
