@@ -8,8 +8,9 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.utils import timezone
 
-from apps.engine.errors import EngineError
+from apps.engine.errors import EngineError, RunDirectoryError
 from apps.engine.expansion import configuration_hash
 from apps.engine.rundir import RunDirectory, read_json
 from apps.engine.spec import RunSpec
@@ -107,10 +108,11 @@ def _index_run(
     name = str(record.get("name") or directory.name)
     experiment_name = str(record.get("experiment") or "Found on disk")
     experiment, _ = Experiment.objects.get_or_create(name=experiment_name)
-    parent = Run.objects.filter(pk=record.get("parent") or "").first()
+    created_at = existing.created_at if existing else _when_created(record)
     fields = {
         "name": name,
-        "parent": parent,
+        "parent": _parent_of(record, created_at),
+        "created_at": created_at,
         "parent_step": record.get("parent_step"),
         "relation": str(record.get("relation") or ""),
         "priority": int(record.get("priority") or 0),
@@ -124,12 +126,29 @@ def _index_run(
         "configuration_hash": configuration_hash(spec.as_dict()),
     }
     if existing is None:
-        if record.get("created_at"):
-            fields["created_at"] = datetime.fromisoformat(str(record["created_at"]))
         return Run.objects.create(pk=directory.name, **fields)
     Run.objects.filter(pk=existing.pk).update(**fields)
     existing.refresh_from_db()
     return existing
+
+
+def _when_created(record: dict[str, Any]) -> datetime:
+    if not record.get("created_at"):
+        return timezone.now()
+    try:
+        return datetime.fromisoformat(str(record["created_at"]))
+    except ValueError as error:
+        raise RunDirectoryError(f"its record's created_at is no time: {error}") from error
+
+
+def _parent_of(record: dict[str, Any], created_at: datetime) -> Run | None:
+    """Return a run's parent, which is older than the run: so lineage never goes in a circle."""
+    parent = Run.objects.filter(pk=record.get("parent") or "").first()
+    if parent is not None and parent.created_at >= created_at:
+        raise RunDirectoryError(
+            f"its record names {parent.pk} as the run it came from, which is not older than itself"
+        )
+    return parent
 
 
 def _life(copier: LogCopier, directory: RunDirectory) -> dict[str, Any]:

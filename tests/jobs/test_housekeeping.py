@@ -10,7 +10,7 @@ import pytest
 from pytest_django import Settings
 
 from apps.engine import events
-from apps.engine.rundir import RunDirectory, write_json
+from apps.engine.rundir import RunDirectory, read_json, write_json
 from apps.experiments.models import Evaluation, Experiment, Run, RunStatus, Video
 from apps.jobs import checks, control, presence, reindexing, system
 from apps.jobs.presence import Worker
@@ -133,6 +133,29 @@ def test_one_unreadable_directory_stops_no_other() -> None:
     assert report.runs == [good.pk]
     assert set(report.refused) == {bad.pk, "empty"}
     assert "damaged" in report.refused[bad.pk]
+
+
+def test_lineage_on_disk_that_goes_in_a_circle_is_refused_where_it_closes() -> None:
+    older, younger = make_run(), make_run()
+    for run, parent in ((older, younger), (younger, older)):
+        write_json(run.directory.record, {**read_json(run.directory.record), "parent": parent.pk})
+    report = reindexing.reindex()
+    assert report.runs == [younger.pk]
+    assert "is not older than itself" in report.refused[older.pk]
+    Run.objects.all().delete()
+    reindexing.reindex()  # Nothing is known of the younger one when the older is read.
+    assert Run.objects.get(pk=older.pk).parent is None
+    assert Run.objects.get(pk=younger.pk).parent == older
+
+
+def test_a_record_with_a_time_that_is_none_stops_no_other() -> None:
+    good, bad = make_run(), make_run()
+    record = read_json(bad.directory.record)
+    write_json(bad.directory.record, {**record, "created_at": "yesterday"})
+    Run.objects.all().delete()
+    report = reindexing.reindex()
+    assert report.runs == [good.pk]
+    assert "yesterday" in report.refused[bad.pk]
 
 
 def test_a_directory_from_elsewhere_is_taken_in(home: Path) -> None:
