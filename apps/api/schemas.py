@@ -81,6 +81,9 @@ class RunIn(BaseModel):
         "integer", "Steps between checkpoints; 0: a tenth of the run.", BOUNDS["save_freq"]
     )
     film: Any = _documented("boolean", "Whether its evaluations are filmed.")
+    milestones: Any = _documented(
+        "boolean", "Whether each tenth of the run is evaluated, in place of eval_freq."
+    )
 
     name: str = Field("", max_length=120, description="Empty: made from the spec.")
     experiment: str = Field("", max_length=120, description="Made when it is new.")

@@ -41,6 +41,9 @@ def add_spec_options(parser: CommandParser) -> None:
     parser.add_argument("--eval-freq", type=int, metavar="N", help="steps between evaluations")
     parser.add_argument("--eval-episodes", type=int, metavar="N")
     parser.add_argument("--save-freq", type=int, metavar="N", help="steps between checkpoints")
+    parser.add_argument(
+        "--milestones", action="store_true", help="evaluate and film each tenth of the run"
+    )
     parser.add_argument("--no-video", action="store_true", help="do not film its evaluations")
     parser.add_argument("--device", help=f"one of {', '.join(DEVICES)}")
 
@@ -52,6 +55,8 @@ def spec_of(options: dict[str, Any]) -> dict[str, Any]:
         for option, field in SPEC_OPTIONS.items()
         if options[option] is not None
     }
+    if options["milestones"]:
+        data["milestones"] = True
     if options["no_video"]:
         data["film"] = False
     data["hyperparameters"] = parse_assignments(options["params"], "-params")

@@ -32,7 +32,7 @@ NAME_LENGTH = 120
 DEFAULT_PRESET = "fast"
 SPEC_FIELDS = (
     "algorithm", "environment", "preset", "length", "total_timesteps", "seed", "n_envs",
-    "eval_freq", "eval_episodes", "save_freq", "device",
+    "eval_freq", "milestones", "eval_episodes", "save_freq", "device",
 )  # fmt: skip
 
 
@@ -93,6 +93,9 @@ class RunForm(forms.Form):
     save_freq = number_field(
         "Checkpoint every", BOUNDS["save_freq"], "Steps; blank or 0: a tenth of the run."
     )
+    milestones = forms.BooleanField(
+        required=False, help_text="Evaluate and film each tenth of the run, to see it get better."
+    )
     film = forms.ChoiceField(
         label="Film evaluations", required=False, choices=[("", "yes"), ("no", "no")]
     )
@@ -115,7 +118,9 @@ class RunForm(forms.Form):
         "environment", "preset", "length", "total_timesteps", "seed", "seeds", "n_envs", "name",
         "experiment",
     )  # fmt: skip
-    schedule_fields = ("eval_freq", "eval_episodes", "save_freq", "film", "device", "priority")
+    schedule_fields = (
+        "eval_freq", "milestones", "eval_episodes", "save_freq", "film", "device", "priority",
+    )  # fmt: skip
     start_fields = ("init", "file")
 
     def __init__(self, data: Any = None, **options: Any) -> None:
@@ -174,7 +179,7 @@ class RunForm(forms.Form):
     @property
     def has_schedule(self) -> bool:
         """Whether one of the fields of the schedule is filled in or refused."""
-        blank = {None, "", DEVICES[0]}
+        blank = {None, "", False, DEVICES[0]}
         return any(field.errors or field.value() not in blank for field in self.schedule)
 
     @property

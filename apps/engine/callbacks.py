@@ -32,7 +32,7 @@ MAX_DEFAULT_SAVE_FRACTION = 0.01
 # On-policy algorithms log each rollout, but for very short ones: A2C's has 5 steps.
 SHORT_ROLLOUT_STEPS = 32
 STEPS_BETWEEN_DUMPS = 500
-PROGRESS_ATTRIBUTES = ("episodes", "_rollouts", "_next_save", "_next_evaluation", "_best_return")
+PROGRESS_ATTRIBUTES = ("episodes", "_rollouts", "_best_return")
 
 logger = logging.getLogger(__name__)
 
@@ -118,8 +118,7 @@ class TrainingCallback(BaseCallback):
         self._log = log
         self._control = control
         self._keep = keep_checkpoints
-        self._next_save = spec.steps_between_saves
-        self._next_evaluation = spec.eval_freq or math.inf
+        self._next_save = self._next_evaluation = math.inf
         self._best_return = -math.inf
         self._process = psutil.Process()
         self._speed_step = 0
@@ -128,6 +127,7 @@ class TrainingCallback(BaseCallback):
         self._stall_s = 0.0
 
     def _on_training_start(self) -> None:
+        self._schedule(self.num_timesteps)
         rollout_steps = getattr(self.model, "n_steps", 1) * self.training_env.num_envs
         is_short = rollout_steps < SHORT_ROLLOUT_STEPS
         self._rollouts_between_dumps = STEPS_BETWEEN_DUMPS // rollout_steps if is_short else 1
@@ -169,6 +169,12 @@ class TrainingCallback(BaseCallback):
             self.logger.dump(self.num_timesteps)
         self._log.flush()
 
+    def _schedule(self, step: int) -> None:
+        # From the spec, not from a checkpoint: a branch may want them at other steps.
+        self._next_save = _next_multiple(step, self._spec.steps_between_saves)
+        between = self._spec.steps_between_evaluations
+        self._next_evaluation = _next_multiple(step, between) if between else math.inf
+
     def _may_save(self) -> bool:
         interval_s = max(MIN_DEFAULT_SAVE_INTERVAL_S, self._stall_s / MAX_DEFAULT_SAVE_FRACTION)
         return self._spec.save_freq > 0 or time.monotonic() - self._saved_at > interval_s
@@ -180,9 +186,7 @@ class TrainingCallback(BaseCallback):
         mean_return = self.mean_return()
         is_best = mean_return >= self._best_return
         self._best_return = max(self._best_return, mean_return)
-        self._next_save = _next_multiple(step, self._spec.steps_between_saves)
-        if self._spec.eval_freq:
-            self._next_evaluation = _next_multiple(step, self._spec.eval_freq)
+        self._schedule(step)
         self._log.flush()  # A checkpoint never knows more than the log.
         saved = checkpoints.save(
             self.model,
@@ -204,8 +208,8 @@ class TrainingCallback(BaseCallback):
 
     def set_progress(self, progress: dict[str, Any]) -> None:
         """Go on from what `progress` returned."""
-        for name, value in progress.items():
-            setattr(self, name, value)
+        for name in PROGRESS_ATTRIBUTES:
+            setattr(self, name, progress[name])
 
     def mean_return(self) -> float:
         """Return the mean return of the last 100 training episodes, -inf before the first."""

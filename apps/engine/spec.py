@@ -66,6 +66,7 @@ class RunSpec:
         eval_episodes: Episodes of each evaluation.
         save_freq: Steps between checkpoints; 0: a tenth of the run, at most one in five seconds.
         film: Whether its evaluations are filmed.
+        milestones: Whether each tenth of the run is evaluated, in place of `eval_freq`.
         weights: SHA-256 of the model file that the run starts from (`init.zip` in its directory);
             empty: it starts from new networks.
     """
@@ -81,6 +82,7 @@ class RunSpec:
     eval_episodes: int = 5
     save_freq: int = 0
     film: bool = True
+    milestones: bool = False
     environment_kwargs: dict[str, Any] = field(default_factory=dict)
     hyperparameters: dict[str, Any] = field(default_factory=dict)
     wrappers: list[Any] = field(default_factory=list)
@@ -91,6 +93,11 @@ class RunSpec:
     def steps_between_saves(self) -> int:
         """Steps between checkpoints, at least one rollout's worth is left to the trainer."""
         return self.save_freq or max(1, self.total_timesteps // 10)
+
+    @property
+    def steps_between_evaluations(self) -> int:
+        """Steps between evaluations while training; 0: only at the end."""
+        return max(1, self.total_timesteps // 10) if self.milestones else self.eval_freq
 
     def as_dict(self) -> dict[str, Any]:
         """Return the spec as JSON-ready data; `from_dict` reads it back to an equal spec."""
@@ -135,6 +142,7 @@ class RunSpec:
             errors += refused
         check_numbers(values, BOUNDS, errors)
         _check_switch(values, "film", errors)
+        _check_switch(values, "milestones", errors)
         if errors:
             raise InvalidSpec(errors)
         spec = cls(**values)
@@ -157,6 +165,12 @@ class RunSpec:
         if self.frame_stack == 1:
             errors.append(FieldError(
                 "frame_stack", "1 is not allowed; it must be 0 (none) or from 2 to 16"
+            ))  # fmt: skip
+        if self.milestones and self.eval_freq:
+            errors.append(FieldError(
+                "milestones",
+                f"true is not allowed with eval_freq {self.eval_freq}; milestones are evaluated "
+                "at each tenth of the run: leave one of them out",
             ))  # fmt: skip
         return errors
 

@@ -14,9 +14,13 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
 
 
 def test_seeds_from_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
-    call_command("train", "-n", "256", "--seeds", "2", "--seed", "5", "--queue", "--json")
+    options = ("-n", "256", "--seeds", "2", "--seed", "5", "--priority", "-3", "--milestones")
+    call_command("train", *options, "--queue", "--json")
     runs = json.loads(capsys.readouterr().out)
-    assert [run["seed"] for run in runs] == [5, 6]
+    assert [(run["seed"], run["priority"]) for run in runs] == [(5, -3), (6, -3)]
+    assert all(run.spec["milestones"] for run in Run.objects.all())
+    with pytest.raises(CommandError, match="priority: '101' is not allowed"):
+        call_command("train", "--priority", "101", "--queue")
     with pytest.raises(CommandError, match="seeds: 101 is not allowed"):
         call_command("train", "--seeds", "101", "--queue")
 

@@ -3,7 +3,7 @@
 import pytest
 from django.test import Client
 
-from apps.experiments.models import RunStatus
+from apps.experiments.models import Run, RunStatus
 from tests.conftest import make_run
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
@@ -14,7 +14,10 @@ def test_the_form_starts_seeds_and_shows_their_group(admin_client: Client) -> No
     refused = admin_client.post("/runs/new/", {**fields, "seeds": "101"})
     assert refused.status_code == 422
     assert "whole number from 1 to 100" in refused.content.decode()
-    answer = admin_client.post("/runs/new/", {**fields, "seeds": "2"}, follow=True)
+    more = {"seeds": "2", "milestones": "on", "priority": "3"}
+    answer = admin_client.post("/runs/new/", {**fields, **more}, follow=True)
+    assert [run.priority for run in Run.objects.all()] == [3, 3]
+    assert all(run.spec["milestones"] for run in Run.objects.all())
     page = answer.content.decode()
     assert "Queued: ppo-CartPole-v1-s1 to ppo-CartPole-v1-s2." in page
     assert "Configurations" in page

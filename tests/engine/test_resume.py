@@ -294,6 +294,17 @@ def test_a_child_with_more_steps_goes_on_from_its_parent(tmp_path: Path) -> None
     assert min(event["step"] for event in events_of(child, "episode")) > 1200
 
 
+def test_a_child_is_evaluated_and_saved_at_its_own_frequencies(tmp_path: Path) -> None:
+    spec = spec_of("ppo", "CartPole-v1", total_timesteps=300, save_freq=200)
+    parent, _ = train_with_pauses(tmp_path / "parent", spec)
+    more = replace(spec, total_timesteps=1300, save_freq=10_000, eval_freq=500)
+    child = make_directory(tmp_path / "child", more)
+    child.append(copy_checkpoint(parent, child, 320))
+    train(more, child)
+    saved = [event["step"] for event in events_of(child, "checkpoint")]
+    assert saved == [320, 512, 1024, 1344]  # Rollouts have 64 steps.
+
+
 def test_a_branch_into_another_environment_keeps_the_weights_and_says_what_is_new(
     tmp_path: Path,
 ) -> None:

@@ -800,8 +800,17 @@ def test_a_spec_written_before_there_were_wrappers_reads_as_without_them() -> No
     assert RunSpec.from_dict(data) == RunSpec.from_dict({})
 
 
+@pytest.mark.parametrize("name", ["film", "milestones"])
 @pytest.mark.parametrize("given", ["false", 1, None, []])
-def test_a_run_is_filmed_or_not(given: object) -> None:
-    assert RunSpec.from_dict({"film": False}).film is False
-    with pytest.raises(InvalidSpec, match=r"film: .* is not true or false"):
-        RunSpec.from_dict({"film": given})
+def test_a_switch_is_true_or_false(name: str, given: object) -> None:
+    assert RunSpec.from_dict({name: False}).as_dict()[name] is False
+    with pytest.raises(InvalidSpec, match=rf"{name}: .* is not true or false"):
+        RunSpec.from_dict({name: given})
+
+
+def test_milestones_take_the_place_of_a_frequency_of_evaluations() -> None:
+    given = {"total_timesteps": 5000, "milestones": True}
+    assert RunSpec.from_dict(given).steps_between_evaluations == 500
+    assert RunSpec.from_dict({**given, "total_timesteps": 3}).steps_between_evaluations == 1
+    with pytest.raises(InvalidSpec, match="milestones: true is not allowed with eval_freq 7"):
+        RunSpec.from_dict({**given, "eval_freq": 7})

@@ -144,6 +144,13 @@ def test_checkpoints_that_ask_for_an_evaluation_are_kept(tmp_path: Path) -> None
     assert set(asked) <= set(checkpoints.steps_of(directory))
 
 
+def test_milestones_ask_for_an_evaluation_of_each_tenth(tmp_path: Path) -> None:
+    directory, _ = train_tiny(tmp_path / "run", "ppo", milestones=True, total_timesteps=640)
+    saved = events_of(directory, "checkpoint")
+    assert [event["step"] for event in saved if event["evaluate"]] == [*range(64, 641, 64)]
+    assert checkpoints.steps_of(directory) == [*range(64, 641, 64)]
+
+
 def test_a_second_trainer_in_the_same_directory_is_refused(tmp_path: Path) -> None:
     spec = RunSpec.from_dict(TINY["ppo"])
     directory = make_directory(tmp_path / "run", spec)
