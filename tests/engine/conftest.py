@@ -1,5 +1,6 @@
 """Run directories for the engine's tests, and one tiny run that several tests read."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from apps.engine.spec import RunSpec
 from apps.engine.training import train
 from tests.conftest import TINY_DQN, TINY_PPO
 
+os.environ.setdefault("MUJOCO_GL", "egl")  # As a trainer does: there may be no screen.
 TINY = {"ppo": TINY_PPO, "dqn": TINY_DQN}
 
 

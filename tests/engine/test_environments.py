@@ -4,6 +4,7 @@ import importlib.util
 import re
 import sys
 import tomllib
+from ctypes.util import find_library
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,8 @@ def test_a_card_says_what_a_page_needs(card: EnvironmentCard) -> None:
 
 @each_installed_card
 def test_a_known_environment_renders_a_frame(card: EnvironmentCard) -> None:
+    if card.family == "mujoco" and find_library("EGL") is None:
+        pytest.skip("without a screen MuJoCo draws through EGL (Debian: apt install libegl1)")
     env = make_env(card.id, render_mode="rgb_array")
     try:
         env.reset(seed=1)
