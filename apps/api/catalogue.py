@@ -118,6 +118,7 @@ def list_presets(
                 "title": title,
                 "n_envs": preset.n_envs,
                 "hyperparameters": preset.hyperparameters,
+                "normalize": preset.normalize,
                 "source": preset.source,
             })  # fmt: skip
     return {"presets": presets, "lengths": lengths_for(environment)}

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from apps.engine.algorithms import ALGORITHMS
 from apps.engine.expansion import SEEDS_BOUNDS
+from apps.engine.normalization import NORMALIZATION
 from apps.engine.presets import LENGTH_TITLES, PRESET_TITLES
 from apps.engine.spec import BOUNDS, DEVICES, EVALUATION_BOUNDS
 from apps.experiments.models import Evaluation, JobStatus, Run, RunStatus, Video
@@ -71,6 +72,11 @@ class RunIn(BaseModel):
     wrappers: Any = _documented("array", "Wrappers, innermost first: module:Class.")
     frame_stack: Any = _documented(
         "integer", "Observations seen at once; 0: the present one.", BOUNDS["frame_stack"]
+    )
+    normalize: Any = _documented(
+        "object",
+        "What VecNormalize is given, {} for its defaults, null for none whatever the preset says: "
+        f"{', '.join(NORMALIZATION)}.",
     )
     device: Any = _documented("string", "Where to compute.", enum=[*DEVICES])
     eval_freq: Any = _documented(
@@ -196,7 +202,7 @@ class BranchIn(BaseModel):
     at: str = Field("last", description="last, best or a step that has a checkpoint.")
     changes: dict[str, Any] = Field(
         default_factory=dict,
-        description="Fields of the spec; hyperparameters replace single ones.",
+        description="Fields of the spec; hyperparameters and normalize replace single values.",
     )
     name: str = Field("", max_length=120)
     experiment: str = Field("", max_length=120, description="Empty: the parent's.")
@@ -531,6 +537,7 @@ class PresetOut(Schema):
     title: str
     n_envs: int
     hyperparameters: dict[str, Any] = Field(description="Values that differ from the defaults.")
+    normalize: dict[str, Any] | None = Field(description="What VecNormalize is given.")
     source: str
 
 

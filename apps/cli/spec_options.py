@@ -5,8 +5,10 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from apps.engine.algorithms import ALGORITHMS
+from apps.engine.normalization import NORMALIZATION
 from apps.engine.presets import LENGTH_TITLES, PRESET_TITLES
 from apps.engine.spec import DEVICES, parse_assignments
+from apps.engine.zoo import read_normalize
 
 # Command-line option -> field of the spec, for options that are passed on as they are.
 SPEC_OPTIONS = {
@@ -22,6 +24,7 @@ SPEC_OPTIONS = {
     "save_freq": "save_freq",
     "device": "device",
 }
+SWITCHES = {"true": True, "false": False}
 
 
 def add_spec_options(parser: CommandParser) -> None:
@@ -32,10 +35,7 @@ def add_spec_options(parser: CommandParser) -> None:
     parser.add_argument("--preset", metavar="NAME", help=f"one of {', '.join(PRESET_TITLES)}")
     parser.add_argument("--length", metavar="NAME", help=f"one of {', '.join(LENGTH_TITLES)}")
     parser.add_argument("--seed", type=int)
-    parser.add_argument(
-        "-params", "--hyperparams", dest="params", nargs="+", default=[], metavar="NAME:VALUE",
-        help="hyperparameters; they win over the preset's",
-    )  # fmt: skip
+    add_hyperparameters(parser)
     parser.add_argument("--env-kwargs", nargs="+", default=[], metavar="NAME:VALUE")
     parser.add_argument("--n-envs", type=int, metavar="N", help="parallel environments")
     parser.add_argument("--eval-freq", type=int, metavar="N", help="steps between evaluations")
@@ -59,7 +59,37 @@ def spec_of(options: dict[str, Any]) -> dict[str, Any]:
         data["milestones"] = True
     if options["no_video"]:
         data["film"] = False
-    data["hyperparameters"] = parse_assignments(options["params"], "-params")
     if options["env_kwargs"]:
         data["environment_kwargs"] = parse_assignments(options["env_kwargs"], "--env-kwargs")
-    return data
+    return {**data, **read_hyperparameters(options)}
+
+
+def add_hyperparameters(parser: CommandParser) -> None:
+    """Add `-params` and `--normalize`."""
+    parser.add_argument(
+        "-params", "--hyperparams", dest="params", nargs="+", default=[], metavar="NAME:VALUE",
+        help="hyperparameters; they win over all others",
+    )  # fmt: skip
+    parser.add_argument(
+        "--normalize", nargs="*", metavar="KEY:VALUE",
+        help="normalise observations and rewards, or false: neither; "
+        f"keys: {', '.join(NORMALIZATION)}",
+    )  # fmt: skip
+
+
+def read_hyperparameters(options: dict[str, Any]) -> dict[str, Any]:
+    """Return `hyperparameters`, and `normalize` where something is said of it.
+
+    Raises:
+        InvalidSpec: A word is not name:value.
+    """
+    hyperparameters = parse_assignments(options["params"], "-params")
+    fields: dict[str, Any] = {"hyperparameters": hyperparameters}
+    if "normalize" in hyperparameters:  # As RL-Baselines3-Zoo has it: -params normalize:True
+        fields["normalize"] = read_normalize(hyperparameters.pop("normalize"))
+    words = options["normalize"]
+    if words is not None and len(words) == 1 and words[0].lower() in SWITCHES:
+        fields["normalize"] = SWITCHES[words[0].lower()]
+    elif words is not None:
+        fields["normalize"] = parse_assignments(words, "--normalize")
+    return fields

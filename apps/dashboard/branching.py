@@ -16,6 +16,11 @@ from apps.dashboard.forms import (
     number_field,
     typed_hyperparameters,
 )
+from apps.dashboard.normalizing import (
+    blank_normalization,
+    normalize_field,
+    typed_normalization,
+)
 from apps.engine.algorithms import ALGORITHMS
 from apps.engine.environments import EnvironmentCard
 from apps.engine.spec import BOUNDS
@@ -50,6 +55,7 @@ class BranchForm(forms.Form):
         widget=forms.TextInput(attrs={"list": "known-environments", "autocomplete": "off"}),
         help_text="One with the same spaces.",
     )
+    normalize = normalize_field()
     name = forms.CharField(
         required=False, max_length=NAME_LENGTH, help_text="Blank: made for you."
     )
@@ -57,7 +63,9 @@ class BranchForm(forms.Form):
         required=False, max_length=NAME_LENGTH, help_text="Blank: the parent's."
     )
 
-    main_fields = ("at", "total_timesteps", "seed", "environment", "name", "experiment")
+    main_fields = (
+        "at", "total_timesteps", "seed", "environment", "normalize", "name", "experiment",
+    )  # fmt: skip
 
     def __init__(self, run: Run, data: Any = None, at: str = "last") -> None:
         super().__init__(data)
@@ -72,6 +80,7 @@ class BranchForm(forms.Form):
         for name in ("total_timesteps", "seed", "environment"):
             self.fields[name].widget.attrs["placeholder"] = f"{run.spec[name]} (parent)"
         self.fields["experiment"].widget.attrs["placeholder"] = f"{run.experiment.name} (parent)"
+        blank_normalization(self.fields["normalize"], run.spec.get("normalize"), "parent")
         self.algorithm = ALGORITHMS.get(run.algorithm)
         given = run.spec["hyperparameters"]
         for name, schema in (self.algorithm.hyperparameters if self.algorithm else {}).items():
@@ -108,4 +117,8 @@ class BranchForm(forms.Form):
         changes = {name: self.cleaned_data[name] for name in names if self.cleaned_data[name]}
         if changes.get("environment", self.run.environment) != self.run.environment:
             changes["environment_kwargs"] = {}  # They were another environment's.
-        return {**changes, "hyperparameters": typed_hyperparameters(self.cleaned_data)}
+        return {
+            **changes,
+            **typed_normalization(self.cleaned_data),
+            "hyperparameters": typed_hyperparameters(self.cleaned_data),
+        }

@@ -10,6 +10,11 @@ from django import forms
 from django.db.models import ExpressionWrapper, F, FloatField, Q
 from django.db.models.expressions import Expression, OrderBy
 
+from apps.dashboard.normalizing import (
+    blank_normalization,
+    normalize_field,
+    typed_normalization,
+)
 from apps.engine.algorithms import ALGORITHMS, Hyperparameter
 from apps.engine.environments import EnvironmentCard
 from apps.engine.errors import InvalidSpec
@@ -77,6 +82,7 @@ class RunForm(forms.Form):
         "Runs", SEEDS_BOUNDS["seeds"], "One for this seed and each that follows; blank: one."
     )
     n_envs = number_field("Parallel environments", BOUNDS["n_envs"], "Blank: the preset's.")
+    normalize = normalize_field()
     name = forms.CharField(
         required=False, max_length=NAME_LENGTH, help_text="Blank: made for you."
     )
@@ -115,8 +121,8 @@ class RunForm(forms.Form):
     )
 
     main_fields = (
-        "environment", "preset", "length", "total_timesteps", "seed", "seeds", "n_envs", "name",
-        "experiment",
+        "environment", "preset", "length", "total_timesteps", "seed", "seeds", "n_envs",
+        "normalize", "name", "experiment",
     )  # fmt: skip
     schedule_fields = (
         "eval_freq", "milestones", "eval_episodes", "save_freq", "film", "device", "priority",
@@ -139,6 +145,11 @@ class RunForm(forms.Form):
         )
         if from_preset:
             self.fields["n_envs"].widget.attrs["placeholder"] = from_preset.n_envs
+        blank_normalization(
+            self.fields["normalize"],
+            from_preset.normalize if from_preset else None,
+            "preset" if from_preset else "default",
+        )
         self.preset_source = from_preset.source if from_preset else ""
         preset_values = from_preset.hyperparameters if from_preset else {}
         for name, schema in self.chosen.hyperparameters.items():
@@ -201,7 +212,11 @@ class RunForm(forms.Form):
             data.pop("length", None)
         if self.cleaned_data.get("film") == "no":
             data["film"] = False
-        return {**data, "hyperparameters": typed_hyperparameters(self.cleaned_data)}
+        return {
+            **data,
+            **typed_normalization(self.cleaned_data),
+            "hyperparameters": typed_hyperparameters(self.cleaned_data),
+        }
 
 
 def show_refusals(form: forms.Form, refused: InvalidSpec) -> None:

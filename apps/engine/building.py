@@ -25,6 +25,7 @@ from apps.engine.environments import Env, import_wrapper, make_env, training_wra
 from apps.engine.errors import EngineError, FieldError, InvalidSpec
 from apps.engine.hyperparameter_groups import HINDSIGHT_KEYWORDS
 from apps.engine.spec import RunSpec
+from apps.engine.vec_normalize import normalized
 from apps.engine.wrappers import FrameStack
 
 # Where a class of ours stands for the library's: corrected for the engine to watch it, or lean.
@@ -84,8 +85,8 @@ def make_env_for(spec: RunSpec, render_mode: str | None = None) -> Env:
 def make_vec_env_for(spec: RunSpec, around: Callable[[Env], Env] = lambda env: env) -> VecEnv:
     """Construct what a run trains in: `n_envs` seeded environments with all of their wrappers.
 
-    Episodes and returns are counted inside the wrappers that are for training only, so that they
-    mean the same as an evaluation's.
+    Episodes and returns are counted inside the wrappers that are for training only, and before
+    anything is normalised, so that they mean the same as an evaluation's.
 
     Args:
         spec: The run's spec.
@@ -93,13 +94,15 @@ def make_vec_env_for(spec: RunSpec, around: Callable[[Env], Env] = lambda env: e
 
     Raises:
         UnknownEnvironment: As for `make_env_for`.
+        InvalidSpec: Observations that cannot be normalised are to be.
     """
-    return make_vec_env(
+    env = make_vec_env(
         lambda: around(make_env_for(spec)),
         n_envs=spec.n_envs,
         seed=spec.seed,
         wrapper_class=training_wrapper(spec.wrappers),
     )
+    return normalized(env, spec)
 
 
 def build_model(spec: RunSpec, env: VecEnv) -> BaseAlgorithm:

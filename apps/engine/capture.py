@@ -19,6 +19,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.save_util import load_from_zip_file, recursive_setattr
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecEnvWrapper
 
+from apps.engine import vec_normalize
 from apps.engine.errors import DamagedCheckpoint
 from apps.engine.journal import CannotRestore, journal_of
 from apps.engine.spec import RunSpec
@@ -72,6 +73,7 @@ def capture(model: BaseAlgorithm, spec: RunSpec, progress: dict[str, Any]) -> di
         "noise": _noise_matrices(model),
         "buffer": position_of(model),
         "environments": _capture_environments(env),
+        "normalizer": vec_normalize.step_state(env),
         "generators": _generators(model),
         "progress": progress,
     }
@@ -100,11 +102,15 @@ def restore(model: BaseAlgorithm, spec: RunSpec, folder: Path, state: dict[str, 
         setattr(model, name, value)
     env = model.get_env()
     assert env is not None
-    if all(getattr(before, name) == getattr(spec, name) for name in ENVIRONMENT_FIELDS):
-        _restore_environments(model, env, state["environments"], restored)
-    else:
+    notes = vec_normalize.restore(env, folder, state.get("normalizer", {}))
+    restored.not_restored.update(notes)
+    if any(getattr(before, name) != getattr(spec, name) for name in ENVIRONMENT_FIELDS):
         _start_anew(model, env, restored, "the environments are others now")
-    if reason := load_buffer(model, folder, state["buffer"]):
+    elif notes:
+        _start_anew(model, env, restored, "what is normalised is another now")
+    else:
+        _restore_environments(model, env, state["environments"], restored)
+    if reason := load_buffer(model, folder, state.get("buffer")):
         restored.not_restored["replay buffer"] = reason
 
     noise = copy.deepcopy(state["model"].get("action_noise"))
@@ -202,6 +208,8 @@ def _restore_environments(
 def _start_anew(model: BaseAlgorithm, env: VecEnv, restored: Restored, why: str) -> None:
     restored.not_restored["environment state"] = why
     model._last_obs = env.reset()  # type: ignore[assignment]
+    normalizer = model.get_vec_normalize_env()
+    model._last_original_obs = normalizer.get_original_obs() if normalizer else None
     model._last_episode_starts = np.ones((env.num_envs,), dtype=bool)
 
 

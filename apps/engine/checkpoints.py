@@ -1,9 +1,10 @@
 """Checkpoints: written whole with hashes, checked before they are loaded, pruned by rule.
 
 A checkpoint is a folder `checkpoints/<step>/` with `model.zip` (a plain Stable-Baselines3 file),
-`state.pkl` (the rest of a run's state), `buffer.*.arrays` (the filled part of a replay buffer) and
-`manifest.json` (SHA-256 and size of each file, written last). Files never change, so checkpoints
-share those of their buffers by hard links.
+`state.pkl` (the rest of a run's state), `buffer.*.arrays` (the filled part of a replay buffer),
+`normalization.npz` (the statistics of a run that normalises) and `manifest.json` (SHA-256 and size
+of each file, written last). Files never change, so checkpoints share those of their buffers by
+hard links.
 `checkpoints/manifest.json` names the best and the last.
 """
 
@@ -28,6 +29,7 @@ from apps.engine.rundir import (
     write_json,
 )
 from apps.engine.transitions import FileEntry, SharedChunks
+from apps.engine.vec_normalize import STATISTICS, FrozenStatistics, save_statistics
 
 MODEL = "model.zip"
 STATE = "state.pkl"
@@ -121,9 +123,11 @@ def _write_files(
     model.save(folder / MODEL)
     with (folder / STATE).open("wb") as file:
         cloudpickle.dump(state, file)
+    env = model.get_env()
+    assert env is not None
     written = {
         name: FileEntry(sha256=sha256_of(folder / name), size_bytes=(folder / name).stat().st_size)
-        for name in (MODEL, STATE)
+        for name in (MODEL, STATE, *save_statistics(env, folder))
     }
     return written | chunks.write(model, folder)
 
@@ -149,6 +153,22 @@ def load(
     no_buffer: dict[str, Any] = {"replay_buffer_class": None, "replay_buffer_kwargs": {}}
     path = directory.checkpoints / str(step) / MODEL
     return algorithm_class.load(path, device=device, custom_objects=no_buffer)
+
+
+def load_statistics(directory: RunDirectory, step: int) -> FrozenStatistics | None:
+    """Read what a checkpoint's observations are normalised with, None where they are not.
+
+    Call `load` first: it judges the manifest.
+
+    Raises:
+        DamagedCheckpoint: The file is missing or differs from the manifest.
+    """
+    folder = directory.checkpoints / str(step)
+    # A file that the manifest does not name is not of this checkpoint.
+    if STATISTICS not in read_json(folder / MANIFEST)["files"]:
+        return None
+    verify(directory, step, only=STATISTICS)
+    return FrozenStatistics.read(folder)
 
 
 def load_state(directory: RunDirectory, step: int) -> dict[str, Any]:

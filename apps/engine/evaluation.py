@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Self
 
 import gymnasium
 import numpy as np
@@ -23,11 +23,48 @@ from apps.engine.building import ALGORITHM_CLASSES, make_env_for, threads_for
 from apps.engine.errors import EngineError, FilmFailed
 from apps.engine.rundir import RunDirectory, write_json
 from apps.engine.spec import EvalSpec, RunSpec
+from apps.engine.vec_normalize import FrozenStatistics
 from apps.engine.video import Film, FilmInfo
 
 OnStep = Callable[[int, float], None]
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Player:
+    """A policy and how it sees: what plays an episode.
+
+    Attributes:
+        model: The policy.
+        statistics: What its observations are normalised with, None where they are not.
+    """
+
+    model: BaseAlgorithm
+    statistics: FrozenStatistics | None = None
+
+    @classmethod
+    def of_checkpoint(
+        cls, run: RunSpec, directory: RunDirectory, step: int, manifest_sha256: str = ""
+    ) -> Self:
+        """Load a checkpoint of a run to play on the CPU.
+
+        Args:
+            run: The run's spec.
+            directory: The run's directory.
+            step: Step of the checkpoint.
+            manifest_sha256: As for `evaluate`.
+
+        Raises:
+            DamagedCheckpoint: As for `evaluate`.
+        """
+        algorithm_class = ALGORITHM_CLASSES[run.algorithm]
+        model = checkpoints.load(algorithm_class, directory, step, "cpu", manifest_sha256)
+        return cls(model, checkpoints.load_statistics(directory, step))
+
+    def seen(self, observation: Any) -> Any:
+        """Return an observation as the policy is used to see it."""
+        return self.statistics.normalize(observation) if self.statistics else observation
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,17 +162,16 @@ def evaluate(
         UnknownEnvironment: The environment cannot be made.
     """
     torch.set_num_threads(threads_for(is_image=False))
-    algorithm_class = ALGORITHM_CLASSES[run.algorithm]
-    model = checkpoints.load(algorithm_class, directory, step, "cpu", manifest_sha256)
+    player = Player.of_checkpoint(run, directory, step, manifest_sha256)
     directory.evaluations.mkdir(exist_ok=True)
     with make_env_for(run) as env:
-        played = [play(model, env, spec, spec.seed + index) for index in range(spec.n_episodes)]
+        played = [play(player, env, spec, spec.seed + index) for index in range(spec.n_episodes)]
     result = EvalResult(step, spec, played)
     logger.info("evaluated step %s: mean return %.1f", step, result.summary()["return_mean"])
     path = directory.evaluations / f"{name}.json"
     write_json(path, result.as_dict(name))
     if spec.should_film:
-        result = _film(directory, run, model, result, name)
+        result = _film(directory, run, player, result, name)
         write_json(path, result.as_dict(name))
     directory.append(events.evaluation(step, {"name": name, **result.summary()}))
     if result.film:
@@ -144,7 +180,7 @@ def evaluate(
 
 
 def play(
-    model: BaseAlgorithm,
+    player: Player,
     env: gymnasium.Env[Any, Any],
     spec: EvalSpec,
     seed: int,
@@ -153,10 +189,10 @@ def play(
     """Play one episode from a seeded reset to its end.
 
     The state of a recurrent policy is carried along, and valid actions are asked for where the
-    policy wants to know them.
+    policy wants to know them. Rewards are those of the environment, normalised or not in training.
 
     Args:
-        model: The policy; a stochastic one draws from streams seeded with `seed`.
+        player: Who plays; a stochastic policy draws from streams seeded with `seed`.
         env: The environment, not vectorised.
         spec: Whether to act deterministically, and the step limit.
         seed: Seed of the reset, at most 2^32 - 1.
@@ -167,14 +203,14 @@ def play(
     started_at = time.perf_counter()
     episode_return, length = 0.0, 0
     is_terminated = is_truncated = False
-    has_masks = "action_masks" in inspect.signature(model.predict).parameters
+    has_masks = "action_masks" in inspect.signature(player.model.predict).parameters
     state: tuple[NDArray[Any], ...] | None = None  # Of a recurrent policy; zeros at the reset.
     if on_step:
         on_step(0, 0.0)
     while not (is_terminated or is_truncated or length >= spec.max_episode_steps):
         masks = {"action_masks": env.get_wrapper_attr("action_masks")()} if has_masks else {}
-        action, state = model.predict(
-            observation,
+        action, state = player.model.predict(
+            player.seen(observation),
             state=state,
             episode_start=np.array([length == 0]),
             deterministic=spec.is_deterministic,
@@ -202,10 +238,10 @@ def _as_action(action: NDArray[Any]) -> Any:
 
 
 def _film(
-    directory: RunDirectory, run: RunSpec, model: BaseAlgorithm, result: EvalResult, name: str
+    directory: RunDirectory, run: RunSpec, player: Player, result: EvalResult, name: str
 ) -> EvalResult:
     try:
-        film = _film_episodes(directory, run, model, result, name)
+        film = _film_episodes(directory, run, player, result, name)
     except (EngineError, OSError, gymnasium.error.Error) as error:
         logger.warning("no film: %s", error)
         return EvalResult(result.step, result.spec, result.episodes, film_error=str(error))
@@ -213,7 +249,7 @@ def _film(
 
 
 def _film_episodes(
-    directory: RunDirectory, run: RunSpec, model: BaseAlgorithm, result: EvalResult, name: str
+    directory: RunDirectory, run: RunSpec, player: Player, result: EvalResult, name: str
 ) -> FilmInfo:
     with make_env_for(run, render_mode="rgb_array") as env:
         if env.render_mode != "rgb_array":
@@ -226,7 +262,7 @@ def _film_episodes(
                 def on_step(step: int, episode_return: float, title: str = title) -> None:
                     film.add(env.render(), f"{title}  step {step}  return {episode_return:.1f}")
 
-                again = play(model, env, result.spec, episode.seed, on_step)
+                again = play(player, env, result.spec, episode.seed, on_step)
                 if again.length != episode.length:
                     logger.warning("the filmed episode of seed %s differs", episode.seed)
     return film.info

@@ -2,7 +2,8 @@
 
 Owns data only. A preset of an environment takes precedence over one of its family, and that over
 the algorithm's general one. The tuned figures of RL-Baselines3-Zoo are in `data/zoo_presets.json`
-(see `zoo.py`). `python -m apps.engine.presets` rewrites docs/presets.md and docs/algorithms.md.
+(see `zoo_presets.py`). `python -m apps.engine.presets` rewrites docs/presets.md and
+docs/algorithms.md.
 """
 
 from dataclasses import dataclass, field
@@ -37,7 +38,7 @@ class Preset:
         n_envs: Parallel environments.
         source: Where the values come from.
         total_timesteps: Steps that they were tuned for, None where nobody says.
-        needs_normalize: What VecNormalize was given when they were tuned, None without it.
+        normalize: Keywords of VecNormalize that belong to them, None without it.
         notes: What differs from the source, in words.
     """
 
@@ -45,7 +46,7 @@ class Preset:
     n_envs: int = 1
     source: str = "rlgym"
     total_timesteps: int | None = None
-    needs_normalize: dict[str, Any] | None = None
+    normalize: dict[str, Any] | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -152,7 +153,6 @@ GENERAL_PRESETS: dict[str, dict[PresetName, Preset]] = {
     },
 }  # fmt: skip
 
-# Our own, and those of the zoo that leave something out.
 _OWN_PRESETS: dict[tuple[str, str], dict[PresetName, Preset]] = {
     ("ppo", "CartPole-v1"): {
         "fast": Preset(
@@ -163,14 +163,9 @@ _OWN_PRESETS: dict[tuple[str, str], dict[PresetName, Preset]] = {
     ("ppo", "Acrobot-v1"): {
         "fast": Preset({"n_steps": 128, "batch_size": 256, "n_epochs": 4, "gae_lambda": 0.94,
                         "learning_rate": 1e-3}, 16),
-        "high_score": Preset({"n_steps": 256, "gae_lambda": 0.94, "n_epochs": 4}, 16,
-                             "RL-Baselines3-Zoo, without its observation normalisation"),
     },
 }  # fmt: skip
 
-# Whether training can normalise observations and rewards: presets that need it are not offered
-# until it can, since without it their figures mean nothing.
-CAN_NORMALIZE = False
 ZOO_FILE = Path(__file__).parent / "data" / "zoo_presets.json"
 
 
@@ -182,7 +177,7 @@ def _zoo_presets() -> dict[tuple[str, str], Preset]:
             n_envs=entry["n_envs"],
             source=f"{data['source']}: {entry['from']}",
             total_timesteps=entry["total_timesteps"],
-            needs_normalize=entry["normalize"],
+            normalize=entry["normalize"],
             notes=tuple(entry["notes"]),
         )
         for algorithm, environments in data["presets"].items()
@@ -193,18 +188,12 @@ def _zoo_presets() -> dict[tuple[str, str], Preset]:
 # Of an environment, or of a family where the zoo has one set of figures for all of it.
 ZOO_PRESETS: dict[tuple[str, str], Preset] = _zoo_presets()
 
-
-def _is_offered(key: tuple[str, str]) -> bool:
-    preset = ZOO_PRESETS.get(key)
-    return preset is not None and (CAN_NORMALIZE or preset.needs_normalize is None)
-
-
 ENVIRONMENT_PRESETS: dict[tuple[str, str], dict[PresetName, Preset]] = {
     key: {
-        **({"high_score": ZOO_PRESETS[key]} if _is_offered(key) else {}),
+        **({"high_score": ZOO_PRESETS[key]} if key in ZOO_PRESETS else {}),
         **_OWN_PRESETS.get(key, {}),
     }
-    for key in sorted({*filter(_is_offered, ZOO_PRESETS), *_OWN_PRESETS})
+    for key in sorted({*ZOO_PRESETS, *_OWN_PRESETS})
 }
 
 _GENERAL_LENGTHS: dict[LengthName, int] = {"quick": 20_000, "standard": 100_000, "epic": 1_000_000}

@@ -9,12 +9,11 @@ from typing import Any
 
 from apps.engine.algorithms import ALGORITHMS, Algorithm, Hyperparameter
 from apps.engine.environment_cards import ENVIRONMENTS, FAMILIES
+from apps.engine.normalization import what_is_normalized
 from apps.engine.presets import (
-    CAN_NORMALIZE,
     ENVIRONMENT_PRESETS,
     GENERAL_PRESETS,
     PRESET_TITLES,
-    ZOO_PRESETS,
     Preset,
 )
 
@@ -84,25 +83,7 @@ def presets_page() -> str:
         if own:
             lines += ["", f"### {ALGORITHMS[algorithm].title}", ""]
             lines += _table(["environment", "preset", "environments", "values", "source"], rows)
-    if not CAN_NORMALIZE:
-        lines += ["", *_waiting()]
     return "\n".join(line.rstrip() for line in lines) + "\n"
-
-
-def _waiting() -> list[str]:
-    rows = (
-        [ALGORITHMS[algorithm].title, _environment(environment), preset.source]
-        for (algorithm, environment), preset in ZOO_PRESETS.items()
-        if preset.needs_normalize is not None
-    )
-    return [
-        "## Known, and not offered yet",
-        "",
-        "These were tuned with normalised observations or rewards, which training here does not",
-        "do; without that their figures mean nothing.",
-        "",
-        *_table(["algorithm", "environment", "source"], rows),
-    ]
 
 
 def _table(head: list[str], rows: Iterable[list[str]]) -> list[str]:
@@ -122,10 +103,13 @@ def _row(schema: Hyperparameter) -> list[str]:
 
 def _cells(preset: Preset) -> list[str]:
     values = ", ".join(f"`{name}` {_shown(value)}" for name, value in _sorted(preset))
+    values = values or "defaults"
+    if preset.normalize is not None:
+        values += f"; {what_is_normalized(preset.normalize)} normalised"
     source = "; ".join([preset.source, *preset.notes])
     if preset.total_timesteps:
         source += f"; {preset.total_timesteps:,} steps"
-    return [str(preset.n_envs), values or "defaults", source]
+    return [str(preset.n_envs), values, source]
 
 
 def _sorted(preset: Preset) -> list[tuple[str, Any]]:

@@ -17,6 +17,7 @@ from apps.engine.algorithms import ALGORITHMS, Algorithm, SpaceKind, shown
 from apps.engine.conflicts import conflicts
 from apps.engine.environments import ENVIRONMENT_ID, family_of, wrong_with_wrapper
 from apps.engine.errors import FieldError, InvalidSpec
+from apps.engine.normalization import normalization_over, resolve_normalization
 from apps.engine.presets import LENGTH_TITLES, PRESET_TITLES, lengths_for, preset_for
 
 MAX_SEED = 2**32 - 1
@@ -56,6 +57,7 @@ class RunSpec:
         wrappers: Wrappers around the environment, innermost first: `module:Class`, or
             `{"path": "module:Class", "kwargs": {...}}`. The family's own where none are given.
         frame_stack: How many of the latest observations the policy sees at once; 0: the present.
+        normalize: Every keyword of VecNormalize (`normalization.NORMALIZATION`), None for none.
         seed: Seed of every random stream of the run.
         total_timesteps: Environment steps, summed over parallel environments.
         n_envs: Parallel environments.
@@ -88,6 +90,7 @@ class RunSpec:
     wrappers: list[Any] = field(default_factory=list)
     frame_stack: int = 0
     weights: str = ""
+    normalize: dict[str, Any] | None = None
 
     @property
     def steps_between_saves(self) -> int:
@@ -140,6 +143,8 @@ class RunSpec:
         if algorithm:
             values["hyperparameters"], refused = algorithm.resolve(dict(given))
             errors += refused
+        values["normalize"], refused = resolve_normalization(values.get("normalize"))
+        errors += refused
         check_numbers(values, BOUNDS, errors)
         _check_switch(values, "film", errors)
         _check_switch(values, "milestones", errors)
@@ -258,23 +263,19 @@ def _check_algorithm(name: Any, errors: list[FieldError]) -> Algorithm | None:
         return ALGORITHMS[name]
     close = difflib.get_close_matches(shown(name).strip("'").lower(), ALGORITHMS, n=1)
     hint = f"; did you mean {close[0]}?" if close else ""
-    errors.append(
-        FieldError(
-            "algorithm",
-            f"{shown(name)} is not an algorithm here; allowed: {', '.join(ALGORITHMS)}{hint}",
-        )
-    )
+    errors.append(FieldError(
+        "algorithm",
+        f"{shown(name)} is not an algorithm here; allowed: {', '.join(ALGORITHMS)}{hint}",
+    ))  # fmt: skip
     return None
 
 
 def _check_environment_id(name: Any, errors: list[FieldError]) -> None:
     if not isinstance(name, str) or len(name) > 200 or not ENVIRONMENT_ID.fullmatch(name):
-        errors.append(
-            FieldError(
-                "environment",
-                f"{shown(name)} is not an environment id; write CartPole-v1 or module:Env-v0",
-            )
-        )
+        errors.append(FieldError(
+            "environment",
+            f"{shown(name)} is not an environment id; write CartPole-v1 or module:Env-v0",
+        ))  # fmt: skip
 
 
 def _check_choice(
@@ -301,20 +302,16 @@ def _check_kwargs(values: dict[str, Any], errors: list[FieldError]) -> None:
         errors.append(FieldError("environment_kwargs", f"not JSON: {error}"))
         return
     if not isinstance(kwargs, dict) or len(text) > MAX_KWARGS_BYTES:
-        errors.append(
-            FieldError(
-                "environment_kwargs",
-                f"must be an object of at most {MAX_KWARGS_BYTES} bytes of JSON",
-            )
-        )
+        errors.append(FieldError(
+            "environment_kwargs",
+            f"must be an object of at most {MAX_KWARGS_BYTES} bytes of JSON",
+        ))  # fmt: skip
     elif orjson.loads(text) != kwargs:  # JSON has no NaN, Inf, tuple or date: they would change.
         errors.append(FieldError("environment_kwargs", f"{shown(kwargs)} holds what JSON cannot"))
     elif "render_mode" in kwargs:
-        errors.append(
-            FieldError(
-                "environment_kwargs", "render_mode is set when a film is made; leave it out"
-            )
-        )
+        errors.append(FieldError(
+            "environment_kwargs", "render_mode is set when a film is made; leave it out"
+        ))  # fmt: skip
 
 
 def _check_wrappers(values: dict[str, Any], errors: list[FieldError]) -> None:
@@ -370,6 +367,10 @@ def _apply_preset(values: dict[str, Any], given: Mapping[str, Any]) -> dict[str,
         return dict(given)
     preset = preset_for(values["algorithm"], values["environment"], values["preset"])
     values.setdefault("n_envs", preset.n_envs)
+    # A spec with every hyperparameter was resolved before; an older one knows no `normalize`.
+    is_resolved = set(ALGORITHMS[values["algorithm"]].hyperparameters) <= set(given)
+    normalize = values.get("normalize", None if is_resolved else preset.normalize)
+    values["normalize"] = normalization_over(preset.normalize, normalize)
     return {**preset.hyperparameters, **given}
 
 

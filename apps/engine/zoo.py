@@ -1,31 +1,23 @@
 """RL-Baselines3-Zoo's YAML files of hyperparameters, read without running anything in them.
 
-`read_zoo_yaml` turns a file into fields of a spec. `python -m apps.engine.zoo FOLDER VERSION`
-reads the files of an unpacked rl_zoo3 package and rewrites `data/zoo_presets.json`, from which the
-High score presets come. Values are figures; no text of the zoo is copied.
+`read_zoo_yaml` turns a file into fields of a spec.
 """
 
-import argparse
 import ast
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
-
-import orjson
 
 from apps.engine import safe_yaml
 from apps.engine.algorithms import ALGORITHMS, Algorithm, shown
-from apps.engine.environment_cards import ENVIRONMENTS, FAMILIES
-from apps.engine.environments import wrong_with_wrapper
+from apps.engine.environments import FAMILIES, wrong_with_wrapper
 from apps.engine.errors import FieldError, InvalidSpec
 from apps.engine.hyperparameter_groups import HINDSIGHT_KEYWORDS
+from apps.engine.normalization import resolve_normalization
 from apps.engine.safe_yaml import MAX_DEPTH
 
 MAX_EXPRESSION_LENGTH = 4096
 
-# The zoo's name of a file -> our name of the algorithm.
-ALGORITHM_FILES = {"ppo_lstm": "recurrent_ppo", **{name: name for name in ALGORITHMS}}
 ATARI_WRAPPER = "stable_baselines3.common.atari_wrappers.AtariWrapper"
 POLICIES = {
     "MlpPolicy", "CnnPolicy", "MultiInputPolicy", "LinearPolicy",
@@ -34,11 +26,6 @@ POLICIES = {
 ACTIVATIONS = {"Tanh": "tanh", "ReLU": "relu", "ELU": "elu", "GELU": "gelu", "SiLU": "silu"}
 # What a policy may be given by name; anything else in `policy_kwargs` is refused.
 NETWORKS = {"pi": "net_arch", "vf": "critic_net_arch", "qf": "critic_net_arch"}
-# Keywords of VecNormalize that an entry may give, with the types of their values.
-NORMALIZE_KEYWORDS: dict[str, tuple[type, ...]] = {
-    "norm_obs": (bool,), "norm_reward": (bool,), "gamma": (int, float),
-    "clip_obs": (int, float), "clip_reward": (int, float),
-}  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -47,12 +34,10 @@ class ZooEntry:
 
     Attributes:
         spec: Fields for `RunSpec.from_dict`, without algorithm and environment.
-        normalize: What VecNormalize is given, None without it.
         notes: What could not be carried over, in words.
     """
 
     spec: dict[str, Any] = field(default_factory=dict)
-    normalize: dict[str, Any] | None = None
     notes: list[str] = field(default_factory=list)
 
 
@@ -74,11 +59,8 @@ def read_zoo_yaml(
         InvalidSpec: The text is no such YAML, is too large, or has a key that we do not know;
             unknown keys are named.
     """
-    data = safe_yaml.read(text).value
-    if not isinstance(data, dict):
-        raise _refused("", f"{type(data).__name__} is not an object of environments by name")
     entries, errors = {}, []
-    for environment, fields in data.items():
+    for environment, fields in _environments(text).items():
         if only is not None and environment not in only:
             continue
         try:
@@ -91,6 +73,13 @@ def read_zoo_yaml(
     if errors:
         raise InvalidSpec(errors)
     return entries
+
+
+def _environments(text: str) -> dict[Any, Any]:
+    data = safe_yaml.read(text).value
+    if not isinstance(data, dict):
+        raise _refused("", f"{type(data).__name__} is not an object of environments by name")
+    return data
 
 
 def _refused(name: str, message: str) -> InvalidSpec:
@@ -132,7 +121,7 @@ def _take(
     elif name in {"n_envs", "frame_stack"}:
         entry.spec[name] = _whole(name, value)
     elif name == "normalize":
-        entry.normalize = _normalize(value)
+        entry.spec["normalize"] = _normalize(value)
     elif name == "env_wrapper":
         entry.spec["wrappers"] = _wrappers(value)
     elif name == "policy":
@@ -163,15 +152,27 @@ def _whole(name: str, value: Any) -> int:
 
 
 def _normalize(value: Any) -> dict[str, Any] | None:
-    if isinstance(value, str):
-        value = parse_expression(value)
-    if isinstance(value, bool):
-        return {} if value else None
-    if not isinstance(value, dict) or not all(
-        type(given) in NORMALIZE_KEYWORDS.get(name, ()) for name, given in value.items()
-    ):
-        raise _refused("normalize", f"{shown(value)} is not one of true, false, dict(norm_obs=…)")
-    return value
+    given = read_normalize(value)
+    values, errors = resolve_normalization(given)
+    if errors:
+        raise InvalidSpec(errors)
+    if values is None or given is True:
+        return values and {}
+    return {name: values[name] for name in given}
+
+
+def read_normalize(value: Any) -> Any:
+    """Read what stands after `normalize:`, where the zoo also writes `dict(norm_obs=True)`.
+
+    Raises:
+        InvalidSpec: It is text and no such expression.
+    """
+    if not isinstance(value, str):
+        return value
+    try:
+        return parse_expression(value)
+    except InvalidSpec as refused:
+        raise _refused("normalize", refused.errors[0].message) from refused
 
 
 def _wrappers(value: Any) -> list[Any]:
@@ -290,74 +291,3 @@ def _name_of(key: ast.expr | None) -> str:
     if isinstance(key, ast.Constant) and isinstance(key.value, str):
         return key.value
     raise ValueError("a key is not text")
-
-
-def _wanted() -> dict[str, str]:
-    """Return the zoo's name of each environment that we have a card of, with ours.
-
-    The zoo tuned version 4 of the MuJoCo environments; ours are version 5.
-    """
-    names = {id_: id_ for id_ in ENVIRONMENTS}
-    names |= {
-        id_.replace("-v5", "-v4"): id_
-        for id_, card in ENVIRONMENTS.items()
-        if card.family == "mujoco"
-    }
-    return {**names, "atari": "atari"}
-
-
-def collect_presets(files: Mapping[str, str], version: str) -> dict[str, Any]:
-    """Return the content of `data/zoo_presets.json`.
-
-    Args:
-        files: Text of each YAML file by its name without suffix.
-        version: Version of the rl_zoo3 package.
-    """
-    wanted = _wanted()
-    presets: dict[str, dict[str, Any]] = {}
-    for name, text in sorted(files.items()):
-        algorithm = ALGORITHM_FILES.get(name)
-        if algorithm is None:
-            continue
-        for environment, entry in read_zoo_yaml(text, algorithm, only=wanted).items():
-            if not _has_only_our_wrappers(wanted[environment], entry):
-                continue
-            presets.setdefault(algorithm, {})[wanted[environment]] = {
-                "from": f"{name}.yml, {environment}",
-                "n_envs": entry.spec.get("n_envs", 1),
-                "total_timesteps": entry.spec.get("total_timesteps"),
-                "hyperparameters": entry.spec["hyperparameters"],
-                "normalize": entry.normalize,
-                "notes": entry.notes,
-            }
-    return {"source": f"RL-Baselines3-Zoo {version}", "licence": "MIT", "presets": presets}
-
-
-def _has_only_our_wrappers(environment: str, entry: ZooEntry) -> bool:
-    """Note which wrappers of the family were not there; figures of other wrappers mean nothing."""
-    card = ENVIRONMENTS.get(environment)
-    family = FAMILIES[card.family if card else environment]
-    wrappers = entry.spec.get("wrappers", [])
-    missing = [path for path in family.wrappers if path not in wrappers]
-    entry.notes += [f"tuned without {path.rpartition(':')[2]}" for path in missing]
-    return (
-        all(path in family.wrappers for path in wrappers)
-        and entry.spec.get("frame_stack", 0) == family.frame_stack
-    )
-
-
-def main() -> None:
-    """Rewrite the presets from an unpacked package."""
-    parser = argparse.ArgumentParser(prog="python -m apps.engine.zoo", description=__doc__)
-    parser.add_argument("folder", type=Path, help="rl_zoo3/hyperparams of the package")
-    parser.add_argument("version", help="version of the package")
-    options = parser.parse_args()
-    files = {path.stem: path.read_text() for path in options.folder.glob("*.yml")}
-    data = collect_presets(files, options.version)
-    target = Path(__file__).parent / "data" / "zoo_presets.json"
-    style = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE
-    target.write_bytes(orjson.dumps(data, option=style))
-
-
-if __name__ == "__main__":
-    main()

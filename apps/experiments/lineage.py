@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from apps.engine.errors import RunDirectoryError
+from apps.engine.normalization import what_is_normalized
 from apps.engine.rundir import RunDirectory, read_json
 
 UNSET = "unset"
-NESTED = ("hyperparameters", "environment_kwargs")
+NESTED = ("hyperparameters", "environment_kwargs", "normalize")
 SHOWN_HASH_LENGTH = 12
 
 
@@ -33,7 +34,7 @@ class Difference:
 
 
 def differences(parent: Mapping[str, Any], child: Mapping[str, Any]) -> list[Difference]:
-    """Compare two specs field by field, hyperparameters and environment arguments one by one.
+    """Compare two specs field by field; hyperparameters and other keywords one by one.
 
     Args:
         parent: A spec as JSON-ready data.
@@ -45,7 +46,12 @@ def differences(parent: Mapping[str, Any], child: Mapping[str, Any]) -> list[Dif
     before, after = _flat(parent), _flat(child)
     names = [*after, *(name for name in before if name not in after)]
     found = (Difference(n, before.get(n, UNSET), after.get(n, UNSET)) for n in names)
-    return [one for one in found if one.before != one.after]
+    return [one for one in found if one.before != one.after and not _is_told_as_a_whole(one)]
+
+
+def _is_told_as_a_whole(one: Difference) -> bool:
+    """Whether it is a keyword of normalising, where one of the two normalises nothing."""
+    return one.name.startswith("normalize.") and UNSET in (one.before, one.after)
 
 
 def imported_file_name(directory: RunDirectory) -> str:
@@ -61,5 +67,8 @@ def _flat(spec: Mapping[str, Any]) -> dict[str, Any]:
     if flat.get("weights"):
         flat["weights"] = flat["weights"][:SHOWN_HASH_LENGTH]
     for outer in NESTED:
-        flat.update({f"{outer}.{name}": value for name, value in spec.get(outer, {}).items()})
-    return flat
+        inner = spec.get(outer) or {}
+        flat.update({f"{outer}.{name}": value for name, value in inner.items()})
+    for name in ("normalize.norm_obs", "normalize.norm_reward"):
+        flat.pop(name, None)
+    return {**flat, "normalize": what_is_normalized(spec.get("normalize"))}

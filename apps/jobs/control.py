@@ -16,9 +16,11 @@ from django.utils import timezone
 
 from apps.engine import events
 from apps.engine.conflicts import check_goals
+from apps.engine.descriptions import SpaceDescription, known_descriptions
 from apps.engine.environments import ENVIRONMENTS, FAMILIES, is_installed
 from apps.engine.errors import EngineError, FieldError, InvalidSpec
 from apps.engine.expansion import configuration_hash
+from apps.engine.normalization import check_observations
 from apps.engine.rundir import (
     RunDirectory,
     copy_checkpoint,
@@ -112,11 +114,14 @@ def check_spec(data: Mapping[str, Any]) -> RunSpec:
     if card and is_installed(card.family) and is_as_its_card_says(spec):
         spec.check_action_space(card.action_space)
         check_goals(spec.hyperparameters, spec.environment, parts=())
+        seen = known_descriptions()[card.id].observation_space
+        check_observations(spec.normalize, spec.environment, seen)
         return spec
     description = describe(spec)
     spec.check_action_space(description["action_space"]["kind"])
-    parts = description["observation_space"]["parts"]
-    check_goals(spec.hyperparameters, spec.environment, parts)
+    seen = SpaceDescription.from_dict(description["observation_space"])
+    check_goals(spec.hyperparameters, spec.environment, seen.parts)
+    check_observations(spec.normalize, spec.environment, seen)
     return spec
 
 

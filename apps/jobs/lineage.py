@@ -12,6 +12,7 @@ from django.db import transaction
 
 from apps.engine import events
 from apps.engine.errors import FieldError, InvalidSpec
+from apps.engine.normalization import normalization_over
 from apps.engine.spec import RunSpec
 from apps.experiments.models import (
     RESUMABLE_STATUSES,
@@ -101,7 +102,8 @@ def branch(
     Args:
         run: The parent.
         at: `last`, `best` or a step that has a checkpoint.
-        changes: Fields of the spec; `hyperparameters` given here replace single values.
+        changes: Fields of the spec; `hyperparameters` and keywords of `normalize` given here
+            replace single values.
         naming: The child's name and experiment; empty takes the parent's experiment.
 
     Raises:
@@ -115,6 +117,8 @@ def branch(
     hyperparameters = {**run.spec["hyperparameters"], **changes.get("hyperparameters", {})}
     _refuse_other_networks(run, hyperparameters)
     changes = {**changes, "hyperparameters": hyperparameters}
+    if "normalize" in changes:
+        changes["normalize"] = normalization_over(run.spec.get("normalize"), changes["normalize"])
     if changes.get("environment", run.environment) != run.environment:
         changes.setdefault("environment_kwargs", {})  # The parent's were for its environment.
     return _child(run, checkpoint_at(run, at), Relation.BRANCH, changes, naming)

@@ -80,6 +80,8 @@ def test_every_refused_field_is_named_with_value_and_bounds(api: ApiClient) -> N
         ({"seed": True}, "seed"),
         ({"n_envs": 1.5}, "n_envs"),
         ({"hyperparameters": [1]}, "hyperparameters"),
+        ({"normalize": 7}, "normalize"),
+        ({"normalize": {"norm_obs": False, "clip_reward": "far"}}, "normalize.clip_reward"),
         ({"environment": "../etc"}, "environment"),
         ({"algorithm": "sarsa"}, "algorithm"),
     ],

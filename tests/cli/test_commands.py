@@ -16,7 +16,7 @@ from pytest_django import Settings
 
 from apps.cli.management.commands import up
 from apps.cli.shapes import run_as_dict
-from apps.experiments.models import Checkpoint, RunStatus
+from apps.experiments.models import Checkpoint, Run, RunStatus
 from tests.conftest import make_run
 
 TINY = (
@@ -134,6 +134,36 @@ class TestWithRows:
     def test_a_run_that_is_not_there_is_refused(self) -> None:
         with pytest.raises(CommandError, match="no run has the id"):
             call("run", "nothere")
+
+    @pytest.mark.parametrize(
+        ("words", "kept"),
+        [
+            (["--normalize"], (True, True, 10.0)),
+            (["--normalize", "norm_reward:false", "clip_obs:5"], (True, False, 5.0)),
+            (["-params", "normalize:True"], (True, True, 10.0)),
+            (["-params", "normalize:dict(norm_obs=False)"], (False, True, 10.0)),
+        ],
+    )
+    def test_what_is_normalised_is_said_in_words(
+        self, words: list[str], kept: tuple[Any, ...]
+    ) -> None:
+        run = json.loads(call("train", "--queue", "--json", *words))
+        normalize = Run.objects.get(pk=run["id"]).spec["normalize"]
+        assert (normalize["norm_obs"], normalize["norm_reward"], normalize["clip_obs"]) == kept
+
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            (["--normalize", "speed:9"], "normalize.speed: unknown; allowed: norm_obs"),
+            (["--normalize", "yes"], "'yes' is not name:value"),
+            (["-params", "normalize:open('x')"], "normalize: \"open('x')\" cannot be read"),
+            (["--normalize", "--env", "FrozenLake-v1"], "set norm_obs to false"),
+        ],
+    )
+    def test_what_cannot_be_normalised_is_refused(self, words: list[str], said: str) -> None:
+        with pytest.raises(CommandError) as refused:
+            call("train", "--queue", *words)
+        assert said in str(refused.value)
 
     def test_stopping_a_run_that_has_ended_lists_the_legal_moves(self) -> None:
         run = make_run(status=RunStatus.COMPLETED)

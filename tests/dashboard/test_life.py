@@ -11,6 +11,7 @@ from django.utils import timezone
 from apps.dashboard.templatetags.instruments import FIDELITIES
 from apps.engine import events
 from apps.engine.rundir import write_json
+from apps.engine.spec import RunSpec
 from apps.experiments.models import Checkpoint, Relation, Run, RunStatus
 from tests.conftest import make_run
 from tests.dashboard.test_actions import press
@@ -205,6 +206,22 @@ def test_a_filled_form_queues_a_branch(reader: Client, parent: Run) -> None:
     given = {**parent.spec["hyperparameters"], "learning_rate": 0.001}
     assert child.spec["hyperparameters"] == given, "blank keeps the parent's"
     assert child.experiment == parent.experiment
+
+
+def test_a_branch_normalises_what_is_chosen_and_keeps_the_rest(
+    reader: Client, parent: Run
+) -> None:
+    normalize = RunSpec.from_dict({"normalize": {"clip_obs": 5}}).normalize
+    assert normalize is not None
+    Run.objects.filter(pk=parent.pk).update(spec={**parent.spec, "normalize": normalize})
+    parent.refresh_from_db()
+    assert "both (parent)" in branch_form(reader, parent).content.decode()
+    branch(reader, parent, normalize="observations")
+    child = parent.children.get()
+    assert child.spec["normalize"] == {**normalize, "norm_reward": False}
+    html = page(reader, child)
+    assert "<dt>Normalised</dt>" in html
+    assert "observations and rewards" in html, "the parent's, among the differences"
 
 
 def test_the_arguments_of_another_environment_stay_behind(reader: Client, parent: Run) -> None:

@@ -69,10 +69,29 @@ def test_null_can_be_typed(reader: Client) -> None:
     assert Run.objects.get().spec["hyperparameters"]["net_arch"] is None
 
 
+def test_what_is_normalised_is_chosen_over_the_preset(reader: Client) -> None:
+    tuned = {"algorithm": "a2c", "environment": "Pendulum-v1", "preset": "high_score"}
+    html = reader.get("/runs/new/", tuned).content.decode()
+    assert '<option value="" selected>both (preset)</option>' in html
+    post(reader, **tuned)
+    post(reader, **tuned, normalize="rewards")
+    post(reader, **tuned, normalize="nothing")
+    chosen = [run.spec["normalize"] for run in Run.objects.order_by("created_at")]
+    assert [given and (given["norm_obs"], given["norm_reward"]) for given in chosen] == [
+        (True, True), (False, True), None,
+    ]  # fmt: skip
+
+
+def test_what_cannot_be_normalised_is_told_beside_the_field(reader: Client) -> None:
+    response = post(reader, environment="FrozenLake-v1", normalize="both")
+    assert "norm_obs" in refusals(response)["normalize"][0]
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
         ("environment", "No Such!"),
+        ("normalize", "everything"),
         ("environment", ""),
         ("seed", "-1"),
         ("seed", "many"),

@@ -11,6 +11,7 @@ from apps.engine.algorithms import (
     Algorithm,
     Hyperparameter,
 )
+from apps.engine.normalization import NORMALIZATION
 from apps.engine.presets import PRESET_TITLES
 from apps.engine.spec import BOUNDS, DEVICES
 
@@ -88,6 +89,16 @@ def spec_data(draw: st.DrawFn) -> dict[str, Any]:
                 "environment_kwargs": st.dictionaries(st.text(max_size=5), st.integers(-9, 9)),
                 "device": st.sampled_from(DEVICES),
                 "preset": st.none() | st.sampled_from([*PRESET_TITLES]),
+                "normalize": st.none()
+                | st.booleans()
+                | st.fixed_dictionaries(
+                    {"norm_obs": st.just(True)},
+                    optional={
+                        name: allowed_values(schema)
+                        for name, schema in NORMALIZATION.items()
+                        if name != "norm_obs"
+                    },
+                ),
                 "wrappers": st.lists(
                     st.sampled_from(["a:W", {"path": "a.b:C", "kwargs": {"x": [1, None]}}]),
                     max_size=3,

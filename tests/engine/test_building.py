@@ -28,7 +28,7 @@ from apps.engine.building import (
 )
 from apps.engine.environments import is_installed, space_kind
 from apps.engine.errors import EngineError, InvalidSpec
-from apps.engine.evaluation import evaluate, play
+from apps.engine.evaluation import Player, evaluate, play
 from apps.engine.presets import PRESET_TITLES
 from apps.engine.rundir import RunDirectory
 from apps.engine.spec import EvalSpec, RunSpec
@@ -193,11 +193,11 @@ def test_a_masked_policy_never_takes_an_invalid_action(tmp_path: Path) -> None:
     model = model_for(spec)
     env = make_env_for(spec)
     for seed in range(5):
-        play(model, env, EvalSpec(is_deterministic=False), seed)
+        play(Player(model), env, EvalSpec(is_deterministic=False), seed)
     assert env.unwrapped.forbidden == []  # type: ignore[attr-defined]
     unmasked = model_for(small_spec("ppo"))
     for seed in range(5):
-        play(unmasked, env, EvalSpec(is_deterministic=False), seed)
+        play(Player(unmasked), env, EvalSpec(is_deterministic=False), seed)
     assert env.unwrapped.forbidden != []  # type: ignore[attr-defined]
 
 
@@ -221,7 +221,7 @@ def test_the_state_of_a_recurrent_policy_is_carried_and_starts_anew_with_each_ep
     spy = StateSpy()
     env = make_env_for(small_spec("recurrent_ppo"))
     for seed in (1, 2):
-        play(spy, env, EvalSpec(), seed)  # type: ignore[arg-type]
+        play(Player(spy), env, EvalSpec(), seed)  # type: ignore[arg-type]
     assert spy.starts == [True, *[False] * 9] * 2
     assert spy.states == [None, *range(1, 10)] * 2
 
@@ -398,6 +398,6 @@ def test_a_model_learns_in_every_family_and_the_same_policy_plays_without_vector
     model.learn(96)
     assert model.num_timesteps >= 96
     with make_env_for(spec) as alone:
-        episode = play(model, alone, EvalSpec(max_episode_steps=20), seed=1)
+        episode = play(Player(model), alone, EvalSpec(max_episode_steps=20), seed=1)
     assert 1 <= episode.length <= 20
     env.close()

@@ -14,7 +14,7 @@ from PIL import Image
 from apps.engine import checkpoints
 from apps.engine.building import ALGORITHM_CLASSES
 from apps.engine.errors import DamagedCheckpoint, FilmFailed
-from apps.engine.evaluation import evaluate, play
+from apps.engine.evaluation import Player, evaluate, play
 from apps.engine.rundir import RunDirectory, read_json, read_lines, sha256_of, write_json
 from apps.engine.spec import EvalSpec, RunSpec
 from apps.engine.video import MAX_HEIGHT, MAX_WIDTH, Film, picture_size
@@ -47,7 +47,7 @@ def test_the_same_seeds_give_the_same_episodes(trained: tuple[RunSpec, RunDirect
     model = checkpoints.load(ALGORITHM_CLASSES["ppo"], directory, 256, "cpu")
     spec = EvalSpec(is_deterministic=False)
     env = gymnasium.make("CartPole-v1")
-    first = [play(model, env, spec, seed) for seed in (5, 6, 5)]
+    first = [play(Player(model), env, spec, seed) for seed in (5, 6, 5)]
     assert first[0].episode_return == first[2].episode_return
     assert first[0].length == first[2].length
 

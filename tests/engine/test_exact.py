@@ -2,6 +2,7 @@
 
 import random
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from apps.engine.algorithms import ALGORITHMS
 from apps.engine.environments import ENVIRONMENTS, is_installed
+from apps.engine.rundir import RunDirectory
 from apps.engine.spec import RunSpec
 from apps.engine.training import Attempt, train
 from tests.engine.conftest import make_directory
@@ -77,23 +79,35 @@ def test_every_algorithm_goes_on_as_if_it_had_never_been_paused(
     assert_same_run(spec, whole, broken)
 
 
+def wait_for_attempt(directory: RunDirectory, number: int) -> None:
+    deadline = time.monotonic() + 60
+    while len(events_of(directory, "attempt")) < number - 1 and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
 @pytest.mark.exact
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
-    ("algorithm", "environment"),
-    [(algorithm, place) for algorithm in ALGORITHMS for place in places_of(algorithm)],
+    ("algorithm", "environment", "is_normalized"),
+    [
+        *((algorithm, place, False) for algorithm in ALGORITHMS for place in places_of(algorithm)),
+        *((algorithm, places_of(algorithm)[0], True) for algorithm in ALGORITHMS),
+    ],
 )
 def test_every_algorithm_killed_three_times_ends_as_if_it_had_lived(
-    tmp_path: Path, algorithm: str, environment: str
+    tmp_path: Path, algorithm: str, environment: str, is_normalized: bool
 ) -> None:
     total = 600 if environment.startswith("ALE/") else 3000  # Convolutions take their time.
-    spec = spec_of(algorithm, environment, total, save_freq=total // 20, n_envs=1)
+    changes = {"save_freq": total // 20, "n_envs": 1, "normalize": is_normalized}
+    spec = spec_of(algorithm, environment, total, **changes)
     whole, _ = train_with_pauses(tmp_path / "whole", spec)
     directory = make_directory(tmp_path / "killed", spec)
     pick = random.Random(f"{algorithm} {environment}")
     for number in (1, 2, 3):
         process = start("--supervised")
         send(process, {"job": "train", "directory": str(directory.path), "attempt": number})
+        # Of ARS the attempts before have gone far beyond the checkpoint, and steps say nothing.
+        wait_for_attempt(directory, number)
         wait_for_step(directory, pick.randint(number * total // 5, number * total * 4 // 15))
         process.send_signal(signal.SIGKILL)
         process.communicate()

@@ -7,7 +7,6 @@ import pytest
 from apps.engine.algorithms import ALGORITHMS
 from apps.engine.environments import ENVIRONMENTS, FAMILIES
 from apps.engine.presets import (
-    CAN_NORMALIZE,
     ENVIRONMENT_PRESETS,
     GENERAL_PRESETS,
     LENGTH_TITLES,
@@ -51,6 +50,7 @@ def test_a_preset_is_valid_in_every_environment_that_the_algorithm_can_act_in(
         chosen.hyperparameters
     )
     assert spec.n_envs == chosen.n_envs
+    assert (spec.normalize is None) == (chosen.normalize is None)
 
 
 @pytest.mark.parametrize(("algorithm", "preset"), ALL_PRESETS)
@@ -124,15 +124,18 @@ def test_figures_of_the_zoo_are_those_of_its_files() -> None:
     assert (walker["net_arch"], walker["critic_net_arch"]) == ([256, 256], [1024, 1024])
 
 
-def test_what_was_tuned_with_normalisation_waits_until_there_is_some() -> None:
-    assert ZOO_PRESETS["a2c", "Pendulum-v1"].needs_normalize == {}
-    offered = {
-        key for key, presets in ENVIRONMENT_PRESETS.items() for preset in presets.values()
-        if preset.needs_normalize is not None
+def test_what_was_tuned_with_normalisation_is_offered_with_it() -> None:
+    assert {key for key in ZOO_PRESETS if "high_score" not in ENVIRONMENT_PRESETS[key]} == set()
+    assert sum(preset.normalize is not None for preset in ZOO_PRESETS.values()) == 65
+    spec = RunSpec.from_dict(
+        {"algorithm": "a2c", "environment": "Pendulum-v1", "preset": "high_score"}
+    )
+    assert spec.normalize == {
+        "norm_obs": True, "norm_reward": True, "clip_obs": 10.0, "clip_reward": 10.0,
+        "gamma": None, "epsilon": 1e-8,
     }  # fmt: skip
-    assert offered == set() or CAN_NORMALIZE
-    general = GENERAL_PRESETS["a2c"]["high_score"]
-    assert preset_for("a2c", "Pendulum-v1", "high_score") is general
+    walker = preset_for("ars", "BipedalWalker-v3", "high_score")
+    assert walker.normalize == {"norm_obs": True, "norm_reward": False}
 
 
 @pytest.mark.parametrize(

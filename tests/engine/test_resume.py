@@ -41,6 +41,8 @@ CASES = [
     ("ppo", "FrozenLake-v1", {}, {}),
     ("dqn", "CartPole-v1", {}, {}),
     ("dqn", "FrozenLake-v1", {"n_envs": 3}, {}),
+    ("ppo", "Pendulum-v1", {"n_envs": 2, "normalize": True}, {}),
+    ("dqn", "CartPole-v1", {"normalize": True}, {}),
 ]
 
 
@@ -139,9 +141,11 @@ def weights(spec: RunSpec, directory: RunDirectory) -> dict[str, torch.Tensor]:
     return model.policy.state_dict()
 
 
-def buffers(directory: RunDirectory) -> dict[str, bytes]:
+def arrays(directory: RunDirectory) -> dict[str, bytes]:
+    """The last checkpoint's replay buffer and statistics."""
     folder = directory.checkpoints / str(checkpoints.steps_of(directory)[-1])
-    return {path.name: path.read_bytes() for path in folder.glob("buffer.*")}
+    kept = [path for path in folder.iterdir() if path.suffix in {".arrays", ".npz"}]
+    return {path.name: path.read_bytes() for path in kept}
 
 
 def position(directory: RunDirectory) -> Any:
@@ -152,7 +156,7 @@ def assert_same_run(spec: RunSpec, one: RunDirectory, other: RunDirectory) -> No
     assert checkpoints.steps_of(one)[-1] == checkpoints.steps_of(other)[-1]
     first, second = weights(spec, one), weights(spec, other)
     assert all(torch.equal(first[name], second[name]) for name in first)
-    assert buffers(one) == buffers(other)
+    assert arrays(one) == arrays(other)
     np.testing.assert_equal(position(one), position(other))
     assert visible(one) == visible(other)
 

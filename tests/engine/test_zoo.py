@@ -18,10 +18,10 @@ from apps.engine.spec import RunSpec
 from apps.engine.zoo import (
     MAX_EXPRESSION_LENGTH,
     ZooEntry,
-    collect_presets,
     parse_expression,
     read_zoo_yaml,
 )
+from apps.engine.zoo_presets import collect_presets
 from tests.engine.strategies import json_values
 
 LAW = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
@@ -63,13 +63,13 @@ def test_an_entry_becomes_fields_of_a_spec() -> None:
     assert entry.spec == {
         "total_timesteps": 1_000_000,
         "n_envs": 2,
+        "normalize": {},
         "hyperparameters": {
             "n_steps": 512, "batch_size": 64, "learning_rate": "lin_0.00025", "clip_range": 0.1,
             "use_sde": True, "log_std_init": -2.0, "ortho_init": False, "activation_fn": "relu",
             "net_arch": [256, 256], "critic_net_arch": [64],
         },
     }  # fmt: skip
-    assert entry.normalize == {}
     spec = RunSpec.from_dict({"algorithm": "ppo", "environment": "CartPole-v1", **entry.spec})
     assert spec.n_envs == 2
 
@@ -113,11 +113,11 @@ def test_the_atari_wrapper_becomes_ours() -> None:
         ("true", {}),
         ("false", None),
         ('"dict(norm_obs=True, norm_reward=False)"', {"norm_obs": True, "norm_reward": False}),
-        ("\"{'norm_obs': False, 'clip_obs': 10}\"", {"norm_obs": False, "clip_obs": 10}),
+        ("\"{'norm_obs': False, 'clip_obs': 5}\"", {"norm_obs": False, "clip_obs": 5.0}),
     ],
 )
 def test_what_is_normalised_is_kept_as_it_was_given(normalize: str, given: Any) -> None:
-    assert only(f"X-v0: {{normalize: {normalize}}}").normalize == given
+    assert only(f"X-v0: {{normalize: {normalize}}}").spec["normalize"] == given
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,9 @@ def test_what_is_normalised_is_kept_as_it_was_given(normalize: str, given: Any) 
         ("X-v0: {n_envs: many}", "X-v0.n_envs"),
         ("X-v0: {n_timesteps: .inf}", "X-v0.n_timesteps"),
         ("X-v0: {policy: MyPolicy}", "X-v0.policy"),
-        ("X-v0: {normalize: 'dict(norm_obs=3)'}", "X-v0.normalize"),
+        ("X-v0: {normalize: 'dict(norm_obs=3)'}", "X-v0.normalize.norm_obs"),
+        ("X-v0: {normalize: 'dict(training=False)'}", "X-v0.normalize.training"),
+        ("X-v0: {normalize: 'yes please'}", "X-v0.normalize"),
         ("X-v0: {env_wrapper: 'no path'}", "X-v0.env_wrapper"),
         ("X-v0: {env_wrapper: [[1]]}", "X-v0.env_wrapper"),
         ("X-v0: {policy_kwargs: 'dict(wings=2)'}", "X-v0.hyperparameters.wings"),

@@ -36,3 +36,14 @@ def test_null_is_a_value() -> None:
     child = {**PARENT, "hyperparameters": {**PARENT["hyperparameters"], "net_arch": None}}
     (found,) = differences(PARENT, child)
     assert (found.before, found.after) == ([8], None)
+
+
+def test_what_is_normalised_is_said_in_words_and_its_keywords_one_by_one() -> None:
+    both = RunSpec.from_dict({**TINY_PPO, "normalize": True}).as_dict()
+    assert differences(PARENT, both) == [
+        Difference("normalize", "nothing", "observations and rewards")
+    ]
+    clipped = {**both, "normalize": {**both["normalize"], "clip_obs": 5.0}}
+    assert differences(both, clipped) == [Difference("normalize.clip_obs", 10.0, 5.0)]
+    older = {name: value for name, value in PARENT.items() if name != "normalize"}
+    assert differences(older, PARENT) == []

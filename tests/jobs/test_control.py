@@ -91,6 +91,7 @@ def test_a_run_is_queued_once() -> None:
             "algorithm",
             "algorithms that can: ppo",
         ),
+        ({"environment": "FrozenLake-v1", "normalize": {}}, "normalize", "they are discrete"),
         (
             {"algorithm": "dqn", "hyperparameters": {"her": True}},
             "hyperparameters.her",

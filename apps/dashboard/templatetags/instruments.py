@@ -11,6 +11,7 @@ from django.http import HttpRequest, QueryDict
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
+from apps.engine.normalization import what_is_normalized
 from apps.experiments.models import Run
 
 register = template.Library()
@@ -125,6 +126,12 @@ def plain(value: Any) -> str:
 def at_key(values: Mapping[Any, Any], key: Any) -> Any:
     """Return what a mapping holds at a key, nothing when it has none such."""
     return values.get(key, "")
+
+
+@register.filter
+def normalized(normalize: dict[str, Any] | None) -> str:
+    """Say what a run normalises; a run from before there was a choice normalises nothing."""
+    return what_is_normalized(normalize or None)
 
 
 @register.filter

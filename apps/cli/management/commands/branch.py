@@ -8,6 +8,7 @@ from django.core.management.base import CommandParser
 
 from apps.cli.command import Command as OurCommand
 from apps.cli.shapes import run_as_dict
+from apps.cli.spec_options import add_hyperparameters, read_hyperparameters
 from apps.engine.spec import parse_assignments
 from apps.experiments.models import Run
 from apps.jobs import control, lineage
@@ -18,9 +19,7 @@ class Command(OurCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("run", metavar="RUN[@best|@last|@STEP]")
-        parser.add_argument(
-            "-params", "--hyperparams", dest="params", nargs="+", default=[], metavar="NAME:VALUE"
-        )
+        add_hyperparameters(parser)
         parser.add_argument(
             "-n", dest="total_timesteps", type=int, metavar="N", help="steps in all"
         )
@@ -37,7 +36,7 @@ class Command(OurCommand):
             for name in ("total_timesteps", "seed", "environment")
             if options[name] is not None
         }
-        changes["hyperparameters"] = parse_assignments(options["params"], "-params")
+        changes |= read_hyperparameters(options)
         if options["env_kwargs"]:
             changes["environment_kwargs"] = parse_assignments(
                 options["env_kwargs"], "--env-kwargs"
