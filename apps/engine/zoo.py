@@ -1,19 +1,21 @@
 """RL-Baselines3-Zoo's YAML files of hyperparameters, read without running anything in them.
 
-`read_zoo_yaml` turns a file into fields of a spec.
+`read_zoo_yaml` turns a file into fields of a spec, `find_zoo_entry` what it says of one
+environment.
 """
 
 import ast
-from collections.abc import Collection
+import difflib
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from apps.engine import safe_yaml
 from apps.engine.algorithms import ALGORITHMS, Algorithm, shown
-from apps.engine.environments import FAMILIES, wrong_with_wrapper
+from apps.engine.environments import FAMILIES, family_of, wrong_with_wrapper
 from apps.engine.errors import FieldError, InvalidSpec
 from apps.engine.hyperparameter_groups import HINDSIGHT_KEYWORDS
-from apps.engine.normalization import resolve_normalization
+from apps.engine.normalization import normalization_over, resolve_normalization
 from apps.engine.safe_yaml import MAX_DEPTH
 
 MAX_EXPRESSION_LENGTH = 4096
@@ -75,6 +77,46 @@ def read_zoo_yaml(
     return entries
 
 
+def find_zoo_entry(text: str, algorithm: str, environment: str) -> ZooEntry:
+    """Read what a file says of one environment; nothing else in it is judged.
+
+    As in the zoo an Atari game without an entry of its own has that of `atari`, and any other
+    environment that of `default`.
+
+    Raises:
+        InvalidSpec: As for `read_zoo_yaml`, and when there is no entry.
+    """
+    names = [str(name) for name in _environments(text)]
+    is_atari = family_of(environment) is FAMILIES["atari"]
+    wanted = [environment, environment.rpartition(":")[2], *["atari"] * is_atari, "default"]
+    found = next((name for name in wanted if name in names), None)
+    if found is None:
+        close = difflib.get_close_matches(environment, names, n=3, cutoff=0.5)
+        hint = f"; did you mean {' or '.join(close)}?" if close else ""
+        raise _refused("", f"it says nothing of {environment}, and has no default{hint}")
+    entry = read_zoo_yaml(text, algorithm, only=[found])[found]
+    if found not in wanted[:2]:
+        entry.notes.append(f"it says nothing of {environment}; taken is what it says of {found}")
+    return entry
+
+
+def spec_data_over(entry: ZooEntry, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return data for `RunSpec.from_dict`: what is given, and the entry's for the rest.
+
+    Args:
+        entry: What the zoo says.
+        given: Fields of a spec, and `length`; they win, hyperparameters one by one.
+    """
+    data = {**entry.spec, **given}
+    for name in ("hyperparameters", "environment_kwargs"):
+        data[name] = {**entry.spec.get(name, {}), **given.get(name, {})}
+    if "normalize" in given:
+        data["normalize"] = normalization_over(entry.spec.get("normalize"), given["normalize"])
+    if "length" in given and "total_timesteps" not in given:
+        data.pop("total_timesteps", None)
+    return data
+
+
 def _environments(text: str) -> dict[Any, Any]:
     data = safe_yaml.read(text).value
     if not isinstance(data, dict):
@@ -123,7 +165,7 @@ def _take(
     elif name == "normalize":
         entry.spec["normalize"] = _normalize(value)
     elif name == "env_wrapper":
-        entry.spec["wrappers"] = _wrappers(value)
+        entry.spec["wrappers"] = _wrappers(value, entry)
     elif name == "policy":
         if not isinstance(value, str) or value not in POLICIES:
             raise _refused(name, f"{shown(value)} is not one of {', '.join(sorted(POLICIES))}")
@@ -131,6 +173,8 @@ def _take(
             hyperparameters["policy"] = "linear" if value == "LinearPolicy" else "mlp"
     elif (name, value) == ("replay_buffer_class", "HerReplayBuffer") and can_hindsight:
         hyperparameters["her"] = True
+    elif name == "env_kwargs" and isinstance(value, dict):
+        entry.spec["environment_kwargs"] = {**entry.spec.get("environment_kwargs", {}), **value}
     elif name == "optimize_memory_usage" and value is False:
         pass
     else:
@@ -175,7 +219,7 @@ def read_normalize(value: Any) -> Any:
         raise _refused("normalize", refused.errors[0].message) from refused
 
 
-def _wrappers(value: Any) -> list[Any]:
+def _wrappers(value: Any, entry: ZooEntry) -> list[Any]:
     wrappers: list[Any] = []
     for item in value if isinstance(value, list) else [value]:
         dotted: Any = item
@@ -186,6 +230,9 @@ def _wrappers(value: Any) -> list[Any]:
             raise _refused("env_wrapper", f"{shown(item)} is not a wrapper")
         if dotted == ATARI_WRAPPER:
             wrappers += _atari_wrappers(kwargs)
+            # They take every frame as the emulator shows it, one by one.
+            given = entry.spec.get("environment_kwargs", {})
+            entry.spec["environment_kwargs"] = {**FAMILIES["atari"].kwargs, **given}
             continue
         module, _, name = dotted.rpartition(".")
         path = f"{module}:{name}"

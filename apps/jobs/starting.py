@@ -27,7 +27,7 @@ from apps.jobs.lineage import NETWORK_HYPERPARAMETERS
 FILE_SUFFIX = ".zip"
 MAX_FILE_NAME_LENGTH = 120
 # What comes with a run's environment unless another one is asked for.
-WORLD = ("environment", "environment_kwargs", "wrappers", "frame_stack")
+WORLD = ("environment", "environment_kwargs", "wrappers", "frame_stack", "normalize")
 
 
 @dataclass(frozen=True, slots=True)

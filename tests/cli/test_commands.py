@@ -23,6 +23,23 @@ TINY = (
     "-n", "256", "-params", "n_steps:64", "batch_size:32", "n_epochs:1", "net_arch:[8]",
 )  # fmt: skip
 
+ZOO_FILE = """
+default: &base
+  n_timesteps: !!float 1e5
+  n_envs: 4
+  n_steps: 256
+  batch_size: 64
+  normalize: "dict(clip_obs=5)"
+  policy: MlpPolicy
+  policy_kwargs: "dict(net_arch=[32], optimizer_class=torch.optim.RMSprop)"
+Broken-v0:
+  <<: *base
+  wings: 2
+"""
+YAML_BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 10)
+)
+
 
 def manage(home: Path, *arguments: str, code: int = 0) -> "subprocess.CompletedProcess[str]":
     """Run a command in a process of its own, in a data directory of this test's own."""
@@ -134,6 +151,47 @@ class TestWithRows:
     def test_a_run_that_is_not_there_is_refused(self) -> None:
         with pytest.raises(CommandError, match="no run has the id"):
             call("run", "nothere")
+
+    def test_training_from_a_file_of_the_zoo_takes_its_entry_and_options_win(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (path := tmp_path / "ppo.yml").write_text(ZOO_FILE)
+        words = ["--env", "Pendulum-v1", "-conf", str(path), "-P", "--queue", "--json"]
+        run = json.loads(call("train", *words, "--n-envs", "2", "-params", "gamma:0.5"))
+        spec = Run.objects.get(pk=run["id"]).spec
+        assert (spec["n_envs"], spec["total_timesteps"]) == (2, 100_000)
+        given = {name: spec["hyperparameters"][name] for name in ("n_steps", "gamma", "net_arch")}
+        assert given == {"n_steps": 256, "gamma": 0.5, "net_arch": [32]}
+        assert spec["normalize"]["clip_obs"] == 5.0
+        notes = capsys.readouterr().err
+        assert "note: it says nothing of Pendulum-v1; taken is what it says of default" in notes
+        assert "note: without its optimizer_class" in notes
+        run = json.loads(call("train", *words, "-n", "64", "--normalize", "false"))
+        spec = Run.objects.get(pk=run["id"]).spec
+        assert (spec["total_timesteps"], spec["normalize"]) == (64, None)
+
+    @pytest.mark.parametrize(
+        ("text", "words", "said"),
+        [
+            ("CartPole-v1: {wings: 2}", [], "CartPole-v1.wings: not supported; leave it out"),
+            ("Other-v0: {}", [], "it says nothing of CartPole-v1, and has no default"),
+            (YAML_BOMB, [], "unfolds to more than 20000 values"),
+            ("x" * 300_000, [], "longer than 262144 bytes"),
+            (None, [], "No such file"),
+            ("{}", ["--preset", "fast"], "give either --preset or -conf, not both"),
+            ("{}", ["--algo", "alchemy"], "'alchemy' is not an algorithm; allowed: ppo, dqn"),
+        ],
+    )
+    def test_a_file_of_the_zoo_that_cannot_be_taken_is_refused(
+        self, tmp_path: Path, text: str | None, words: list[str], said: str
+    ) -> None:
+        path = tmp_path / "ppo.yml"
+        if text is not None:
+            path.write_text(text)
+        with pytest.raises(CommandError) as refused:
+            call("train", "-conf", str(path), *words)
+        assert said in str(refused.value)
+        assert not Run.objects.exists()
 
     @pytest.mark.parametrize(
         ("words", "kept"),

@@ -18,8 +18,10 @@ from apps.engine.spec import RunSpec
 from apps.engine.zoo import (
     MAX_EXPRESSION_LENGTH,
     ZooEntry,
+    find_zoo_entry,
     parse_expression,
     read_zoo_yaml,
+    spec_data_over,
 )
 from apps.engine.zoo_presets import collect_presets
 from tests.engine.strategies import json_values
@@ -80,6 +82,44 @@ def test_only_what_is_asked_for_is_read() -> None:
     assert refusals(text) == {"Nope-v0.nonsense": "not supported; leave it out"}
 
 
+MANY = """
+CartPole-v1: {n_envs: 8, n_timesteps: !!float 5e4, gamma: 0.9, n_steps: 16, batch_size: 16}
+Broken-v0: {nonsense: 1}
+default: {n_envs: 2, normalize: "dict(norm_reward=False)", env_kwargs: {g: 9.8}}
+atari:
+  env_wrapper: [stable_baselines3.common.atari_wrappers.AtariWrapper]
+  frame_stack: 4
+"""
+
+
+def test_an_environment_has_its_own_entry_or_that_of_its_kind() -> None:
+    assert find_zoo_entry(MANY, "ppo", "CartPole-v1").spec["n_envs"] == 8
+    assert find_zoo_entry(MANY, "ppo", "my.module:CartPole-v1").notes == []
+    other = find_zoo_entry(MANY, "ppo", "Pendulum-v1")
+    assert (other.spec["n_envs"], other.spec["environment_kwargs"]) == (2, {"g": 9.8})
+    assert other.notes == ["it says nothing of Pendulum-v1; taken is what it says of default"]
+    pong = find_zoo_entry(MANY, "ppo", "ALE/Pong-v5")
+    data = spec_data_over(pong, {"environment": "ALE/Pong-v5"})
+    assert RunSpec.from_dict(data) == RunSpec.from_dict({"environment": "ALE/Pong-v5"})
+    with pytest.raises(InvalidSpec, match=r"nothing of CartPole-v0, .*did you mean CartPole-v1"):
+        find_zoo_entry(MANY.replace("default:", "x:"), "ppo", "CartPole-v0")
+    with pytest.raises(InvalidSpec, match="nonsense: not supported"):
+        find_zoo_entry(MANY, "ppo", "Broken-v0")
+
+
+def test_what_is_given_wins_over_the_entry_value_by_value() -> None:
+    entry = find_zoo_entry(MANY, "ppo", "Pendulum-v1")
+    given = {"n_envs": 1, "hyperparameters": {"gamma": 0.5}, "normalize": {"clip_obs": 3}}
+    assert spec_data_over(entry, given) == {
+        "n_envs": 1, "hyperparameters": {"gamma": 0.5}, "environment_kwargs": {"g": 9.8},
+        "normalize": {"norm_reward": False, "clip_obs": 3},
+    }  # fmt: skip
+    assert spec_data_over(entry, {"normalize": False})["normalize"] is False
+    cart_pole = find_zoo_entry(MANY, "ppo", "CartPole-v1")
+    assert spec_data_over(cart_pole, {})["total_timesteps"] == 50_000
+    assert "total_timesteps" not in spec_data_over(cart_pole, {"length": "quick"})
+
+
 def test_wrappers_become_import_paths() -> None:
     entry = only(
         "CarRacing-v3:\n"
@@ -131,6 +171,7 @@ def test_what_is_normalised_is_kept_as_it_was_given(normalize: str, given: Any) 
         ("X-v0: {normalize: 'dict(norm_obs=3)'}", "X-v0.normalize.norm_obs"),
         ("X-v0: {normalize: 'dict(training=False)'}", "X-v0.normalize.training"),
         ("X-v0: {normalize: 'yes please'}", "X-v0.normalize"),
+        ("X-v0: {env_kwargs: 3}", "X-v0.env_kwargs"),
         ("X-v0: {env_wrapper: 'no path'}", "X-v0.env_wrapper"),
         ("X-v0: {env_wrapper: [[1]]}", "X-v0.env_wrapper"),
         ("X-v0: {policy_kwargs: 'dict(wings=2)'}", "X-v0.hyperparameters.wings"),

@@ -4,6 +4,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -13,8 +14,12 @@ from apps.cli.progress import progress_bar, wait_for_evaluations, wait_for_runs
 from apps.cli.shapes import print_run, print_runs, run_with_evaluations
 from apps.cli.spec_options import add_spec_options, spec_of
 from apps.cli.verbs import refuse_broken
+from apps.engine.algorithms import ALGORITHMS
+from apps.engine.errors import InvalidSpec
 from apps.engine.expansion import with_seeds
-from apps.engine.spec import RunSpec
+from apps.engine.safe_yaml import MAX_YAML_BYTES
+from apps.engine.spec import DEFAULT_ALGORITHM, DEFAULT_ENVIRONMENT, RunSpec
+from apps.engine.zoo import ZooEntry, find_zoo_entry, spec_data_over
 from apps.experiments.models import Evaluation, JobStatus, Run
 from apps.jobs import batches, control, starting, supervisor
 from apps.jobs.trainer import TRAINER, TrainerProcess
@@ -29,6 +34,10 @@ class Command(OurCommand):
             "-i", "--trained-agent", dest="init", metavar="RUN[@STEP]|FILE.zip",
             help="start from the weights of a checkpoint or of a model file",
         )  # fmt: skip
+        parser.add_argument(
+            "-conf", "--conf-file", dest="conf", metavar="FILE.yml",
+            help="hyperparameters as RL-Baselines3-Zoo writes them; other options win over them",
+        )  # fmt: skip
         parser.add_argument("--experiment", default="", metavar="NAME")
         parser.add_argument("--name", default="", help="the run's name")
         parser.add_argument(
@@ -39,13 +48,19 @@ class Command(OurCommand):
         )
         parser.add_argument("--queue", action="store_true", help="leave it to a worker")
         parser.add_argument("--wait", action="store_true", help="with --queue: wait for its end")
+        parser.add_argument(
+            "-P", "--progress", action="store_true", help="taken, and not needed: a bar is shown"
+        )
 
     def run(self, options: dict[str, Any]) -> None:
         if options["wait"] and not options["queue"]:
             raise CommandError("--wait goes with --queue")
         start = starting.from_text(options["init"]) if options["init"] else None
         origin = start.origin if start else None
-        spec = starting.check_spec(spec_of(options), start)
+        data = spec_of(options)
+        if options["conf"]:
+            data = self._with_zoo(data, options["conf"], origin.parent if origin else None)
+        spec = starting.check_spec(data, start)
         specs = with_seeds(spec, options["seeds"] or 1)
         naming = control.Naming(
             options["name"],
@@ -64,6 +79,17 @@ class Command(OurCommand):
         self._tell(runs, is_list=options["seeds"] is not None, is_json=options["json"])
         refuse_broken(runs)
 
+    def _with_zoo(self, data: dict[str, Any], path: str, parent: Run | None) -> dict[str, Any]:
+        """Fill in what the file of `-conf` says, and print what could not be carried over."""
+        if "preset" in data:
+            raise CommandError("give either --preset or -conf, not both")
+        algorithm = data.get("algorithm", parent.algorithm if parent else DEFAULT_ALGORITHM)
+        known = parent.environment if parent else DEFAULT_ENVIRONMENT
+        entry = _zoo_entry(path, algorithm, data.get("environment", known))
+        for note in entry.notes:
+            self.stderr.write(f"note: {note}")
+        return spec_data_over(entry, data)
+
     def _tell(self, runs: list[Run], is_list: bool, is_json: bool) -> None:
         if is_json:
             shown = [run_with_evaluations(run) for run in runs]
@@ -72,6 +98,19 @@ class Command(OurCommand):
             print_runs(runs)
         else:
             print_run(runs[0])
+
+
+def _zoo_entry(path: str, algorithm: str, environment: str) -> ZooEntry:
+    if algorithm not in ALGORITHMS:
+        raise CommandError(f"{algorithm!r} is not an algorithm; allowed: {', '.join(ALGORITHMS)}")
+    try:
+        with Path(path).open("rb") as file:
+            text = file.read(MAX_YAML_BYTES + 1).decode()
+        return find_zoo_entry(text, algorithm, environment)
+    except (OSError, ValueError) as error:
+        raise CommandError(f"-conf {path} cannot be read: {error}") from error
+    except InvalidSpec as refused:
+        raise CommandError(f"-conf {path}: {refused}") from refused
 
 
 def _train_here(
