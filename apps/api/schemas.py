@@ -87,6 +87,9 @@ class RunIn(BaseModel):
         "integer", "Steps between checkpoints; 0: a tenth of the run.", BOUNDS["save_freq"]
     )
     film: Any = _documented("boolean", "Whether its evaluations are filmed.")
+    early_stop: Any = _documented(
+        "object", "When to stop it for being worse than other seeds: after_fraction, below."
+    )
     milestones: Any = _documented(
         "boolean", "Whether each tenth of the run is evaluated, in place of eval_freq."
     )

@@ -44,6 +44,10 @@ def add_spec_options(parser: CommandParser) -> None:
     parser.add_argument(
         "--milestones", action="store_true", help="evaluate and film each tenth of the run"
     )
+    parser.add_argument(
+        "--early-stop", nargs="*", metavar="NAME:VALUE",
+        help="stop it when it is hopeless beside the other seeds (after_fraction, below)",
+    )  # fmt: skip
     parser.add_argument("--no-video", action="store_true", help="do not film its evaluations")
     parser.add_argument("--device", help=f"one of {', '.join(DEVICES)}")
 
@@ -55,6 +59,8 @@ def spec_of(options: dict[str, Any]) -> dict[str, Any]:
         for option, field in SPEC_OPTIONS.items()
         if options[option] is not None
     }
+    if options["early_stop"] is not None:
+        data["early_stop"] = parse_assignments(options["early_stop"], "--early-stop")
     if options["milestones"]:
         data["milestones"] = True
     if options["no_video"]:

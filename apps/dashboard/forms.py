@@ -99,6 +99,11 @@ class RunForm(forms.Form):
     save_freq = number_field(
         "Checkpoint every", BOUNDS["save_freq"], "Steps; blank or 0: a tenth of the run."
     )
+    early_stop = forms.BooleanField(
+        label="Stop hopeless seeds",
+        required=False,
+        help_text="Half-way, when its best return is below the median of three others or more.",
+    )
     milestones = forms.BooleanField(
         required=False, help_text="Evaluate and film each tenth of the run, to see it get better."
     )
@@ -125,7 +130,8 @@ class RunForm(forms.Form):
         "normalize", "name", "experiment",
     )  # fmt: skip
     schedule_fields = (
-        "eval_freq", "milestones", "eval_episodes", "save_freq", "film", "device", "priority",
+        "eval_freq", "milestones", "eval_episodes", "save_freq", "film", "early_stop", "device",
+        "priority",
     )  # fmt: skip
     start_fields = ("init", "file")
 
@@ -210,6 +216,8 @@ class RunForm(forms.Form):
         }
         if "total_timesteps" in data:
             data.pop("length", None)
+        if self.cleaned_data.get("early_stop"):
+            data["early_stop"] = {}
         if self.cleaned_data.get("film") == "no":
             data["film"] = False
         return {

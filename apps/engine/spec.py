@@ -15,6 +15,7 @@ import orjson
 
 from apps.engine.algorithms import ALGORITHMS, Algorithm, SpaceKind, shown
 from apps.engine.conflicts import conflicts
+from apps.engine.early_stop import check_early_stop
 from apps.engine.environments import ENVIRONMENT_ID, family_of, wrong_with_wrapper
 from apps.engine.errors import FieldError, InvalidSpec
 from apps.engine.normalization import normalization_over, resolve_normalization
@@ -68,6 +69,8 @@ class RunSpec:
         eval_episodes: Episodes of each evaluation.
         save_freq: Steps between checkpoints; 0: a tenth of the run, at most one in five seconds.
         film: Whether its evaluations are filmed.
+        early_stop: When it may be stopped for being worse than its like (`early_stop` module),
+            None: never.
         milestones: Whether each tenth of the run is evaluated, in place of `eval_freq`.
         weights: SHA-256 of the model file that the run starts from (`init.zip` in its directory);
             empty: it starts from new networks.
@@ -85,6 +88,7 @@ class RunSpec:
     save_freq: int = 0
     film: bool = True
     milestones: bool = False
+    early_stop: dict[str, Any] | None = None
     environment_kwargs: dict[str, Any] = field(default_factory=dict)
     hyperparameters: dict[str, Any] = field(default_factory=dict)
     wrappers: list[Any] = field(default_factory=list)
@@ -148,6 +152,7 @@ class RunSpec:
         check_numbers(values, BOUNDS, errors)
         _check_switch(values, "film", errors)
         _check_switch(values, "milestones", errors)
+        check_early_stop(values, errors)
         if errors:
             raise InvalidSpec(errors)
         spec = cls(**values)

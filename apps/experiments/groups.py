@@ -6,10 +6,11 @@ from typing import Any
 
 from django.db.models import Aggregate, Avg, Count, Max, Min, Q
 
+from apps.engine import early_stop
 from apps.engine.expansion import NOT_CONFIGURED
-from apps.experiments.life import ACTIVE_STATUSES
+from apps.experiments.life import ACTIVE_STATUSES, RunStatus
 from apps.experiments.lineage import Difference, differences
-from apps.experiments.models import Experiment, Relation, Run
+from apps.experiments.models import Experiment, Run
 
 MAX_GROUPS = 50
 
@@ -40,6 +41,7 @@ class Group:
             same environment.
         n_runs: How many there are.
         n_active: How many of them are queued or running.
+        n_stopped_early: How many were stopped for being worse than the others.
         seed_first: Their least seed.
         seed_last: Their greatest seed.
         returns: Last mean training return.
@@ -51,6 +53,7 @@ class Group:
     differences: list[Difference]
     n_runs: int
     n_active: int
+    n_stopped_early: int
     seed_first: int
     seed_last: int
     returns: Spread
@@ -60,18 +63,21 @@ class Group:
 def groups_of(experiment: Experiment) -> list[Group]:
     """Return the newest configurations of an experiment, the newest first.
 
-    A run that began at another one's checkpoint, or that only reproduces one, is no seed of its
-    own and is left out.
+    Runs that are no seeds of their own are left out (`RunQuerySet.independent`).
     """
     rows = list(
-        experiment.runs.filter(parent_step=None)
-        .exclude(relation=Relation.REPRODUCE)
+        Run.objects.independent()
+        .filter(experiment=experiment)
         .values("configuration_hash")
         .annotate(
             example=Min("pk"),
             newest_at=Max("created_at"),
             n_runs=Count("pk"),
             n_active=Count("pk", filter=Q(status__in=ACTIVE_STATUSES)),
+            n_stopped_early=Count(
+                "pk",
+                filter=Q(status=RunStatus.STOPPED, status_reason__startswith=early_stop.REASON),
+            ),
             seed_first=Min("seed"),
             seed_last=Max("seed"),
             **_spread("return_last"),
@@ -108,6 +114,7 @@ def _group(
         differences=[one for one in others if one.name not in NOT_CONFIGURED],
         n_runs=row["n_runs"],
         n_active=row["n_active"],
+        n_stopped_early=row["n_stopped_early"],
         seed_first=row["seed_first"],
         seed_last=row["seed_last"],
         returns=Spread(*(row[name] for name in _spread("return_last"))),

@@ -47,6 +47,17 @@ RESUMABLE_STATUSES = (RunStatus.FAILED, RunStatus.STOPPED, RunStatus.PAUSED, Run
 ACTIVE_STATUSES = (RunStatus.QUEUED, RunStatus.RUNNING)
 
 
+class Relation(models.TextChoices):
+    """What a run is to the one it came from."""
+
+    CONTINUE = "continue"
+    BRANCH = "branch"
+    RETRY = "retry"
+    REPRODUCE = "reproduce"
+    SEED = "seed"
+    IMPORT = "import"
+
+
 class IllegalMove(Exception):
     """A status change that the run's life does not allow; `legal` lists the statuses that are."""
 

@@ -28,6 +28,7 @@ from apps.experiments.life import (
     RESUMABLE_STATUSES,
     IllegalMove,
     JobStatus,
+    Relation,
     RunStatus,
 )
 from apps.experiments.queries import RunQuerySet
@@ -45,17 +46,6 @@ ID_LENGTH = 10
 def new_run_id() -> str:
     """Return a short random id that is easy to read aloud and safe in a path."""
     return "".join(secrets.choice(ID_ALPHABET) for _ in range(ID_LENGTH))
-
-
-class Relation(models.TextChoices):
-    """What a run is to the one it came from."""
-
-    CONTINUE = "continue"
-    BRANCH = "branch"
-    RETRY = "retry"
-    REPRODUCE = "reproduce"
-    SEED = "seed"
-    IMPORT = "import"
 
 
 class Experiment(models.Model):
@@ -130,6 +120,9 @@ class Run(Leased):
     return_last = models.FloatField("last return", null=True, editable=False)
     return_best = models.FloatField("best return", null=True, editable=False)
     return_mean = models.FloatField("mean return", null=True, editable=False)
+    return_tenths = models.JSONField(
+        default=list, editable=False, help_text="Running mean of the return at each tenth."
+    )
     length_last = models.FloatField("last episode length", null=True, editable=False)
     length_mean = models.FloatField("mean episode length", null=True, editable=False)
     evaluation_last = models.FloatField("last evaluation", null=True, editable=False)

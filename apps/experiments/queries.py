@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models import Count, Subquery
 from django.db.models.functions import Coalesce
 
-from apps.experiments.life import ACTIVE_STATUSES, RunStatus
+from apps.experiments.life import ACTIVE_STATUSES, Relation, RunStatus
 from apps.experiments.turns import Waiting, first_in_turn, in_turn
 
 if TYPE_CHECKING:
@@ -23,6 +23,11 @@ class RunQuerySet(models.QuerySet["Run"]):
         return (
             self.select_related("experiment").defer("spec", "error").order_by("-created_at", "-pk")
         )
+
+    def independent(self) -> "RunQuerySet":
+        """Runs that are seeds of their own: none that goes on from another or only repeats it."""
+        dependent = (Relation.CONTINUE, Relation.BRANCH, Relation.REPRODUCE)
+        return self.exclude(relation__in=dependent)
 
     def active(self) -> "RunQuerySet":
         """Runs that are queued or running."""

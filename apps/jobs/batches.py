@@ -152,8 +152,8 @@ def _short(value: Any) -> str:
 def _runs_that_are_there(planned: Sequence[PlannedRun]) -> Mapping[Identity, Run]:
     """Find the runs that are the same as planned ones, in one query; the oldest of several."""
     experiments, hashes = {run.identity[0] for run in planned}, {r.identity[1] for r in planned}
-    runs = Run.objects.filter(
-        experiment__name__in=experiments, configuration_hash__in=hashes, parent_step=None
+    runs = Run.objects.independent().filter(
+        experiment__name__in=experiments, configuration_hash__in=hashes
     )
     found = runs.select_related("experiment").defer("spec", "error").order_by("-created_at", "-pk")
     return {(run.experiment.name, run.configuration_hash, run.seed): run for run in found}

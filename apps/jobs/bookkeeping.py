@@ -33,7 +33,7 @@ class LogCopier:
     """Follows one run's log by cursor and keeps the rows that depend on it in step."""
 
     def __init__(self, run: Run) -> None:
-        self.summary = RunSummary()
+        self.summary = RunSummary(total_timesteps=run.total_timesteps)
         self.n_checkpoints = 0  # How many were ever saved.
         self._run = run
         self._cursor = 0
@@ -50,7 +50,9 @@ class LogCopier:
             new_checkpoints += [one for one in piece.events if one["type"] == "checkpoint"]
             if any(event["type"] == "attempt" for event in piece.events):
                 # What it supersedes was folded in already: begin again without it.
-                self.summary = summarize(self._run.directory.log, self._cursor)
+                self.summary = summarize(
+                    self._run.directory.log, self._cursor, self._run.total_timesteps
+                )
             else:
                 for event in piece.events:
                     self.summary.fold(event)
@@ -61,9 +63,9 @@ class LogCopier:
         return {**self.summary.columns(), "log_cursor": self._cursor}, asked
 
 
-def summarize(log: Path, until: int) -> RunSummary:
+def summarize(log: Path, until: int, total_timesteps: int) -> RunSummary:
     """Fold what is visible of a log's first bytes, superseded points left out."""
-    summary = RunSummary()
+    summary = RunSummary(total_timesteps=total_timesteps)
     for event in store.visible_events(log, until):
         summary.fold(event)
     return summary

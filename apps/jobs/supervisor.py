@@ -26,6 +26,7 @@ from apps.engine.spec import EvalSpec, default_evaluation_seed
 from apps.experiments.models import Evaluation, IllegalMove, JobStatus, Run, RunStatus
 from apps.jobs import bookkeeping
 from apps.jobs.bookkeeping import LogCopier
+from apps.jobs.judging import Judge
 from apps.jobs.requests import FORCE_AFTER_S, Requests
 from apps.jobs.trainer import Reserve, TrainerProcess
 
@@ -121,12 +122,14 @@ def supervise_run(
             }
         )
         reserve().fill()
+        judge = Judge(run, copier.summary)
         requests = Requests(run, trainer, copier, shutdown, shutdown_status)
         while not trainer.wait(settings.HEARTBEAT_S):
             requests.pass_on()
             if not _beat(run, copier, ring_evaluations):
                 logger.warning("run %s belongs to another supervisor now", run.pk)
                 return run
+            judge.look()
             if watch:
                 watch(run)
         if _beat(run, copier, ring_evaluations):

@@ -8,11 +8,13 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
+from apps.engine import early_stop
 from apps.engine.events import Event, value_of
 
 RETURN_KEY = "rollout/ep_rew_mean"
 LENGTH_KEY = "rollout/ep_len_mean"
 SPEED_WINDOW_S = 10.0
+TENTHS = 10
 
 
 @dataclass(slots=True)
@@ -37,6 +39,10 @@ class RunSummary:
         fidelity: How exactly the latest attempt went on, empty for a first one.
         fidelity_notes: What it could not bring back, each with its reason.
         checkpoints: Checkpoint events by step.
+        total_timesteps: Steps of the run, 0 when they are not known: then no tenths are kept.
+        return_tenths: At each tenth of the run so far, the mean of all values that the mean
+            return of the last 100 training episodes had had by then; None before the first.
+        was_stopped_early: Whether it was once stopped for being worse than its like.
     """
 
     step: int = 0
@@ -56,6 +62,11 @@ class RunSummary:
     fidelity: str = ""
     fidelity_notes: dict[str, str] = field(default_factory=dict)
     checkpoints: dict[int, Event] = field(default_factory=dict)
+    total_timesteps: int = 0
+    return_tenths: list[float | None] = field(default_factory=list)
+    was_stopped_early: bool = False
+    _n_returns: int = 0
+    _returns_mean: float = 0.0
     _marks: deque[tuple[float, int]] = field(default_factory=deque)
 
     def fold(self, event: Event) -> None:
@@ -80,7 +91,7 @@ class RunSummary:
         """Return the values of the run's summary columns."""
         names = (
             "step", "episodes", "return_last", "return_best", "return_mean", "length_last",
-            "length_mean", "steps_per_second", "fidelity", "fidelity_notes",
+            "length_mean", "steps_per_second", "fidelity", "fidelity_notes", "return_tenths",
         )  # fmt: skip
         return {name: getattr(self, name) for name in names}
 
@@ -96,12 +107,22 @@ class RunSummary:
     def _fold_metrics(self, event: Event) -> None:
         mean_return = value_of(event, RETURN_KEY)
         if mean_return is not None and math.isfinite(mean_return):
+            self._close_tenths(event["step"])
+            self._n_returns += 1
+            self._returns_mean += (mean_return - self._returns_mean) / self._n_returns
             self.return_last = mean_return
             is_best = self.return_best is None or mean_return > self.return_best
             self.return_best = mean_return if is_best else self.return_best
         mean_length = value_of(event, LENGTH_KEY)
         if mean_length is not None and math.isfinite(mean_length):
             self.length_last = mean_length
+
+    def _close_tenths(self, step: float) -> None:
+        """Note the running mean of the returns at each tenth before a step."""
+        while self.total_timesteps and len(self.return_tenths) < TENTHS:
+            if step * TENTHS <= (len(self.return_tenths) + 1) * self.total_timesteps:
+                return
+            self.return_tenths.append(self._returns_mean if self._n_returns else None)
 
     def _fold_episode(self, event: Event) -> None:
         episode_return, length = event.get("return"), event.get("length")
@@ -115,6 +136,9 @@ class RunSummary:
     def _fold_status(self, event: Event) -> None:
         self.status = str(event.get("status", ""))
         self.reason = str(event.get("reason", ""))
+        self.was_stopped_early |= self.reason.startswith(early_stop.REASON)
+        if self.status == "completed":
+            self._close_tenths(math.inf)
         if self.status == "queued":
             self.queued_at = event["t"]
         elif self.status == "running":

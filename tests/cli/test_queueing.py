@@ -15,10 +15,11 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
 
 def test_seeds_from_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     options = ("-n", "256", "--seeds", "2", "--seed", "5", "--priority", "-3", "--milestones")
-    call_command("train", *options, "--queue", "--json")
+    call_command("train", *options, "--early-stop", "below:9", "--queue", "--json")
     runs = json.loads(capsys.readouterr().out)
     assert [(run["seed"], run["priority"]) for run in runs] == [(5, -3), (6, -3)]
     assert all(run.spec["milestones"] for run in Run.objects.all())
+    assert Run.objects.all()[0].spec["early_stop"] == {"after_fraction": 0.5, "below": 9}
     with pytest.raises(CommandError, match="priority: '101' is not allowed"):
         call_command("train", "--priority", "101", "--queue")
     with pytest.raises(CommandError, match="seeds: 101 is not allowed"):

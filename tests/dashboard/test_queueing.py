@@ -14,10 +14,10 @@ def test_the_form_starts_seeds_and_shows_their_group(admin_client: Client) -> No
     refused = admin_client.post("/runs/new/", {**fields, "seeds": "101"})
     assert refused.status_code == 422
     assert "whole number from 1 to 100" in refused.content.decode()
-    more = {"seeds": "2", "milestones": "on", "priority": "3"}
+    more = {"seeds": "2", "milestones": "on", "early_stop": "on", "priority": "3"}
     answer = admin_client.post("/runs/new/", {**fields, **more}, follow=True)
     assert [run.priority for run in Run.objects.all()] == [3, 3]
-    assert all(run.spec["milestones"] for run in Run.objects.all())
+    assert all(run.spec["milestones"] and run.spec["early_stop"] for run in Run.objects.all())
     page = answer.content.decode()
     assert "Queued: ppo-CartPole-v1-s1 to ppo-CartPole-v1-s2." in page
     assert "Configurations" in page

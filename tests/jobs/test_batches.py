@@ -92,11 +92,16 @@ def test_a_batch_is_queued_once_whatever_became_of_its_runs() -> None:
     assert states(more) == ["there", "there", "new", "there", "there", "new", "there", "there"]
 
 
-def test_a_child_is_not_the_run_that_a_batch_asks_for() -> None:
-    (line,) = batches.plan("runs: [{total_timesteps: 256, experiment: Q}]")
-    child = control.create(line.runs[0].spec, control.Naming(experiment="Q"))
-    Run.objects.filter(pk=child.pk).update(parent_step=100)
-    assert states(batches.plan("runs: [{total_timesteps: 256, experiment: Q}]")) == ["new"]
+@pytest.mark.parametrize(
+    ("relation", "state"), [("branch", "new"), ("continue", "new"), ("retry", "there")]
+)
+def test_what_goes_on_from_another_run_is_not_what_a_batch_asks_for(
+    relation: str, state: str
+) -> None:
+    file = "runs: [{total_timesteps: 256, experiment: Q}]"
+    (run,) = batches.carry_out(batches.plan(file))
+    Run.objects.filter(pk=run.pk).update(relation=relation)
+    assert states(batches.plan(file)) == [state]
 
 
 def test_a_run_that_is_asked_for_twice_is_made_once() -> None:

@@ -28,7 +28,7 @@ def test_an_empty_log_says_nothing() -> None:
     assert summary.columns() == {
         "step": 0, "episodes": 0, "return_last": None, "return_best": None, "return_mean": None,
         "length_last": None, "length_mean": None, "steps_per_second": None, "fidelity": "",
-        "fidelity_notes": {},
+        "fidelity_notes": {}, "return_tenths": [],
     }  # fmt: skip
 
 
@@ -47,6 +47,19 @@ def test_last_and_best_return_follow_the_moving_average(
     summary = fold(*returns(*values))
     assert (summary.return_last, summary.return_best) == (last, best)
     assert summary.length_last == last / 2
+
+
+def test_the_running_mean_of_the_returns_is_kept_at_each_tenth() -> None:
+    summary = RunSummary(total_timesteps=100)
+    for step, value in ((12, 10.0), (20, 20.0), (45, 60.0), (50, math.nan)):
+        summary.fold(events.metrics(step, {"rollout/ep_rew_mean": value}))
+    assert summary.return_tenths == [None, 15.0, 15.0, 15.0]  # The point at 20 is in the second.
+    summary.fold(events.status(100, "completed"))
+    assert summary.return_tenths == [None, 15.0, 15.0, 15.0, *[30.0] * 6]
+    assert not summary.was_stopped_early
+    summary.fold(events.status(50, "stopped", "Early stop: worse"))
+    summary.fold(events.status(50, "queued", "Resumed by its user."))
+    assert summary.was_stopped_early
 
 
 def test_means_are_over_all_episodes() -> None:
