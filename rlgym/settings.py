@@ -89,6 +89,7 @@ MAX_RUNS = _whole_number("RLGYM_MAX_RUNS", 0, 0, 1024)
 HEARTBEAT_S = _whole_number("RLGYM_HEARTBEAT_S", 1, 1, 60)
 MAX_ATTEMPTS = _whole_number("RLGYM_MAX_ATTEMPTS", 3, 0, 1000)
 KEEP_CHECKPOINTS = _whole_number("RLGYM_KEEP_CHECKPOINTS", 3, 1, 10_000)
+COMPILED_FOLDER = HOME / "cache" / "jax"
 WARM_TRAINER = _switch("RLGYM_WARM_TRAINER", True)
 
 # Environments of one's own: modules and ids, and a folder whose modules every trainer finds. What

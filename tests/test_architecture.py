@@ -18,7 +18,7 @@ EMPTY_NAMES = {
 }  # fmt: skip
 OUR_FOLDERS = ("apps", "rlgym", "tests", "benchmarks")
 CATCH_ALL_IS_ALLOWED_IN = {"apps/jobs/tasks.py"}
-HEAVY = {"torch", "stable_baselines3", "moviepy"}
+HEAVY = {"torch", "stable_baselines3", "moviepy", "jax", "flax", "sbx"}
 # What the processes that must stay light begin with.
 LIGHT = {
     "web": ["rlgym.asgi", "rlgym.urls"],

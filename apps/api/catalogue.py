@@ -9,6 +9,7 @@ from ninja.params.functions import Query
 from apps.api.problems import refusal, responses
 from apps.api.schemas import Algorithms, EnvironmentDetail, Environments, Presets
 from apps.engine.algorithms import ALGORITHMS, Algorithm
+from apps.engine.backends import BACKENDS, DEFAULT_BACKEND
 from apps.engine.descriptions import SpaceDescription
 from apps.engine.environment_profiles import EnvironmentProfile, SpaceRow
 from apps.engine.errors import UnknownEnvironment
@@ -23,15 +24,22 @@ router = Router()
 
 
 @router.get("/algorithms", response=responses({200: Algorithms}))
-def list_algorithms(request: HttpRequest) -> Any:
-    """List algorithms with the schema of every hyperparameter."""
-    return {"algorithms": [_algorithm(algorithm) for algorithm in ALGORITHMS.values()]}
+def list_algorithms(
+    request: HttpRequest,
+    backend: str = Query(DEFAULT_BACKEND, description=f"One of {', '.join(BACKENDS)}."),
+) -> Any:
+    """List a backend's algorithms with the schema of every hyperparameter."""
+    if backend not in BACKENDS:
+        message = f"{backend!r} is not a backend here; allowed: {', '.join(BACKENDS)}"
+        raise refusal("backend", message)
+    return {"algorithms": [_algorithm(each) for each in BACKENDS[backend].algorithms.values()]}
 
 
 def _algorithm(algorithm: Algorithm) -> dict[str, Any]:
-    fields = ("name", "title", "meaning", "is_on_policy", "max_envs", "diagnostics")
+    fields = ("name", "title", "meaning", "is_on_policy", "max_envs", "diagnostics", "backend")
     return {
         **{name: getattr(algorithm, name) for name in fields},
+        "backends": [name for name, one in BACKENDS.items() if algorithm.name in one.algorithms],
         "action_spaces": sorted(algorithm.action_spaces),
         "hyperparameters": [
             {name: getattr(schema, name) for name in schema.__slots__}

@@ -14,6 +14,7 @@ from ninja import Field, Schema
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from apps.engine.algorithms import ALGORITHMS
+from apps.engine.backends import BACKENDS
 from apps.engine.expansion import SEEDS_BOUNDS
 from apps.engine.normalization import NORMALIZATION
 from apps.engine.presets import LENGTH_TITLES, PRESET_TITLES
@@ -61,6 +62,7 @@ class RunIn(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     algorithm: Any = _documented("string", "The algorithm.", enum=[*ALGORITHMS])
+    backend: Any = _documented("string", "The library that trains.", enum=[*BACKENDS])
     environment: Any = _documented("string", "Gymnasium id, or module:Env-v0.")
     environment_kwargs: Any = _documented("object", "Keyword arguments of the environment.")
     seed: Any = _documented("integer", "Seed of every random stream.", BOUNDS["seed"])
@@ -466,6 +468,8 @@ class AlgorithmOut(Schema):
     is_on_policy: bool
     max_envs: int
     diagnostics: list[str]
+    backend: str = Field(description="Whose hyperparameters these are.")
+    backends: list[str] = Field(description="Backends that have it.")
     hyperparameters: list[HyperparameterOut]
 
 

@@ -5,9 +5,11 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from apps.engine.algorithms import ALGORITHMS
+from apps.engine.assignments import parse_assignments
+from apps.engine.backends import BACKENDS
 from apps.engine.normalization import NORMALIZATION
 from apps.engine.presets import LENGTH_TITLES, PRESET_TITLES
-from apps.engine.spec import DEVICES, parse_assignments
+from apps.engine.spec import DEVICES
 from apps.engine.zoo import read_normalize
 
 # Command-line option -> field of the spec, for options that are passed on as they are.
@@ -23,6 +25,7 @@ SPEC_OPTIONS = {
     "eval_episodes": "eval_episodes",
     "save_freq": "save_freq",
     "device": "device",
+    "backend": "backend",
 }
 SWITCHES = {"true": True, "false": False}
 
@@ -50,6 +53,7 @@ def add_spec_options(parser: CommandParser) -> None:
     )  # fmt: skip
     parser.add_argument("--no-video", action="store_true", help="do not film its evaluations")
     parser.add_argument("--device", help=f"one of {', '.join(DEVICES)}")
+    parser.add_argument("--backend", metavar="NAME", help=f"one of {', '.join(BACKENDS)}")
 
 
 def spec_of(options: dict[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from apps.dashboard.normalizing import (
     normalize_field,
     typed_normalization,
 )
-from apps.engine.algorithms import ALGORITHMS
+from apps.engine.backends import algorithm_of
 from apps.engine.environments import EnvironmentCard
 from apps.engine.spec import BOUNDS
 from apps.experiments.models import Run
@@ -81,7 +81,7 @@ class BranchForm(forms.Form):
             self.fields[name].widget.attrs["placeholder"] = f"{run.spec[name]} (parent)"
         self.fields["experiment"].widget.attrs["placeholder"] = f"{run.experiment.name} (parent)"
         blank_normalization(self.fields["normalize"], run.spec.get("normalize"), "parent")
-        self.algorithm = ALGORITHMS.get(run.algorithm)
+        self.algorithm = algorithm_of(run.spec)
         given = run.spec["hyperparameters"]
         for name, schema in (self.algorithm.hyperparameters if self.algorithm else {}).items():
             if name not in NETWORK_HYPERPARAMETERS:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from apps.engine.algorithms import ALGORITHMS
+from apps.engine.algorithms import Algorithm
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ DIAGNOSTICS: dict[str, Chart] = {
 }
 
 
-def charts_for(algorithm: str) -> list[Chart]:
+def charts_for(algorithm: Algorithm | None) -> list[Chart]:
     """Return the charts of a run's page, most telling first."""
-    keys = ALGORITHMS[algorithm].diagnostics if algorithm in ALGORITHMS else ()
+    keys = algorithm.diagnostics if algorithm else ()
     return [RETURN, LENGTH, *(DIAGNOSTICS.get(key) or Chart(key, "", key) for key in keys)]

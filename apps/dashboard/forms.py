@@ -16,6 +16,7 @@ from apps.dashboard.normalizing import (
     typed_normalization,
 )
 from apps.engine.algorithms import ALGORITHMS, Hyperparameter
+from apps.engine.backends import BACKENDS, DEFAULT_BACKEND, algorithm_of
 from apps.engine.environments import EnvironmentCard
 from apps.engine.errors import InvalidSpec
 from apps.engine.expansion import SEEDS_BOUNDS
@@ -37,7 +38,7 @@ NAME_LENGTH = 120
 DEFAULT_PRESET = "fast"
 SPEC_FIELDS = (
     "algorithm", "environment", "preset", "length", "total_timesteps", "seed", "n_envs",
-    "eval_freq", "milestones", "eval_episodes", "save_freq", "device",
+    "eval_freq", "milestones", "eval_episodes", "save_freq", "backend", "device",
 )  # fmt: skip
 
 
@@ -50,6 +51,15 @@ def number_field(label: str, bounds: tuple[int, int], help_text: str = "") -> fo
 def algorithm_choices() -> list[tuple[str, str]]:
     """Return the algorithms as choices of a select."""
     return [(algorithm.name, algorithm.title) for algorithm in ALGORITHMS.values()]
+
+
+def backend_choices(algorithm: str) -> list[tuple[str, str]]:
+    """Return the backends that have an algorithm as choices of a select."""
+    return [
+        (name, f"{backend.title}, not installed" if backend.missing() else backend.title)
+        for name, backend in BACKENDS.items()
+        if algorithm in backend.algorithms
+    ]
 
 
 def length_choices(environment: str) -> list[tuple[str, str]]:
@@ -110,6 +120,7 @@ class RunForm(forms.Form):
     film = forms.ChoiceField(
         label="Film evaluations", required=False, choices=[("", "yes"), ("no", "no")]
     )
+    backend = forms.ChoiceField(required=False, help_text="The library that trains.")
     device = forms.ChoiceField(required=False, choices=[(name, name) for name in DEVICES])
     priority = number_field("Priority", PRIORITY_BOUNDS, "The highest leaves the queue first.")
     init = forms.CharField(
@@ -130,16 +141,20 @@ class RunForm(forms.Form):
         "normalize", "name", "experiment",
     )  # fmt: skip
     schedule_fields = (
-        "eval_freq", "milestones", "eval_episodes", "save_freq", "film", "early_stop", "device",
-        "priority",
+        "eval_freq", "milestones", "eval_episodes", "save_freq", "film", "early_stop", "backend",
+        "device", "priority",
     )  # fmt: skip
     start_fields = ("init", "file")
 
     def __init__(self, data: Any = None, **options: Any) -> None:
         super().__init__(data, **options)
         given = self.data if self.is_bound else self.initial
-        self.chosen = ALGORITHMS.get(given.get("algorithm", ""), ALGORITHMS[DEFAULT_ALGORITHM])
+        algorithm = ALGORITHMS.get(given.get("algorithm", ""), ALGORITHMS[DEFAULT_ALGORITHM])
+        self.chosen = algorithm_of(given) or algorithm
         self.initial["algorithm"] = self.chosen.name
+        backend = self.fields["backend"]
+        assert isinstance(backend, forms.ChoiceField)
+        backend.choices = backend_choices(self.chosen.name)
         self.fields["seed"].initial = 1
         environment = given.get("environment") or DEFAULT_ENVIRONMENT
         length = self.fields["length"]
@@ -165,7 +180,7 @@ class RunForm(forms.Form):
 
     @property
     def schedule(self) -> list[forms.BoundField]:
-        """The fields about evaluations, checkpoints, the device and the queue."""
+        """The fields about evaluations, checkpoints, how to compute and the queue."""
         return [self[name] for name in self.schedule_fields]
 
     @property
@@ -196,7 +211,7 @@ class RunForm(forms.Form):
     @property
     def has_schedule(self) -> bool:
         """Whether one of the fields of the schedule is filled in or refused."""
-        blank = {None, "", False, DEVICES[0]}
+        blank = {None, "", False, DEVICES[0], DEFAULT_BACKEND}
         return any(field.errors or field.value() not in blank for field in self.schedule)
 
     @property

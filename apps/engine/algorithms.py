@@ -76,6 +76,7 @@ class Algorithm:
         has_replay_buffer: Whether it learns from a buffer of old transitions.
         is_recurrent: Whether its policy carries a state from step to step.
         needs_action_masks: Whether the environment has to offer `action_masks()`.
+        backend: Name of the backend that computes it.
     """
 
     name: str
@@ -91,11 +92,17 @@ class Algorithm:
     has_replay_buffer: bool = False
     is_recurrent: bool = False
     needs_action_masks: bool = False
+    backend: str = "torch"
 
     @property
     def library(self) -> str:
-        """Package that implements it: `stable_baselines3` or `sb3_contrib`."""
+        """Package that implements it: `stable_baselines3`, `sb3_contrib` or `sbx`."""
         return self.class_path.partition(":")[0]
+
+    @property
+    def full_title(self) -> str:
+        """The title, with the backend where it is not torch: `SAC (sbx)`."""
+        return self.title if self.backend == "torch" else f"{self.title} ({self.backend})"
 
     def resolve(self, given: dict[str, Any]) -> tuple[dict[str, Any], list[FieldError]]:
         """Fill in defaults and check every given value.
@@ -109,7 +116,7 @@ class Algorithm:
         errors = [
             FieldError(
                 f"hyperparameters.{name}",
-                f"{self.title} has no such hyperparameter; "
+                f"{self.full_title} has no such hyperparameter; "
                 f"allowed: {', '.join(self.hyperparameters)}",
             )
             for name in given

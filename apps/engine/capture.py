@@ -16,12 +16,11 @@ import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.save_util import load_from_zip_file, recursive_setattr
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecEnvWrapper
 
 from apps.engine import vec_normalize
-from apps.engine.errors import DamagedCheckpoint
 from apps.engine.journal import CannotRestore, journal_of
+from apps.engine.networks import load_networks
 from apps.engine.spec import RunSpec
 from apps.engine.transitions import load_buffer, position_of
 
@@ -97,7 +96,7 @@ def restore(model: BaseAlgorithm, spec: RunSpec, folder: Path, state: dict[str, 
     if state["spec"]["seed"] != spec.seed:
         restored.not_restored["generators"] = "the seed is another now"
     before = RunSpec.from_dict(state["spec"])
-    _load_networks(model, folder / "model.zip")
+    load_networks(model, folder)
     for name, value in state["model"].items():
         setattr(model, name, value)
     env = model.get_env()
@@ -127,19 +126,6 @@ def restore(model: BaseAlgorithm, spec: RunSpec, folder: Path, state: dict[str, 
 
     restored.finish = finish
     return restored
-
-
-def _load_networks(model: BaseAlgorithm, path: Path) -> None:
-    _, parameters, variables = load_from_zip_file(path, device=model.device, load_data=False)
-    try:
-        model.set_parameters(parameters, exact_match=True, device=model.device)
-    except (RuntimeError, ValueError) as error:
-        raise DamagedCheckpoint(
-            f"the checkpoint's networks do not fit this spec: {error}; a branch keeps net_arch "
-            "and the shapes of observations and actions"
-        ) from error
-    for name, value in (variables or {}).items():
-        recursive_setattr(model, f"{name}.data", value.data)
 
 
 def _noise_matrices(model: BaseAlgorithm) -> dict[str, Any]:

@@ -1,10 +1,10 @@
 """Checkpoints: written whole with hashes, checked before they are loaded, pruned by rule.
 
-A checkpoint is a folder `checkpoints/<step>/` with `model.zip` (a plain Stable-Baselines3 file),
-`state.pkl` (the rest of a run's state), `buffer.*.arrays` (the filled part of a replay buffer),
-`normalization.npz` (the statistics of a run that normalises) and `manifest.json` (SHA-256 and size
-of each file, written last). Files never change, so checkpoints share those of their buffers by
-hard links.
+A checkpoint is a folder `checkpoints/<step>/` with the networks (`model.zip`, a plain
+Stable-Baselines3 file, or `networks.msgpack` where JAX trains), `state.pkl` (the rest of a run's
+state), `buffer.*.arrays` (the filled part of a replay buffer), `normalization.npz` (the statistics
+of a run that normalises) and `manifest.json` (SHA-256 and size of each file, written last). Files
+never change, so checkpoints share those of their buffers by hard links.
 `checkpoints/manifest.json` names the best and the last.
 """
 
@@ -19,6 +19,7 @@ import cloudpickle
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from apps.engine.errors import DamagedCheckpoint, DiskFull, RunDirectoryError
+from apps.engine.networks import NETWORK_FILES, TORCH_FILE, file_of, save_networks
 from apps.engine.rundir import (
     FULL_DISK_ERRORS,
     RunDirectory,
@@ -31,7 +32,6 @@ from apps.engine.rundir import (
 from apps.engine.transitions import FileEntry, SharedChunks
 from apps.engine.vec_normalize import STATISTICS, FrozenStatistics, save_statistics
 
-MODEL = "model.zip"
 STATE = "state.pkl"
 MANIFEST = "manifest.json"
 
@@ -120,14 +120,14 @@ def save(
 def _write_files(
     model: BaseAlgorithm, folder: Path, state: dict[str, Any], chunks: SharedChunks
 ) -> dict[str, FileEntry]:
-    model.save(folder / MODEL)
+    save_networks(model, folder)
     with (folder / STATE).open("wb") as file:
         cloudpickle.dump(state, file)
     env = model.get_env()
     assert env is not None
     written = {
         name: FileEntry(sha256=sha256_of(folder / name), size_bytes=(folder / name).stat().st_size)
-        for name in (MODEL, STATE, *save_statistics(env, folder))
+        for name in (file_of(model), STATE, *save_statistics(env, folder))
     }
     return written | chunks.write(model, folder)
 
@@ -139,7 +139,7 @@ def load(
     device: str,
     expected_sha256: str = "",
 ) -> BaseAlgorithm:
-    """Load the model of a checkpoint that this program wrote, to play with.
+    """Load the torch model of a checkpoint that this program wrote, to play with.
 
     Loading unpickles, so the file's hash is compared first; see `verify`. A replay buffer may be
     gigabytes, and playing needs none: it is neither read nor checked.
@@ -148,10 +148,10 @@ def load(
         DamagedCheckpoint: The model is missing or differs from its manifest, or the manifest
             differs from what is remembered.
     """
-    verify(directory, step, expected_sha256, only=MODEL)
+    verify(directory, step, expected_sha256, only=TORCH_FILE)
     # A hindsight buffer, though empty, would not be made without an environment.
     no_buffer: dict[str, Any] = {"replay_buffer_class": None, "replay_buffer_kwargs": {}}
-    path = directory.checkpoints / str(step) / MODEL
+    path = directory.checkpoints / str(step) / TORCH_FILE
     return algorithm_class.load(path, device=device, custom_objects=no_buffer)
 
 
@@ -207,7 +207,8 @@ def verify(
         manifest = read_json(folder / MANIFEST)
         if expected_sha256 and sha256_of(folder / MANIFEST) != expected_sha256:
             raise RunDirectoryError("its manifest is not the one that was recorded")
-        if missing := {MODEL, STATE} - manifest["files"].keys():
+        networks = NETWORK_FILES & manifest["files"].keys() or {TORCH_FILE}
+        if missing := {STATE, *networks} - manifest["files"].keys():
             raise RunDirectoryError(f"its manifest does not name {', '.join(sorted(missing))}")
     except RunDirectoryError as error:
         raise DamagedCheckpoint(f"checkpoint {step} of run {directory.name}: {error}") from error

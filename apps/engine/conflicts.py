@@ -52,6 +52,25 @@ def conflicts(
                 "set enable_critic_lstm to false"
             ),
         )
+    if algorithm.backend == "sbx":
+        yield from _sbx_conflicts(algorithm, values)
+
+
+def _sbx_conflicts(algorithm: Algorithm, values: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    widths = values["net_arch"]
+    if algorithm.name == "dqn" and widths and (len(widths) != 2 or len(set(widths)) != 1):
+        yield (
+            "net_arch",
+            f"{widths} is not allowed; {algorithm.full_title} has two hidden layers of one width",
+        )
+    if values.get("train_freq") == "episode" and values["gradient_steps"] == -1:
+        yield (
+            "gradient_steps",
+            (
+                "-1 is not allowed with train_freq episode: JAX would compile anew for each "
+                "length of an episode; give a number"
+            ),
+        )
 
 
 def check_goals(values: Mapping[str, Any], environment: str, parts: Collection[str]) -> None:

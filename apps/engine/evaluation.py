@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.utils import set_random_seed
 
 from apps.engine import checkpoints, events
-from apps.engine.building import ALGORITHM_CLASSES, make_env_for, threads_for
+from apps.engine.building import load_model, make_env_for, threads_for
 from apps.engine.errors import EngineError, FilmFailed
+from apps.engine.networks import seed_draws
 from apps.engine.rundir import RunDirectory, write_json
 from apps.engine.spec import EvalSpec, RunSpec
 from apps.engine.vec_normalize import FrozenStatistics
@@ -58,8 +58,7 @@ class Player:
         Raises:
             DamagedCheckpoint: As for `evaluate`.
         """
-        algorithm_class = ALGORITHM_CLASSES[run.algorithm]
-        model = checkpoints.load(algorithm_class, directory, step, "cpu", manifest_sha256)
+        model = load_model(run, directory, step, manifest_sha256)
         return cls(model, checkpoints.load_statistics(directory, step))
 
     def seen(self, observation: Any) -> Any:
@@ -198,7 +197,7 @@ def play(
         seed: Seed of the reset, at most 2^32 - 1.
         on_step: Called after the reset and after each step with the step and the return so far.
     """
-    set_random_seed(seed)
+    seed_draws(player.model, seed)
     observation, _ = env.reset(seed=seed)
     started_at = time.perf_counter()
     episode_return, length = 0.0, 0

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from apps.engine.algorithms import ALGORITHMS
+from apps.engine.backends import algorithm_of
 from apps.engine.errors import FieldError, InvalidSpec
 from apps.engine.spec import MAX_SEED, RunSpec, check_numbers
 
@@ -34,7 +34,7 @@ def configuration_hash(spec: Mapping[str, Any]) -> str:
     Returns:
         32 hexadecimal digits.
     """
-    algorithm = ALGORITHMS.get(str(spec.get("algorithm")))
+    algorithm = algorithm_of(spec)
     schemas = algorithm.hyperparameters if algorithm else {}
     own = {
         name: value

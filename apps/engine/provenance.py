@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Collection
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -33,10 +34,14 @@ def code_state() -> dict[str, Any]:
     }
 
 
-def package_versions() -> dict[str, str]:
-    """Return the installed versions of the packages that decide what a run computes."""
+def package_versions(more: Collection[str] = ()) -> dict[str, str]:
+    """Return the installed versions of the packages that decide what a run computes.
+
+    Args:
+        more: Names of packages beside those that every run needs.
+    """
     versions = {}
-    for name in PACKAGES:
+    for name in dict.fromkeys((*PACKAGES, *more)):
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from apps.engine.algorithms import ALGORITHMS, Algorithm, Hyperparameter
+from apps.engine.backends import BACKENDS, foreign_values
 from apps.engine.environment_cards import ENVIRONMENTS, FAMILIES
 from apps.engine.normalization import what_is_normalized
 from apps.engine.presets import (
@@ -16,6 +17,7 @@ from apps.engine.presets import (
     PRESET_TITLES,
     Preset,
 )
+from apps.engine.sbx_algorithms import SBX_ALGORITHMS
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 _WRITTEN = "*Written by `python -m apps.engine.presets`; change the catalogue, not this page.*"
@@ -39,9 +41,16 @@ def algorithms_page() -> str:
         "refused, and so is a value out of bounds.",
         "",
         *_table(
-            ["algorithm", "name", "library", "acts in", "learns from"],
+            ["algorithm", "name", "library", "backends", "acts in", "learns from"],
             (
-                [a.title, f"`{a.name}`", a.library, _words(a.action_spaces), _learns_from(a)]
+                [
+                    a.title,
+                    f"`{a.name}`",
+                    a.library,
+                    _backends(a),
+                    _words(a.action_spaces),
+                    _learns_from(a),
+                ]
                 for a in ALGORITHMS.values()
             ),
         ),
@@ -53,6 +62,8 @@ def algorithms_page() -> str:
             ["hyperparameter", "default", "allowed", "meaning"],
             map(_row, algorithm.hyperparameters.values()),
         )]  # fmt: skip
+        if ported := SBX_ALGORITHMS.get(algorithm.name):
+            lines += ["", *_ported(algorithm, ported)]
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
@@ -83,7 +94,43 @@ def presets_page() -> str:
         if own:
             lines += ["", f"### {ALGORITHMS[algorithm].title}", ""]
             lines += _table(["environment", "preset", "environments", "values", "source"], rows)
+    lines += ["", *_refused_by_sbx()]
     return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def _ported(original: Algorithm, ported: Algorithm) -> list[str]:
+    """Say how an algorithm of backend sbx differs from the one of torch."""
+    ours, theirs = original.hyperparameters, ported.hyperparameters
+    lacking = [f"`{name}`" for name in ours if name not in theirs]
+    changed = [schema for name, schema in theirs.items() if schema != ours.get(name)]
+    return [
+        f"With backend `{ported.backend}`: {_needs(ported)} "
+        + (f"Lacks {', '.join(lacking)}. " if lacking else "")
+        + "Otherwise:",
+        "",
+        *_table(["hyperparameter", "default", "allowed", "meaning"], map(_row, changed)),
+    ]
+
+
+def _refused_by_sbx() -> list[str]:
+    """List the presets that set what backend sbx does not take."""
+    general = [((name, ""), own) for name, own in GENERAL_PRESETS.items()]
+    rows = (
+        [ported.title, _environment(where) if where else "any other", PRESET_TITLES[name],
+         ", ".join(f"`{value}`" for value in foreign)]
+        for (algorithm, where), presets in [*general, *ENVIRONMENT_PRESETS.items()]
+        if (ported := SBX_ALGORITHMS.get(algorithm))
+        for name, preset in presets.items()
+        if (foreign := foreign_values(ported, preset.hyperparameters))
+    )  # fmt: skip
+    return [
+        "## With backend `sbx`",
+        "",
+        "Every preset is for it as well, but these: it does not take the values named here, and",
+        "without them the figures mean nothing. Give values of your own for them, or use torch.",
+        "",
+        *_table(["algorithm", "environment", "preset", "values"], rows),
+    ]
 
 
 def _table(head: list[str], rows: Iterable[list[str]]) -> list[str]:
@@ -128,6 +175,10 @@ def _environment(name: str) -> str:
 
 def _words(kinds: Iterable[str]) -> str:
     return ", ".join(sorted(kinds))
+
+
+def _backends(algorithm: Algorithm) -> str:
+    return ", ".join(f"`{b.name}`" for b in BACKENDS.values() if algorithm.name in b.algorithms)
 
 
 def _learns_from(algorithm: Algorithm) -> str:

@@ -4,7 +4,6 @@ A spec is complete: every hyperparameter has its value, so the same spec, seed a
 same curve. Unknown keys are refused, never dropped.
 """
 
-import difflib
 import math
 import re
 from collections.abc import Collection, Mapping
@@ -13,13 +12,15 @@ from typing import Any, Self
 
 import orjson
 
-from apps.engine.algorithms import ALGORITHMS, Algorithm, SpaceKind, shown
+from apps.engine.algorithms import Algorithm, SpaceKind, shown
+from apps.engine.backends import BACKENDS, DEFAULT_BACKEND, find_algorithm
 from apps.engine.conflicts import conflicts
 from apps.engine.early_stop import check_early_stop
-from apps.engine.environments import ENVIRONMENT_ID, family_of, wrong_with_wrapper
+from apps.engine.environments import ENVIRONMENT_ID, wrong_with_wrapper
 from apps.engine.errors import FieldError, InvalidSpec
-from apps.engine.normalization import normalization_over, resolve_normalization
-from apps.engine.presets import LENGTH_TITLES, PRESET_TITLES, lengths_for, preset_for
+from apps.engine.normalization import resolve_normalization
+from apps.engine.presets import PRESET_TITLES
+from apps.engine.spec_defaults import apply_family, apply_length, apply_preset
 
 MAX_SEED = 2**32 - 1
 MAX_KWARGS_BYTES = 16_384
@@ -52,7 +53,8 @@ class RunSpec:
     """One training run, complete.
 
     Attributes:
-        algorithm: Key of the algorithm catalogue.
+        algorithm: Name of an algorithm that the backend has.
+        backend: Name of the library that trains.
         environment: Gymnasium id, or `module:Env-v0`.
         environment_kwargs: Keyword arguments for the environment.
         wrappers: Wrappers around the environment, innermost first: `module:Class`, or
@@ -95,6 +97,12 @@ class RunSpec:
     frame_stack: int = 0
     weights: str = ""
     normalize: dict[str, Any] | None = None
+    backend: str = DEFAULT_BACKEND
+
+    @property
+    def schema(self) -> Algorithm:
+        """The algorithm as its backend has it."""
+        return BACKENDS[self.backend].algorithms[self.algorithm]
 
     @property
     def steps_between_saves(self) -> int:
@@ -124,7 +132,8 @@ class RunSpec:
         names = [spec_field.name for spec_field in fields(cls)]
         errors = _unknown_keys(data, [*names, "length"])
         values = {name: data[name] for name in names if name in data}
-        algorithm = _check_algorithm(values.setdefault("algorithm", DEFAULT_ALGORITHM), errors)
+        name = values.setdefault("algorithm", DEFAULT_ALGORITHM)
+        algorithm = find_algorithm(values.get("backend", DEFAULT_BACKEND), name, errors)
         _check_environment_id(values.setdefault("environment", DEFAULT_ENVIRONMENT), errors)
         _check_choice(values, "preset", [*PRESET_TITLES], errors, is_optional=True)
         _check_choice(values, "device", DEVICES, errors)
@@ -132,7 +141,7 @@ class RunSpec:
         if not isinstance(weights, str) or not re.fullmatch("|[0-9a-f]{64}", weights):
             errors.append(FieldError("weights", "is no SHA-256 of a file; leave it out"))
         if not errors:
-            _apply_family(values)
+            apply_family(values)
         _check_kwargs(values, errors)
         _check_wrappers(values, errors)
         given = values.get("hyperparameters", {})
@@ -142,8 +151,8 @@ class RunSpec:
             )
             given = {}
         if not errors and algorithm:
-            _apply_length(values, data.get("length"), errors)
-            given = _apply_preset(values, given)
+            apply_length(values, data.get("length"), errors)
+            given = apply_preset(values, given, algorithm, errors)
         if algorithm:
             values["hyperparameters"], refused = algorithm.resolve(dict(given))
             errors += refused
@@ -161,7 +170,7 @@ class RunSpec:
 
     def _conflicts(self) -> list[FieldError]:
         """Return what is wrong between fields that are each fine alone."""
-        algorithm = ALGORITHMS[self.algorithm]
+        algorithm = self.schema
         errors = [
             FieldError(f"hyperparameters.{name}", message)
             for name, message in conflicts(algorithm, self.hyperparameters, self.n_envs)
@@ -172,6 +181,7 @@ class RunSpec:
                 f"{self.n_envs} is not allowed; {algorithm.title} takes at most "
                 f"{algorithm.max_envs}",
             ))  # fmt: skip
+        errors += BACKENDS[self.backend].refusals(self.device, self.weights)
         if self.frame_stack == 1:
             errors.append(FieldError(
                 "frame_stack", "1 is not allowed; it must be 0 (none) or from 2 to 16"
@@ -190,9 +200,10 @@ class RunSpec:
         Raises:
             InvalidSpec: Says which algorithms can.
         """
-        algorithm = ALGORITHMS[self.algorithm]
+        algorithm = self.schema
         if kind not in algorithm.action_spaces:
-            able = [a.name for a in ALGORITHMS.values() if kind in a.action_spaces]
+            others = BACKENDS[self.backend].algorithms.values()
+            able = [other.name for other in others if kind in other.action_spaces]
             raise InvalidSpec([FieldError(
                 "algorithm",
                 f"{algorithm.title} cannot act in {self.environment}: its action space is {kind}, "
@@ -263,18 +274,6 @@ def _unknown_keys(data: Mapping[str, Any], allowed: list[str]) -> list[FieldErro
     ]
 
 
-def _check_algorithm(name: Any, errors: list[FieldError]) -> Algorithm | None:
-    if isinstance(name, str) and name in ALGORITHMS:
-        return ALGORITHMS[name]
-    close = difflib.get_close_matches(shown(name).strip("'").lower(), ALGORITHMS, n=1)
-    hint = f"; did you mean {close[0]}?" if close else ""
-    errors.append(FieldError(
-        "algorithm",
-        f"{shown(name)} is not an algorithm here; allowed: {', '.join(ALGORITHMS)}{hint}",
-    ))  # fmt: skip
-    return None
-
-
 def _check_environment_id(name: Any, errors: list[FieldError]) -> None:
     if not isinstance(name, str) or len(name) > 200 or not ENVIRONMENT_ID.fullmatch(name):
         errors.append(FieldError(
@@ -343,42 +342,6 @@ def _is_json(value: Any) -> bool:
     return len(text) <= MAX_KWARGS_BYTES and bool(orjson.loads(text) == value)
 
 
-def _apply_family(values: dict[str, Any]) -> None:
-    """Fill in the wrappers that a family of environments is always trained with."""
-    family = family_of(values["environment"])
-    if family is None or "wrappers" in values:
-        return
-    values["wrappers"] = [*family.wrappers]
-    values.setdefault("frame_stack", family.frame_stack)
-    kwargs = values.get("environment_kwargs", {})
-    if isinstance(kwargs, Mapping):
-        values["environment_kwargs"] = {**family.kwargs, **kwargs}
-
-
-def _apply_length(values: dict[str, Any], length: Any, errors: list[FieldError]) -> None:
-    lengths = lengths_for(values["environment"])
-    if length is not None and length not in [*LENGTH_TITLES]:
-        errors.append(
-            FieldError("length", f"{shown(length)} is not allowed; allowed: {', '.join(lengths)}")
-        )
-    elif length is not None and "total_timesteps" in values:
-        errors.append(FieldError("length", "give either length or total_timesteps, not both"))
-    else:
-        values.setdefault("total_timesteps", lengths[length or "standard"])
-
-
-def _apply_preset(values: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    if values.get("preset") is None:
-        return dict(given)
-    preset = preset_for(values["algorithm"], values["environment"], values["preset"])
-    values.setdefault("n_envs", preset.n_envs)
-    # A spec with every hyperparameter was resolved before; an older one knows no `normalize`.
-    is_resolved = set(ALGORITHMS[values["algorithm"]].hyperparameters) <= set(given)
-    normalize = values.get("normalize", None if is_resolved else preset.normalize)
-    values["normalize"] = normalization_over(preset.normalize, normalize)
-    return {**preset.hyperparameters, **given}
-
-
 def _check_switch(values: dict[str, Any], name: str, errors: list[FieldError]) -> None:
     if name in values and not isinstance(values[name], bool):
         errors.append(FieldError(name, f"{shown(values[name])} is not true or false"))
@@ -406,21 +369,3 @@ def _whole_number(value: Any) -> int | None:
     if isinstance(value, float) and math.isfinite(value) and value == int(value):
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def parse_assignments(texts: list[str], option: str) -> dict[str, Any]:
-    """Read `name:value` pairs as RL-Baselines3-Zoo writes them; values are JSON, else plain text.
-
-    Raises:
-        InvalidSpec: A pair has no colon or no name.
-    """
-    values: dict[str, Any] = {}
-    for text in texts:
-        name, colon, value = text.partition(":")
-        if not colon or not name:
-            raise InvalidSpec([FieldError(option, f"{text!r} is not name:value")])
-        try:
-            values[name] = orjson.loads(value)
-        except orjson.JSONDecodeError:
-            values[name] = {"True": True, "False": False, "None": None}.get(value, value)
-    return values

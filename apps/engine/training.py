@@ -14,7 +14,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from apps.engine import capture, checkpoints, events, provenance
-from apps.engine.algorithms import ALGORITHMS
+from apps.engine.backends import BACKENDS
 from apps.engine.building import build_model, make_vec_env_for
 from apps.engine.callbacks import EventLog, StopTraining, TrainingCallback, scalar_logger
 from apps.engine.control import Control, StopStatus
@@ -232,8 +232,8 @@ def _write_provenance(
             "command": command,
             **provenance.code_state(),
             **provenance.host(),
-            "packages": provenance.package_versions(),
-            "algorithm_class": ALGORITHMS[spec.algorithm].class_path,
+            "packages": provenance.package_versions(BACKENDS[spec.backend].distributions),
+            "algorithm_class": spec.schema.class_path,
             "device": str(model.device),
             "device_name": (
                 torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else "CPU"

@@ -15,6 +15,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from apps.engine import events
+from apps.engine.backends import BACKENDS
 from apps.engine.conflicts import check_goals
 from apps.engine.descriptions import SpaceDescription, known_descriptions
 from apps.engine.environments import ENVIRONMENTS, FAMILIES, is_installed
@@ -110,6 +111,8 @@ def check_spec(data: Mapping[str, Any]) -> RunSpec:
     if spec.weights:
         message = "is the hash of a file that is given with the spec; leave it out"
         raise InvalidSpec([FieldError("weights", message)])
+    if words := BACKENDS[spec.backend].missing():
+        raise InvalidSpec([FieldError("backend", words)])
     card = ENVIRONMENTS.get(spec.environment)
     if card and is_installed(card.family) and is_as_its_card_says(spec):
         spec.check_action_space(card.action_space)

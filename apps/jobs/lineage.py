@@ -11,6 +11,7 @@ from typing import Any
 from django.db import transaction
 
 from apps.engine import events
+from apps.engine.backends import DEFAULT_BACKEND
 from apps.engine.errors import FieldError, InvalidSpec
 from apps.engine.normalization import normalization_over
 from apps.engine.spec import RunSpec
@@ -39,6 +40,7 @@ from apps.jobs.tasks import work_on_runs
 NETWORK_HYPERPARAMETERS = frozenset({
     "net_arch", "critic_net_arch", "activation_fn", "policy", "n_critics", "n_quantiles",
     "lstm_hidden_size", "n_lstm_layers", "shared_lstm", "enable_critic_lstm", "use_sde",
+    "layer_norm",
 })  # fmt: skip
 
 
@@ -107,13 +109,16 @@ def branch(
         naming: The child's name and experiment; empty takes the parent's experiment.
 
     Raises:
-        Refused: The run is active, there is no such checkpoint, or the algorithm is another.
+        Refused: The run is active, there is no such checkpoint, or the algorithm or the backend
+            is another.
         InvalidSpec: A change is refused.
     """
-    if changes.get("algorithm", run.algorithm) != run.algorithm:
-        raise Refused(
-            f"a branch keeps its algorithm, {run.algorithm}: another one cannot use its networks"
-        )
+    kept = {"algorithm": run.algorithm, "backend": run.spec.get("backend", DEFAULT_BACKEND)}
+    for name, value in kept.items():
+        if changes.get(name, value) != value:
+            raise Refused(
+                f"a branch keeps its {name}, {value}: another one cannot use its networks"
+            )
     hyperparameters = {**run.spec["hyperparameters"], **changes.get("hyperparameters", {})}
     _refuse_other_networks(run, hyperparameters)
     changes = {**changes, "hyperparameters": hyperparameters}

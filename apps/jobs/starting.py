@@ -13,6 +13,7 @@ from typing import Any
 
 from apps.engine import model_files
 from apps.engine.algorithms import ALGORITHMS
+from apps.engine.backends import DEFAULT_BACKEND
 from apps.engine.errors import FieldError, InvalidSpec, RefusedFile, RunDirectoryError
 from apps.engine.model_files import ModelFile
 from apps.engine.network_shapes import Networks, networks_of
@@ -84,6 +85,12 @@ def from_run(text: str) -> Start:
     name, _, at = text.replace("\0", "").partition("@")
     try:
         run = Run.objects.resolve(name)
+        backend = run.spec.get("backend", DEFAULT_BACKEND)
+        if backend != DEFAULT_BACKEND:
+            raise Refused(
+                f"run {run.pk} was trained by {backend}, whose weights are in no model file; "
+                "`continue` or `branch` goes on from it"
+            )
         checkpoint = control.checkpoint_at(run, at or "last")
         folder = run.directory.checkpoints / str(checkpoint.step)
         manifest = read_json(folder / "manifest.json")

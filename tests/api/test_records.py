@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from apps.engine.algorithms import ALGORITHMS
 from apps.engine.environments import ENVIRONMENTS
+from apps.engine.sbx_algorithms import SBX_ALGORITHMS
 from apps.engine.spec import RunSpec
 from apps.experiments.models import Checkpoint, Evaluation, JobStatus, Run, Video
 from tests.api.conftest import ApiClient, assert_problem
@@ -198,6 +199,16 @@ def test_algorithms_come_with_the_bounds_of_every_hyperparameter(api: ApiClient)
     rate = algorithms["ppo"]["hyperparameters"][0]
     assert (rate["name"], rate["low"], rate["high"]) == ("learning_rate", 1e-7, 1.0)
     assert "linear decay" in rate["allowed"]
+
+
+def test_a_backend_s_algorithms_come_with_its_own_bounds(api: ApiClient) -> None:
+    listed = api.get("/algorithms", backend="sbx").json()["algorithms"]
+    ported = {one["name"]: one for one in listed}
+    assert ported.keys() == SBX_ALGORITHMS.keys()
+    assert (ported["sac"]["backend"], ported["sac"]["backends"]) == ("sbx", ["torch", "sbx"])
+    names = {one["name"] for one in ported["sac"]["hyperparameters"]}
+    assert names == {*SBX_ALGORITHMS["sac"].hyperparameters}
+    assert_problem(api.get("/algorithms", backend="tensorflow"), 422)
 
 
 def test_environments_say_which_algorithms_can_act_in_them(api: ApiClient) -> None:

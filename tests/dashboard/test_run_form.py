@@ -1,11 +1,14 @@
 """The form of a new run: refusals beside their fields, nothing of it lost."""
 
+from dataclasses import replace
+
 import pytest
 from django.http import HttpResponse
 from django.test import Client
 
 from apps.dashboard.forms import RunForm
 from apps.engine.algorithms import ALGORITHMS
+from apps.engine.backends import BACKENDS
 from apps.experiments.models import Run, RunStatus
 
 PLAIN = {
@@ -146,6 +149,27 @@ def test_choosing_an_algorithm_is_a_plain_link(reader: Client, name: str) -> Non
     for hyperparameter in ALGORITHMS[name].hyperparameters:
         assert f'name="hyperparameters.{hyperparameter}"' in html
     assert f'<input type="hidden" name="algorithm" value="{name}"' in html
+
+
+def test_a_backend_shows_its_own_hyperparameters(reader: Client) -> None:
+    query = {"algorithm": "sac", "backend": "sbx"}
+    html = reader.get("/runs/new/", query).content.decode()
+    assert 'value="sbx" selected' in html
+    assert 'name="hyperparameters.qf_learning_rate"' in html
+    assert 'name="hyperparameters.use_sde"' not in html
+    # What the backend lacks shows the algorithm itself.
+    html = reader.get("/runs/new/", {**query, "algorithm": "a2c"}).content.decode()
+    assert 'value="sbx"' not in html
+    assert 'name="hyperparameters.use_rms_prop"' in html
+
+
+def test_a_backend_that_is_not_installed_is_told_beside_its_field(
+    reader: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(BACKENDS, "sbx", replace(BACKENDS["sbx"], package="no_such_package"))
+    response = post(reader, backend="sbx", preset="stable")
+    assert "pip install 'sbx-rl" in refusals(response)["backend"][0]
+    assert ", not installed</option>" in response.content.decode()
 
 
 def test_what_was_typed_comes_along(reader: Client) -> None:

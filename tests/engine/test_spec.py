@@ -15,6 +15,7 @@ from apps.engine.algorithms import (
     MAX_LAYERS,
     Hyperparameter,
 )
+from apps.engine.assignments import parse_assignments
 from apps.engine.environments import ENVIRONMENTS
 from apps.engine.errors import FieldError, InvalidSpec
 from apps.engine.presets import LENGTH_TITLES, PRESET_TITLES, lengths_for, preset_for
@@ -27,7 +28,6 @@ from apps.engine.spec import (
     EvalSpec,
     RunSpec,
     default_evaluation_seed,
-    parse_assignments,
 )
 from tests.engine.strategies import json_values, spec_data
 

@@ -172,6 +172,13 @@ def test_a_branch_from_a_checkpoint_that_is_gone_is_refused_and_leaves_nothing()
     assert len(list(run.directory.path.parent.iterdir())) == 1
 
 
+@pytest.mark.parametrize(("field", "value"), [("algorithm", "a2c"), ("backend", "sbx")])
+def test_a_branch_keeps_what_reads_its_networks(field: str, value: str) -> None:
+    run = with_checkpoint(RunStatus.COMPLETED)
+    with pytest.raises(control.Refused, match=f"a branch keeps its {field}"):
+        lineage.branch(run, "last", {"total_timesteps": 999, field: value})
+
+
 def test_a_branch_keeps_its_parent_s_networks() -> None:
     run = with_checkpoint(RunStatus.COMPLETED)
     changes = {"total_timesteps": 999, "hyperparameters": {"net_arch": [9]}}

@@ -100,6 +100,13 @@ def test_a_seed_has_its_parent_s_networks_and_environment_and_a_spec_of_its_own(
     assert rebuilt.configuration_hash == run.configuration_hash
 
 
+def test_weights_of_another_backend_are_in_no_model_file(parent: Run) -> None:
+    parent.spec["backend"] = "sbx"
+    parent.save()
+    with pytest.raises(InvalidSpec, match=r"trained by sbx, .* `branch` goes on from it"):
+        starting.from_run(parent.pk)
+
+
 def test_a_run_from_weights_is_no_seed_of_one_without(parent: Run) -> None:
     spec = starting.check_spec(TINY_PPO, starting.from_run("parent"))
     assert control.create(spec, origin=starting.from_run("parent").origin).configuration_hash != (

@@ -16,7 +16,7 @@ from apps.dashboard.branching import ContinueForm
 from apps.dashboard.charts import charts_for
 from apps.dashboard.forms import EvaluateForm
 from apps.dashboard.pages import show
-from apps.engine.algorithms import ALGORITHMS
+from apps.engine.backends import algorithm_of
 from apps.engine.errors import RunDirectoryError
 from apps.engine.events import Event
 from apps.engine.rundir import read_json
@@ -136,7 +136,7 @@ def _lineage(run: Run) -> dict[str, Any]:
 
 
 def _settings(run: Run) -> list[Setting]:
-    algorithm = ALGORITHMS.get(run.algorithm)
+    algorithm = algorithm_of(run.spec)
     schemas = algorithm.hyperparameters if algorithm else {}
     return [
         Setting(name, value, schemas[name].default, schemas[name].meaning)
@@ -183,7 +183,7 @@ def run(request: HttpRequest, run_id: str) -> HttpResponse:
         "dashboard/run.html",
         found.name,
         **parts,
-        charts=charts_for(found.algorithm),
+        charts=charts_for(algorithm_of(found.spec)),
         evaluations=_evaluations(found),
         video=_chosen_video(request, found),
         settings=_settings(found),

@@ -9,7 +9,7 @@ from django.core.management.base import CommandParser
 from apps.cli.command import Command as OurCommand
 from apps.cli.shapes import run_as_dict
 from apps.cli.spec_options import add_hyperparameters, read_hyperparameters
-from apps.engine.spec import parse_assignments
+from apps.engine.assignments import parse_assignments
 from apps.experiments.models import Run
 from apps.jobs import control, lineage
 

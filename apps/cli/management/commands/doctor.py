@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from django.core import checks
 from django.core.management.base import CommandError
 
 from apps.cli.command import Command as OurCommand
+from apps.engine import provenance
+from apps.engine.backends import BACKENDS, DEFAULT_BACKEND
 from apps.jobs import system
 
 LOW_DISK_BYTES = 2 * 1024**3
@@ -21,10 +24,12 @@ PACKAGES = ("torch", "stable-baselines3", "gymnasium", "moviepy", "django", "hue
 
 
 class Command(OurCommand):
-    help = "Check this machine: packages, device, ffmpeg, database, disk, worker."
+    help = "Check this machine: packages, backends, device, ffmpeg, database, disk, worker."
 
     def run(self, options: dict[str, Any]) -> None:
-        findings = [_packages(), _device(), _ffmpeg(), _database(), _disk(), _worker()]
+        findings = [
+            _packages(), *_backends(), _device(), _ffmpeg(), _database(), _disk(), _worker()
+        ]  # fmt: skip
         if options["json"]:
             self.print_json(
                 [dict(zip(("name", "state", "detail"), f, strict=True)) for f in findings]
@@ -53,6 +58,15 @@ def _packages() -> Finding:
     if missing:
         return "packages", "error", f"missing: {', '.join(missing)}; run `make install`"
     return "packages", "ok", ", ".join(versions)
+
+
+def _backends() -> Iterator[Finding]:
+    """Yield what there is to say of each backend that comes as an extra."""
+    for backend in BACKENDS.values():
+        if backend.name != DEFAULT_BACKEND:
+            installed = provenance.package_versions(backend.distributions)
+            own = (f"{name} {installed.get(name)}" for name in backend.distributions)
+            yield backend.name, "ok", backend.missing() or ", ".join(own)
 
 
 def _device() -> Finding:

@@ -1,0 +1,72 @@
+"""What fills in the fields of a spec that are left out: family, run length, preset."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from apps.engine.algorithms import Algorithm, shown
+from apps.engine.backends import foreign_values
+from apps.engine.environments import family_of
+from apps.engine.errors import FieldError
+from apps.engine.normalization import normalization_over
+from apps.engine.presets import LENGTH_TITLES, lengths_for, preset_for
+
+
+def apply_family(values: dict[str, Any]) -> None:
+    """Fill in the wrappers that a family of environments is always trained with."""
+    family = family_of(values["environment"])
+    if family is None or "wrappers" in values:
+        return
+    values["wrappers"] = [*family.wrappers]
+    values.setdefault("frame_stack", family.frame_stack)
+    kwargs = values.get("environment_kwargs", {})
+    if isinstance(kwargs, Mapping):
+        values["environment_kwargs"] = {**family.kwargs, **kwargs}
+
+
+def apply_length(values: dict[str, Any], length: Any, errors: list[FieldError]) -> None:
+    """Fill in the steps of a run length, `standard` where neither is given."""
+    lengths = lengths_for(values["environment"])
+    if length is not None and length not in [*LENGTH_TITLES]:
+        errors.append(
+            FieldError("length", f"{shown(length)} is not allowed; allowed: {', '.join(lengths)}")
+        )
+    elif length is not None and "total_timesteps" in values:
+        errors.append(FieldError("length", "give either length or total_timesteps, not both"))
+    else:
+        values.setdefault("total_timesteps", lengths[length or "standard"])
+
+
+def apply_preset(
+    values: dict[str, Any],
+    given: Mapping[str, Any],
+    algorithm: Algorithm,
+    errors: list[FieldError],
+) -> dict[str, Any]:
+    """Fill in a preset's environments and normalisation.
+
+    Args:
+        values: Fields of the spec so far.
+        given: Hyperparameters that the user gave; they win.
+        algorithm: The algorithm as its backend has it.
+        errors: Takes the refusal of a preset that is not for that backend.
+
+    Returns:
+        The preset's hyperparameters with those that were given.
+    """
+    if values.get("preset") is None:
+        return dict(given)
+    preset = preset_for(algorithm.name, values["environment"], values["preset"])
+    values.setdefault("n_envs", preset.n_envs)
+    own = {name: value for name, value in preset.hyperparameters.items() if name not in given}
+    if foreign := foreign_values(algorithm, own):
+        errors.append(FieldError(
+            "preset",
+            f"{values['preset']} is not for {algorithm.full_title}, which does not take its "
+            f"{', '.join(foreign)}; give values of your own, another preset or backend torch",
+        ))  # fmt: skip
+        return dict(given)
+    # A spec with every hyperparameter was resolved before; an older one knows no `normalize`.
+    is_resolved = set(algorithm.hyperparameters) <= set(given)
+    normalize = values.get("normalize", None if is_resolved else preset.normalize)
+    values["normalize"] = normalization_over(preset.normalize, normalize)
+    return {**own, **given}
