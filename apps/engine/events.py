@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 EventType = Literal[
     "metrics", "episode", "checkpoint", "evaluation", "film", "finding", "status", "attempt"
@@ -19,6 +20,11 @@ EventType = Literal[
 EVENT_TYPES: frozenset[str] = frozenset(get_args(EventType))
 
 Event = dict[str, Any]
+# Of many events: their types, steps and times.
+Heads = tuple[list[str], NDArray[np.float64], NDArray[np.float64]]
+
+# Beyond it, floating point cannot tell one step from the next.
+MAX_STEP = 2**53
 
 _SPECIAL = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
@@ -133,13 +139,22 @@ def decode(line: bytes) -> Event:
     """Decode one line of a log.
 
     Raises:
-        MalformedLine: The line is not JSON, not an object, lacks a valid type, time or step, or
-            one of the fields that its type cannot do without.
+        MalformedLine: The line is not JSON, or no event.
     """
     try:
         event = orjson.loads(line)
     except orjson.JSONDecodeError as error:
         raise MalformedLine(str(error)) from error
+    return checked(event)
+
+
+def checked(event: Any) -> Event:
+    """Return what a line held when it is an event.
+
+    Raises:
+        MalformedLine: It is not an object, lacks a valid type, time or step, or one of the fields
+            that its type cannot do without.
+    """
     if not isinstance(event, dict):
         raise MalformedLine("not an object")
     kind = event.get("type")
@@ -147,10 +162,42 @@ def decode(line: bytes) -> Event:
         raise MalformedLine("not of a known type")
     if type(event.get("step")) is not int or not isinstance(event.get("t"), int | float):
         raise MalformedLine("step is not an integer or t is not a number")
+    if abs(event["step"]) > MAX_STEP:
+        raise MalformedLine("step is beyond 2^53")
     for name, types in _REQUIRED.get(kind, {}).items():
         if name not in event or not isinstance(event[name], types):
             raise MalformedLine(f"{kind} without a valid {name}")
     return event
+
+
+def heads(values: list[Any]) -> Heads | None:
+    """Return types, steps and times of many events; None unless each value is one.
+
+    It takes a third of the time of as many calls of `checked`, which finds out whose fault it is.
+    """
+    try:
+        types = [value["type"] for value in values]
+        steps = [value["step"] for value in values]
+        times = [value["t"] for value in values]
+        kinds = set(types)
+        is_valid = kinds <= EVENT_TYPES and set(map(type, steps)) <= {int}
+        if not is_valid or not _are(times, (int, float)):
+            return None
+        for kind in kinds & _REQUIRED.keys():
+            of_kind = values if len(kinds) == 1 else [v for v in values if v["type"] == kind]
+            for name, allowed in _REQUIRED[kind].items():
+                if not _are([value[name] for value in of_kind], allowed):
+                    return None
+    except (KeyError, TypeError):
+        return None
+    step_array = np.fromiter(steps, np.float64, len(steps))
+    if (np.abs(step_array) > MAX_STEP).any():
+        return None
+    return types, step_array, np.fromiter(times, np.float64, len(times))
+
+
+def _are(values: list[Any], allowed: tuple[type, ...]) -> bool:
+    return all(issubclass(kind, allowed) for kind in set(map(type, values)))
 
 
 def value_of(event: Event, key: str) -> float | None:

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import orjson
 
@@ -25,6 +25,8 @@ from apps.engine import events
 from apps.engine.errors import DiskFull, RunDirectoryBusy, RunDirectoryError
 
 READ_CHUNK_BYTES = 1 << 20
+# Ten thousand metrics take a line of about 1 MB; a far longer one is damage.
+MAX_LINE_BYTES = 16 << 20
 FULL_DISK_ERRORS = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
 LOCK_ATTEMPTS = 25
 LOCK_RETRY_S = 0.02
@@ -211,29 +213,52 @@ def _lock_patiently(fd: int) -> None:
 def read_lines(
     path: Path, after: int = 0, max_bytes: int = READ_CHUNK_BYTES
 ) -> tuple[list[bytes], int]:
-    """Read whole lines of a log from a cursor on.
+    """Read whole lines of a log from a cursor on; see `read_whole_lines`.
+
+    Returns:
+        The lines without their newlines, and the cursor after them.
+    """
+    data, cursor = read_whole_lines(path, after, max_bytes)
+    return data[:-1].split(b"\n") if data else [], cursor
+
+
+def read_whole_lines(
+    path: Path, after: int = 0, max_bytes: int = READ_CHUNK_BYTES
+) -> tuple[bytes, int]:
+    """Read whole lines of a log from a cursor on, as they lie in the file.
 
     Args:
         path: The log; a missing file reads as empty.
         after: Cursor: the byte offset after the last line already read.
-        max_bytes: About how much to read; a single longer line is still returned whole.
+        max_bytes: About how much to read; a single longer line is still returned whole, up to
+            `MAX_LINE_BYTES`. One longer than that is no event: an empty line stands for it.
 
     Returns:
-        The lines without their newlines, and the cursor after them. A torn last line is left out.
+        The lines with their newlines, and the cursor after them. A torn last line is left out.
     """
     try:
         with path.open("rb") as file:
             file.seek(after)
             data = file.read(max_bytes)
-            end = data.rfind(b"\n")
-            while end < 0 and (more := file.read(max_bytes)):
-                end = more.rfind(b"\n") + len(data) if b"\n" in more else -1
-                data += more
+            end = data.rfind(b"\n") + 1
+            if end or not data:
+                return data[:end], after + end
+            return _read_long_line(file, data, after)
     except FileNotFoundError:
-        return [], after
-    if end < 0:
-        return [], after
-    return data[:end].split(b"\n"), after + end + 1
+        return b"", after
+
+
+def _read_long_line(file: BinaryIO, data: bytes, after: int) -> tuple[bytes, int]:
+    pieces, length = [data], len(data)
+    while more := file.read(READ_CHUNK_BYTES):
+        end = more.find(b"\n") + 1
+        length += end or len(more)
+        pieces.append(more[:end] if end else more)
+        if length > MAX_LINE_BYTES:
+            pieces.clear()
+        if end:
+            return b"".join(pieces) or b"\n", after + length
+    return b"", after
 
 
 def write_whole(path: Path, data: bytes) -> None:

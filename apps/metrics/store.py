@@ -2,7 +2,7 @@
 
 The log is the truth and is read in whole lines; what cannot be decoded is counted and skipped.
 Points of an earlier attempt that a later one started over are superseded: kept in the log, not
-returned.
+returned unless they are asked for.
 """
 
 import os
@@ -12,15 +12,16 @@ from pathlib import Path
 
 import numpy as np
 
-from apps.analysis.curves import FloatArray, thin
-from apps.engine.events import Event, MalformedLine, decode, return_of, value_of
-from apps.engine.rundir import read_lines
+from apps.analysis.axes import Axis
+from apps.analysis.curves import FloatArray, smooth, thin, windowed_mean
+from apps.engine.events import Event, MalformedLine, decode
+from apps.engine.rundir import READ_CHUNK_BYTES, read_lines
+from apps.metrics.columns import moments_of, view
+from apps.metrics.line import KEYS_OF_AXIS, Curve, Line, Resumption
 
 # Kinds of events that belong to a step; the others belong to a moment.
 POINT_TYPES = frozenset({"metrics", "episode", "checkpoint"})
-# By key: step, value, unix seconds of each point.
-Points = dict[str, list[tuple[float, float, float]]]
-EPISODE_RETURN, EPISODE_LENGTH = "episode/return", "episode/length"
+MIN_POINTS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +45,24 @@ class Series:
 
     Attributes:
         key: Metric key, or `episode/return` / `episode/length` for training episodes.
+        xs: Shape (n,), float64, places on the axis.
         steps: Shape (n,), float64, environment steps.
         values: Shape (n,), float64; NaN and Inf as they were logged.
         times: Shape (n,), float64, unix seconds.
         n_raw: Points before thinning.
+        smoothed: Shape (n,), float64, what smoothing makes of all points, at those of this curve;
+            NaN where there is nothing to smooth. None when none was asked for.
+        superseded: What a later attempt started over, by number of the attempt that logged it.
     """
 
     key: str
+    xs: FloatArray
     steps: FloatArray
     values: FloatArray
     times: FloatArray
     n_raw: int
+    smoothed: FloatArray | None = None
+    superseded: list[tuple[int, "Series"]] = field(default_factory=list)
 
     @property
     def is_downsampled(self) -> bool:
@@ -71,12 +79,36 @@ class SeriesSet:
         keys: Every key that the log holds.
         cursor: Where a stream goes on without a gap.
         malformed: Lines that were skipped.
+        resumptions: Where later attempts go on.
     """
 
     series: dict[str, Series] = field(default_factory=dict)
     keys: list[str] = field(default_factory=list)
     cursor: int = 0
     malformed: int = 0
+    resumptions: list[Resumption] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Smoothing:
+    """How curves are smoothed: by one of the two, over all their points.
+
+    Attributes:
+        weight: Share of the past in each new average, 0 <= weight < 1.
+        window: Width of a mean in steps; 0 for none.
+    """
+
+    weight: float = 0.0
+    window: int = 0
+
+    def of(self, curve: Curve) -> FloatArray | None:
+        """Return what it makes of a curve, None when it does nothing."""
+        if self.window:
+            return windowed_mean(curve.steps, curve.values, self.window)
+        return smooth(curve.values, self.weight) if self.weight else None
+
+
+UNSMOOTHED = Smoothing()
 
 
 def tail(log: Path, after: int, max_bytes: int = 1 << 20) -> Tail:
@@ -109,27 +141,42 @@ def visible_events(log: Path, until: int | None = None) -> Iterator[Event]:
         log: The run's log.
         until: Cursor to stop at, None for the present end.
     """
-    attempts = [
-        (index, event["from_step"])
-        for index, event in enumerate(_events_until(log, until))
-        if event["type"] == "attempt"
-    ]
-    for index, event in enumerate(_events_until(log, until)):
-        later = (from_step for number, from_step in attempts if number > index)
-        is_point = event["type"] in POINT_TYPES
-        if not is_point or event["step"] <= min(later, default=event["step"]):
+    places, cursor = moments_of(log)
+    until = cursor if until is None else until
+    attempts = [one for one in _events_at(log, places, until) if one["type"] == "attempt"]
+    # Of each attempt, the least step from which it or a later one went on; the first one last.
+    limits: list[int] = []
+    for event in reversed(attempts):
+        limits.append(min([event["from_step"], *limits[-1:]]))
+    for event in _events_until(log, until):
+        if event["type"] == "attempt" and limits:
+            limits.pop()
+        if event["type"] not in POINT_TYPES or not limits or event["step"] <= limits[-1]:
             yield event
 
 
-def _events_until(log: Path, until: int | None) -> Iterator[Event]:
+def _events_until(log: Path, until: int) -> Iterator[Event]:
     after = 0
-    for piece in read_all(log):
-        if until is not None and piece.cursor > until:
-            if until > after:
-                yield from tail(log, after, until - after).events
+    while after < until:
+        piece = tail(log, after, min(until - after, READ_CHUNK_BYTES))
+        if piece.cursor == after or piece.cursor > until:
             return
         yield from piece.events
         after = piece.cursor
+
+
+def moments(log: Path) -> Iterator[Event]:
+    """Yield a log's events that are neither metrics nor episodes; the others are not read."""
+    return _events_at(log, *moments_of(log))
+
+
+def _events_at(log: Path, places: list[tuple[int, int]], until: int) -> Iterator[Event]:
+    if not places:
+        return
+    with log.open("rb") as file:
+        for start, end in places:
+            if end <= until:
+                yield decode(os.pread(file.fileno(), end - start, start))
 
 
 def series(
@@ -139,52 +186,83 @@ def series(
     from_step: int = 0,
     to_step: int | None = None,
     ancestors: Sequence[tuple[Path, int]] = (),
+    *,
+    axis: Axis = "step",
+    smoothing: Smoothing = UNSMOOTHED,
+    with_superseded: bool = False,
 ) -> SeriesSet:
     """Read the curves of a run, thinned for a chart.
 
     Args:
         log: The run's log.
         keys: Metric keys wanted; None means all.
-        max_points: About how many points of each curve to return.
+        max_points: About how many points of each curve to return, and about as many superseded.
         from_step: First step wanted.
         to_step: Last step wanted, None for the end.
         ancestors: Logs of the runs that this one went on from, oldest first, each with the step at
             which the next one left it; their points come first.
+        axis: What the points are placed and thinned by. Without a count of updates in the log
+            there are no curves along it.
+        smoothing: Smoothed values wanted beside the values.
+        with_superseded: Whether points that a later attempt started over are wanted too.
     """
-    points: Points = {}
-    found = SeriesSet()
-    for ancestor, last_step in ancestors:
-        _gather(ancestor, points, SeriesSet())
-        _drop_after(points, last_step)
-    _gather(log, points, found)
-    found.keys = sorted(points)
-    for key in found.keys if keys is None else keys:
-        table = np.array(points.get(key, []), dtype=np.float64).reshape(-1, 3)
-        is_wanted = table[:, 0] >= from_step
-        if to_step is not None:
-            is_wanted &= table[:, 0] <= to_step
-        table = table[is_wanted]
-        if len(table):
-            table = table[np.argsort(table[:, 0], kind="stable")]
-            chosen = table[thin(table[:, 0], table[:, 1], max_points)]
-            found.series[key] = Series(key, chosen[:, 0], chosen[:, 1], chosen[:, 2], len(table))
+    needed = KEYS_OF_AXIS.get(axis, [])
+    wanted = None if keys is None else [*keys, *needed]
+    views = [view(path, wanted) for path in [*(path for path, _ in ancestors), log]]
+    known = sorted(set().union(*(one.keys for one in views)))
+    found = SeriesSet({}, known, views[-1].cursor, views[-1].malformed)
+    if not set(needed) <= set(known):
+        return found
+    line = Line(views, [left_at for _, left_at in ancestors], axis)
+    found.resumptions = line.resumptions()
+    window = from_step, np.inf if to_step is None else to_step
+    for key in known if keys is None else keys:
+        curve = line.curve(key)
+        one = _thinned(key, line, curve, smoothing.of(curve), window, max_points)
+        if with_superseded:
+            one.superseded = _superseded(key, line, window, max_points)
+        if one.n_raw or one.superseded:
+            found.series[key] = one
     return found
 
 
-def _gather(log: Path, points: Points, found: SeriesSet) -> None:
-    for piece in read_all(log):
-        found.cursor = piece.cursor
-        found.malformed += piece.malformed
-        for event in piece.events:
-            if event["type"] == "attempt":
-                _drop_after(points, event["from_step"])
-            for key, value in _values_of(event):
-                points.setdefault(key, []).append((event["step"], value, event["t"]))
+def _thinned(
+    key: str,
+    line: Line,
+    curve: Curve,
+    smoothed: FloatArray | None,
+    window: tuple[float, float],
+    max_points: int,
+) -> Series:
+    first = int(np.searchsorted(curve.steps, window[0]))
+    last = max(first, int(np.searchsorted(curve.steps, window[1], side="right")))
+    chosen = first + thin(curve.xs[first:last], curve.values[first:last], max_points)
+    return Series(
+        key,
+        curve.xs[chosen],
+        curve.steps[chosen],
+        curve.values[chosen],
+        line.times[chosen if curve.rows is None else curve.rows[chosen]],
+        last - first,
+        None if smoothed is None else smoothed[chosen],
+    )
+
+
+def _superseded(
+    key: str, line: Line, window: tuple[float, float], max_points: int
+) -> list[tuple[int, Series]]:
+    parts = line.superseded(key)
+    share = max(MIN_POINTS, max_points // max(1, len(parts)))
+    thinned = [(a, _thinned(key, line, curve, None, window, share)) for a, curve in parts]
+    return [(attempt, one) for attempt, one in thinned if one.n_raw]
 
 
 def latest(log: Path) -> dict[str, float]:
     """Return the last value of every metric key."""
-    return {key: float(one.values[-1]) for key, one in series(log).series.items()}
+    seen = view(log)
+    line = Line([seen], [], "step")
+    values = {key: line.curve(key).values for key in seen.keys}
+    return {key: float(one[-1]) for key, one in values.items() if len(one)}
 
 
 def last_lines(path: Path, count: int, max_bytes: int = 1 << 20) -> list[str]:
@@ -203,21 +281,3 @@ def last_lines(path: Path, count: int, max_bytes: int = 1 << 20) -> list[str]:
         data = data.partition(b"\n")[2] or data
     lines = data.removesuffix(b"\n").split(b"\n") if data else []
     return [line.decode(errors="replace") for line in lines[-count:]] if count > 0 else []
-
-
-def _values_of(event: Event) -> Iterator[tuple[str, float]]:
-    if event["type"] == "metrics":
-        for key in event["values"]:
-            value = value_of(event, key)
-            if value is not None:
-                yield key, value
-    elif event["type"] == "episode":
-        yield EPISODE_RETURN, return_of(event)
-        yield EPISODE_LENGTH, float(event["length"])
-    elif event["type"] == "evaluation" and isinstance(event.get("return_mean"), int | float):
-        yield "eval/mean_reward", float(event["return_mean"])
-
-
-def _drop_after(points: Points, step: int) -> None:
-    for key, rows in points.items():
-        points[key] = [row for row in rows if row[0] <= step]

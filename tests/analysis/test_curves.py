@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from apps.analysis.curves import FloatArray, smooth, thin
+from apps.analysis.curves import EMA_COLUMN, FloatArray, smooth, thin, windowed_mean
 
 LAW = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 SPECIAL = [np.nan, np.inf, -np.inf]
@@ -247,3 +247,55 @@ def test_smoothing_equals_the_weighted_mean_that_defines_it(
     assert smooth(array(*values), weight)[-1] == pytest.approx(
         np.average(values, weights=shares), abs=1e-3, rel=1e-6
     )
+
+
+def test_smoothing_goes_on_across_the_columns_in_which_it_is_computed() -> None:
+    values = np.random.default_rng(1).normal(size=3 * EMA_COLUMN + 7)
+    average, expected = 0.0, []
+    for index, value in enumerate(values):
+        average = 0.999 * average + (1 - 0.999) * value
+        expected.append(average / (1 - 0.999 ** (index + 1)))
+    assert smooth(values, 0.999) == pytest.approx(expected, rel=1e-9)
+
+
+# The mean of a window, by hand and by law.
+
+
+def test_a_window_ends_at_its_point_and_leaves_out_the_step_that_is_its_width_back() -> None:
+    assert windowed_mean(array(0, 5, 10, 12), array(1, 2, 6, 4), 10).tolist() == [1, 1.5, 4, 4]
+
+
+def test_a_window_skips_what_is_not_finite() -> None:
+    means = windowed_mean(array(0, 1, 2, 3, 20), array(np.nan, 4, np.inf, 8, -np.inf), 10)
+    assert np.isnan(means[[0, 4]]).all()
+    assert means[1:4].tolist() == [4, 4, 6]
+
+
+def test_one_huge_value_spoils_no_window_but_its_own() -> None:
+    values = array(1e300, *([0.1] * 99))
+    assert windowed_mean(np.arange(100.0), values, 5)[5:].tolist() == pytest.approx([0.1] * 95)
+
+
+@pytest.mark.parametrize("window", [0, -1])
+def test_a_window_of_no_width_is_refused(window: int) -> None:
+    with pytest.raises(ValueError, match=f"at least 1, not {window}"):
+        windowed_mean(array(1), array(1), window)
+
+
+@given(st.lists(st.tuples(st.integers(0, 60), st.floats(-1e6, 1e6) | st.sampled_from(SPECIAL))),
+       st.integers(1, 80), st.data())  # fmt: skip
+@LAW
+def test_a_window_is_the_mean_of_what_it_holds_and_its_past_never_moves(
+    points: list[tuple[int, float]], window: int, data: st.DataObject
+) -> None:
+    points.sort(key=lambda one: one[0])
+    steps = array(*(step for step, _ in points))
+    values = array(*(value for _, value in points))
+    means = windowed_mean(steps, values, window)
+    for index, step in enumerate(steps):
+        held = values[: index + 1][steps[: index + 1] > step - window]
+        held = held[np.isfinite(held)]
+        assert means[index] == pytest.approx(held.mean() if len(held) else np.nan, nan_ok=True)
+    count = data.draw(st.integers(0, len(points)))
+    part = windowed_mean(steps[:count], values[:count], window)
+    assert np.array_equal(part, means[:count], equal_nan=True)

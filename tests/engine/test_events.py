@@ -292,3 +292,38 @@ def test_every_type_of_the_contract_is_known() -> None:
         "status",
         "attempt",
     } == EVENT_TYPES
+
+
+# Many at once.
+
+fields = st.dictionaries(
+    st.sampled_from(["type", "t", "step", "values", "return", "length", "status", "from_step"]),
+    st.sampled_from([*sorted(EVENT_TYPES), 1, 2**53 + 1, -3, 1.5, True, None, {}, {"a": 1}, []]),
+)
+good = st.sampled_from([events.metrics(1, {"a": 1.0}), events.episode(2, 1.0, 3, 0),
+                        events.status(3, "running"), events.film(4, "x.mp4")])  # fmt: skip
+headed = st.builds(lambda one, more: {**one, **more}, good, fields)
+
+
+@given(st.lists(good | headed | fields | json_values, max_size=5))
+@LAW
+def test_many_values_are_events_exactly_when_each_is_one(values: list[Any]) -> None:
+    def is_event(value: Any) -> bool:
+        try:
+            events.checked(value)
+        except MalformedLine:
+            return False
+        return True
+
+    found = events.heads(values)
+    assert (found is not None) == all(map(is_event, values))
+    if found is not None:
+        types, steps, times = found
+        assert types == [value["type"] for value in values]
+        assert steps.tolist() == [value["step"] for value in values]
+        assert times.tolist() == [float(value["t"]) for value in values]
+
+
+def test_a_step_that_floating_point_cannot_hold_is_refused() -> None:
+    with pytest.raises(MalformedLine, match=r"beyond 2\^53"):
+        decode(orjson.dumps({"type": "film", "t": 1, "step": 2**53 + 1}))

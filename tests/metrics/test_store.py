@@ -10,10 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from apps.analysis.axes import Axis
+from apps.analysis.curves import smooth, windowed_mean
 from apps.engine import events
 from apps.engine.rundir import LogWriter, RunDirectory
 from apps.metrics import store
-from apps.metrics.store import last_lines, latest, read_all, series, tail
+from apps.metrics.store import Smoothing, last_lines, latest, moments, read_all, series, tail
+from tests.metrics.logs import attempt, episode, evaluation, point, write
 
 LAW = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 
@@ -22,26 +25,6 @@ LAW = settings(deadline=None, max_examples=60, suppress_health_check=[HealthChec
 def log(tmp_path: Path) -> Path:
     """Where a log may be."""
     return tmp_path / "metrics.jsonl"
-
-
-def point(step: int, t: float = 0.0, **values: Any) -> dict[str, Any]:
-    """A metrics line as the contract writes it; `a__b` is the key `a/b`."""
-    named = {key.replace("__", "/"): value for key, value in values.items()}
-    return {"type": "metrics", "t": t, "step": step, "values": named}
-
-
-def attempt(number: int, from_step: int) -> dict[str, Any]:
-    """An attempt line as the contract writes it."""
-    return {
-        "type": "attempt", "t": 0.0, "step": from_step, "attempt": number,
-        "from_step": from_step, "fidelity": "exact",
-    }  # fmt: skip
-
-
-def write(log: Path, *lines: dict[str, Any] | bytes) -> int:
-    """Write lines by hand, bytes as they are, and return the size of the log."""
-    data = [line if isinstance(line, bytes) else orjson.dumps(line) + b"\n" for line in lines]
-    return log.write_bytes(b"".join(data))
 
 
 def points_of(log: Path, key: str = "a", **options: Any) -> list[tuple[float, float]]:
@@ -288,6 +271,98 @@ def test_the_latest_value_may_be_nan(log: Path) -> None:
 def test_the_latest_value_of_a_long_log_is_its_last(log: Path) -> None:
     write(log, *(point(step, a=float(-step)) for step in range(4000)))
     assert latest(log) == {"a": -3999.0}
+
+
+# Axes, smoothing, what was superseded.
+
+
+def resumed(log: Path) -> None:
+    """Write a log of two attempts: to step 30, then on from 20 after a pause of 100 s."""
+    write(
+        log, attempt(1, 0, 100.0),
+        point(10, 101.0, a=1.0, train__n_updates=8.0), episode(20, 102.0),
+        point(20, 102.0, a=2.0), point(30, 103.0, a=3.0, train__n_updates=16.0),
+        attempt(2, 20, 203.0), episode(28, 204.0),
+        point(30, 205.0, a=30.0, train__n_updates=16.0), evaluation(20, 999.0),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("axis", "xs", "evaluation_x"),
+    [
+        ("step", [10, 20, 30], 20),
+        ("time", [1, 2, 4], 2),
+        ("episodes", [0, 1, 2], 1),
+        ("updates", [8, 8, 16], 8),
+    ],
+)
+def test_points_are_placed_by_the_axis(
+    log: Path, axis: Axis, xs: list[float], evaluation_x: float
+) -> None:
+    resumed(log)
+    found = series(log, axis=axis).series
+    assert found["a"].xs.tolist() == xs
+    assert found["a"].steps.tolist() == [10, 20, 30]
+    assert found["a"].values.tolist() == [1, 2, 30]
+    assert found["eval/mean_reward"].xs.tolist() == [evaluation_x]
+
+
+def test_where_a_later_attempt_goes_on_is_told(log: Path) -> None:
+    resumed(log)
+    (one,) = series(log, axis="time").resumptions
+    assert (one.attempt, one.step, one.x, one.pause_s) == (2, 20, 2.0, 100.0)
+    (one,) = series(log).resumptions
+    assert one.x == 20
+
+
+def test_no_curve_goes_along_updates_that_nobody_counted(log: Path) -> None:
+    write(log, point(1, a=1.0))
+    found = series(log, axis="updates")
+    assert (found.series, found.keys) == ({}, ["a"])
+
+
+def test_what_was_superseded_comes_when_it_is_asked_for(log: Path) -> None:
+    resumed(log)
+    found = series(log, axis="time", with_superseded=True).series["a"]
+    ((number, lost),) = found.superseded
+    assert (number, lost.steps.tolist(), lost.values.tolist()) == (1, [30], [3.0])
+    assert lost.xs.tolist() == [3.0], "its own time"
+    assert series(log).series["a"].superseded == []
+
+
+def test_all_points_are_smoothed_before_any_is_left_out(log: Path) -> None:
+    values = np.random.default_rng(2).normal(size=2000)
+    write(log, *(point(step, a=value) for step, value in enumerate(values.tolist())))
+    for smoothing, whole in (
+        (Smoothing(weight=0.9), smooth(values, 0.9)),
+        (Smoothing(window=50), windowed_mean(np.arange(2000.0), values, 50)),
+    ):
+        curve = series(log, max_points=100, from_step=500, smoothing=smoothing).series["a"]
+        assert curve.is_downsampled
+        assert curve.smoothed is not None
+        assert curve.smoothed.tolist() == whole[curve.steps.astype(int)].tolist()
+    assert series(log).series["a"].smoothed is None
+
+
+def test_axes_go_on_across_the_runs_that_came_before(tmp_path: Path) -> None:
+    parent, child = tmp_path / "parent.jsonl", tmp_path / "child.jsonl"
+    resumed(parent)
+    write(child, attempt(1, 20, 5000.0), episode(21, 5001.0), point(22, 5002.0, a=7.0))
+    found = series(child, ["a"], ancestors=[(parent, 20)], axis="time", with_superseded=True)
+    assert found.series["a"].steps.tolist() == [10, 20, 22]
+    assert found.series["a"].xs.tolist() == [1, 2, 4]
+    assert found.series["a"].superseded == [], "what the parent did later is not the child's"
+    assert [(one.step, one.x) for one in found.resumptions] == [(20, 2.0)]
+    by_episodes = series(child, ["a"], ancestors=[(parent, 20)], axis="episodes")
+    assert by_episodes.series["a"].xs.tolist() == [0, 1, 2]
+
+
+def test_moments_are_told_without_the_points_between_them(log: Path) -> None:
+    resumed(log)
+    assert [(one["type"], one["step"]) for one in moments(log)] == [
+        ("attempt", 0), ("attempt", 20), ("evaluation", 20),
+    ]  # fmt: skip
+    assert list(moments(log.with_name("missing"))) == []
 
 
 # Tails.

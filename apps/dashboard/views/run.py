@@ -1,6 +1,5 @@
 """One run: its page, and the parts of it that are fetched again as it goes on."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -155,12 +154,8 @@ def _provenance(run: Run) -> dict[str, Any]:
 
 def _timeline(run: Run) -> list[Event]:
     """Return the latest events that are not points of a curve, newest first."""
-
-    def told() -> Iterator[Event]:
-        for piece in store.read_all(run.directory.log):
-            yield from (event for event in piece.events if event["type"] in TIMELINE_TYPES)
-
-    return list(told())[: -TIMELINE_EVENTS - 1 : -1]
+    told = [one for one in store.moments(run.directory.log) if one["type"] in TIMELINE_TYPES]
+    return told[: -TIMELINE_EVENTS - 1 : -1]
 
 
 def _chosen_video(request: HttpRequest, run: Run) -> Video | None:
