@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Router
 from ninja.params.functions import Query
 
+from apps.analysis.axes import Axis
 from apps.api.problems import refusal, responses
 from apps.api.runs import find_run
 from apps.api.schemas import Delta, EpisodePage, Metrics
@@ -38,15 +39,30 @@ def get_metrics(
     stitched: bool = Query(
         False, description="Begin with the curves of the runs it went on from."
     ),
+    axis: Literal["step", "time", "episodes", "updates"] = Query(
+        "step", description="What the points are placed and thinned by."
+    ),
+    smoothing: float = Query(
+        0.0, ge=0, lt=1, allow_inf_nan=False, description="Weight of a moving average; 0: none."
+    ),
+    window: int = Query(0, ge=0, lt=2**53, description="Steps of a moving mean; 0: none."),
+    superseded: bool = Query(
+        False, description="Add the points that a later attempt started over."
+    ),
 ) -> Any:
     """Return curves thinned for a chart, or with `after` every event since a cursor."""
     run = find_run(run_id)
     log = run.directory.log
     if after is not None:
         return _delta(log, after)
+    if smoothing and window:
+        raise refusal("window", f"{window} is not allowed beside smoothing; give one of the two")
     keys = [key.strip() for key in wanted.split(",") if key.strip()] or None
     before = [(one.directory.log, step) for one, step in run.ancestors()] if stitched else []
-    found = store.series(log, keys, max_points, from_step, to_step, before)
+    found = store.series(
+        log, keys, max_points, from_step, to_step, before,
+        axis=axis, smoothing=store.Smoothing(smoothing, window), with_superseded=superseded,
+    )  # fmt: skip
     curves = found.series.values()
     return _json({
         "cursor": found.cursor,
@@ -54,23 +70,37 @@ def get_metrics(
         "n_raw": sum(curve.n_raw for curve in curves),
         "n_sent": sum(len(curve.steps) for curve in curves),
         "downsampled": any(curve.is_downsampled for curve in curves),
-        "series": {curve.key: _series(curve) for curve in curves},
+        "axis": axis,
+        "resumptions": found.resumptions,
+        "series": {
+            curve.key: {**_series(curve, axis), **_superseded(curve, axis, superseded)}
+            for curve in curves
+        },
     })  # fmt: skip
 
 
-def _series(curve: store.Series) -> dict[str, Any]:
-    special = {
-        str(index): _special_name(float(curve.values[index]))
-        for index in np.flatnonzero(~np.isfinite(curve.values))
-    }
-    shown = {
+def _series(curve: store.Series, axis: Axis) -> dict[str, Any]:
+    shown: dict[str, Any] = {
         "steps": curve.steps.astype(np.int64),
         "values": np.ascontiguousarray(curve.values),
         "times": np.ascontiguousarray(curve.times),
         "n_raw": curve.n_raw,
         "downsampled": curve.is_downsampled,
     }
+    if axis != "step":
+        shown["xs"] = curve.xs
+    if curve.smoothed is not None:
+        shown["smoothed"] = curve.smoothed
+    special = {
+        str(index): _special_name(float(curve.values[index]))
+        for index in np.flatnonzero(~np.isfinite(curve.values))
+    }
     return {**shown, "special": special} if special else shown
+
+
+def _superseded(curve: store.Series, axis: Axis, is_wanted: bool) -> dict[str, Any]:
+    parts = [{"attempt": number, **_series(part, axis)} for number, part in curve.superseded]
+    return {"superseded": parts} if is_wanted else {}
 
 
 def _special_name(value: float) -> str:

@@ -13,6 +13,7 @@ from django.urls import reverse
 from ninja import Field, Schema
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from apps.analysis.axes import Axis
 from apps.engine.algorithms import ALGORITHMS
 from apps.engine.backends import BACKENDS
 from apps.engine.expansion import SEEDS_BOUNDS
@@ -253,6 +254,29 @@ class Series(Schema):
     )
     n_raw: int
     downsampled: bool
+    xs: list[float] | None = Field(
+        None, description="Places on another axis than steps; absent along steps."
+    )
+    smoothed: list[float | None] | None = Field(
+        None, description="What smoothing makes of all points, at these; absent without."
+    )
+
+
+class Superseded(Series):
+    attempt: int = Field(description="The attempt that logged these points.")
+
+
+class SeriesOfRun(Series):
+    superseded: list[Superseded] | None = Field(
+        None, description="Points that a later attempt started over; absent unless asked for."
+    )
+
+
+class Resumption(Schema):
+    attempt: int
+    step: int = Field(description="Where the attempt went on.")
+    x: float = Field(description="The same on the axis.")
+    pause_s: float = Field(description="Seconds that nothing trained before it.")
 
 
 class Metrics(Schema):
@@ -261,7 +285,9 @@ class Metrics(Schema):
     n_raw: int
     n_sent: int
     downsampled: bool
-    series: dict[str, Series]
+    axis: Axis
+    resumptions: list[Resumption]
+    series: dict[str, SeriesOfRun]
 
 
 class Delta(Schema):

@@ -56,6 +56,53 @@ def test_a_range_of_steps_and_a_limit_of_points_are_kept(run: Run, api: ApiClien
     assert few["series"]["train/loss"]["downsampled"]
 
 
+@pytest.fixture
+def resumed(home: object, db: None) -> Run:
+    """A run whose second attempt went on from step 10 and started step 20 over."""
+    made = make_run()
+    made.directory.append(
+        events.attempt(0, 1, "exact"),
+        *(events.metrics(step, {"train/loss": step / 10}) for step in (0, 10, 20)),
+        events.attempt(10, 2, "exact"),
+        events.metrics(20, {"train/loss": math.inf}),
+        events.episode(20, 1.0, 20, 0),
+    )
+    return made
+
+
+def test_points_may_be_placed_by_another_axis(resumed: Run, api: ApiClient) -> None:
+    along_steps = api.get(f"/runs/{resumed.pk}/metrics", keys="train/loss").json()
+    assert along_steps["axis"] == "step"
+    assert along_steps["resumptions"][0]["step"] == along_steps["resumptions"][0]["x"] == 10
+    assert not {"xs", "smoothed", "superseded"} & along_steps["series"]["train/loss"].keys()
+    along_time = api.get(f"/runs/{resumed.pk}/metrics", keys="train/loss", axis="time").json()
+    xs = along_time["series"]["train/loss"]["xs"]
+    assert len(xs) == 3
+    assert xs == sorted(xs)
+    assert along_time["resumptions"][0]["attempt"] == 2
+    assert along_time["resumptions"][0]["pause_s"] >= 0
+    by_episodes = api.get(f"/runs/{resumed.pk}/metrics", axis="episodes").json()
+    assert by_episodes["series"]["episode/return"]["xs"] == [1]
+
+
+def test_smoothed_values_come_beside_the_raw_ones(resumed: Run, api: ApiClient) -> None:
+    for parameters in ({"smoothing": 0.5}, {"window": 1000}):
+        found = api.get(f"/runs/{resumed.pk}/metrics", **parameters).json()
+        curve = found["series"]["train/loss"]
+        assert curve["values"] == [0, 1, None]
+        assert curve["special"] == {"2": "inf"}
+        assert curve["smoothed"][2] == curve["smoothed"][1] == pytest.approx(0.6, abs=0.11)
+
+
+def test_superseded_points_come_when_asked_for(resumed: Run, api: ApiClient) -> None:
+    found = api.get(f"/runs/{resumed.pk}/metrics", superseded="true", axis="time").json()
+    (lost,) = found["series"]["train/loss"]["superseded"]
+    assert (lost["attempt"], lost["steps"], lost["values"]) == (1, [20], [2.0])
+    assert len(lost["xs"]) == lost["n_raw"] == 1
+    assert found["series"]["episode/return"]["superseded"] == []
+    assert found["n_raw"] == 5, "superseded points are counted apart"
+
+
 def test_an_unknown_key_has_no_series(run: Run, api: ApiClient) -> None:
     assert api.get(f"/runs/{run.pk}/metrics", keys="nothing").json()["series"] == {}
 
@@ -93,6 +140,14 @@ def test_a_cursor_inside_a_line_goes_on_at_the_next(run: Run, api: ApiClient) ->
         ({"max_points": 20_001}, "max_points"),
         ({"from_step": -1}, "from_step"),
         ({"to_step": "soon"}, "to_step"),
+        ({"axis": "epochs"}, "axis"),
+        ({"smoothing": 1}, "smoothing"),
+        ({"smoothing": -0.1}, "smoothing"),
+        ({"smoothing": "nan"}, "smoothing"),
+        ({"window": -1}, "window"),
+        ({"window": 2**53}, "window"),
+        ({"smoothing": 0.5, "window": 10}, "window"),
+        ({"superseded": "perhaps"}, "superseded"),
     ],
 )
 def test_a_refused_parameter_is_named(
