@@ -134,6 +134,28 @@ def test_the_form_works_without_javascript(
 
 
 @pytest.mark.usefixtures("witness")
+def test_the_address_keeps_how_the_charts_are_drawn(page: Page, served: Served) -> None:
+    start_run(page, served, "ppo", 500)
+    expect(page.locator("#run-header .badge-completed")).to_be_visible(timeout=TRAINING_TIMEOUT_MS)
+    chart = page.locator("figure[data-title='Training return']")
+    expect(chart.locator(".u-legend")).to_contain_text("step")
+    page.get_by_label("X axis").focus()
+    page.keyboard.press("ArrowDown")
+    expect(page).to_have_url(re.compile(r"\?axis=time$"))
+    page.get_by_label("Smoothing").focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    expect(page).to_have_url(re.compile(r"\?axis=time&smoothing=0\.02$"))
+    for _ in range(2):
+        expect(page.locator("#chart-view output")).to_have_text("0.02")
+        expect(page.get_by_label("X axis")).to_have_value("time")
+        expect(chart.locator(".u-legend")).to_contain_text("training time")
+        expect(chart.locator(".u-legend")).to_contain_text("(raw)")
+        assert_no_sideways_scroll(page)
+        page.goto(page.url.partition("?")[0])  # The browser remembers it without the address, too.
+
+
+@pytest.mark.usefixtures("witness")
 def test_the_theme_changes_the_charts(page: Page, served: Served) -> None:
     start_run(page, served, "ppo", 500)
     expect(page.locator("figure canvas").first).to_be_visible(timeout=TRAINING_TIMEOUT_MS)

@@ -1,10 +1,15 @@
 // One chart: a figure with a line, optionally faint points behind it, drawn by uPlot when in view.
 
-import { number, steps } from "./format.js";
+import { duration, number, steps } from "./format.js";
 
 const TABLE_ROWS = 200;
 const HEIGHT = 200;
 const WIDE_HEIGHT = 280;
+const MARK_SIZE = 7;
+// Seconds between the ticks of an axis of time, and the room that its labels need.
+const CLOCK_STEPS = [0.001, 0.01, 0.1, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400, 172800, 432000, 864000];
+const CLOCK_SPACE = 80;
+const AXIS_LABELS = { step: "step", time: "training time", episodes: "episodes", updates: "updates" };
 
 // What a canvas needs is a colour, not a CSS variable: ask an element that has it.
 function colourOf(element, name) {
@@ -28,12 +33,12 @@ function cell(row, tag, text) {
 }
 
 export class Chart {
-  // `curve(key)` gives {steps, values, n_raw} of a metric key, undefined while it has no point;
-  // `look(keys, from, to)` fetches the same of a range of steps, as finely as a chart can show it.
-  constructor(figure, curve, look) {
-    this.figure = figure;
-    this.curve = curve;
-    this.look = look;
+  // `curve(key)` gives {steps, values, n_raw} of a metric key, undefined while it has no point, with
+  // `xs` along another axis than steps and `smoothed` when that is wanted; `look(keys, from, to)`
+  // fetches the same of a range of steps, as finely as a chart can show it; `resumptions()` says
+  // where later attempts go on; `view` holds the axis and the smoothing.
+  constructor(figure, { curve, look, resumptions, view }) {
+    Object.assign(this, { figure, curve, look, resumptions, view });
     this.detail = null;
     this.keys = figure.dataset.keys.split(",");
     this.holder = figure.querySelector(".plot");
@@ -64,12 +69,31 @@ export class Chart {
     if (plot.select.width <= 0) return;
     this.isZoomed = true;
     if (!this.isThinned) return;
-    const from = Math.max(0, Math.floor(plot.posToVal(plot.select.left, "x")));
-    const to = Math.ceil(plot.posToVal(plot.select.left + plot.select.width, "x"));
+    const from = this.stepBefore(plot.posToVal(plot.select.left, "x"));
+    const to = this.stepAfter(plot.posToVal(plot.select.left + plot.select.width, "x"));
     const detail = await this.look(this.keys, from, to);
     if (!this.isZoomed) return;
     this.detail = detail;
     this.draw();
+  }
+
+  // The step at or before a place on the axis, and the one at or after it.
+  stepBefore(x) {
+    const { xs, steps: all } = this.longest;
+    if (!xs) return Math.max(0, Math.floor(x));
+    return all[Math.max(0, xs.findLastIndex((one) => one <= x))];
+  }
+
+  stepAfter(x) {
+    const { xs, steps: all } = this.longest;
+    if (!xs) return Math.max(0, Math.ceil(x));
+    const index = xs.findIndex((one) => one >= x);
+    return all.at(index);
+  }
+
+  get longest() {
+    const found = this.keys.map((key) => this.curve(key)).filter(Boolean);
+    return found.reduce((one, other) => (other.steps.length > one.steps.length ? other : one));
   }
 
   unzoom() {
@@ -108,9 +132,10 @@ export class Chart {
   }
 
   data() {
-    const tables = this.keys.map((key) => {
-      const { steps: xs = [], values = [] } = this.series(key) ?? {};
-      return [apart(xs), values];
+    const tables = this.keys.map((key, index) => {
+      const { steps: all = [], xs = all, values = [], smoothed = values } = this.series(key) ?? {};
+      // Smoothed, the line has its raw points right behind it.
+      return this.view.smoothing && !index ? [apart(xs), smoothed, values] : [apart(xs), values];
     });
     return tables.length === 1 ? tables[0] : uPlot.join(tables);
   }
@@ -126,25 +151,73 @@ export class Chart {
     const font = "11px system-ui, sans-serif";
     const axes = { stroke: axis, font, grid: { stroke: grid, width: 1 }, ticks: { stroke: grid, width: 1, size: 4 } };
     const value = (_, raw) => number(raw);
+    const { axis: name, smoothing } = this.view;
+    const isTime = name === "time";
+    const place = isTime ? duration : (x) => number(Math.floor(x));
+    const ticks = isTime ? { incrs: CLOCK_STEPS, space: CLOCK_SPACE } : {};
+    const [main, ...behind] = this.keys;
+    const raw = { label: `${main} (raw)`, stroke: withAlpha(line, 0.3), width: 1, spanGaps: true, value, points: { show: false } };
     return {
       ...this.size(),
       cursor: { sync: { key: "run" }, drag: { x: true, y: false }, points: { size: 6 } },
       scales: { x: { time: false } },
       legend: { live: true },
       axes: [
-        { ...axes, size: 28, values: (_, splits) => splits.map(steps) },
+        { ...axes, ...ticks, size: 28, values: (_, splits) => splits.map(isTime ? clock : steps) },
         { ...axes, size: 52, values: (_, splits) => splits.map(number) },
       ],
       series: [
-        { label: "step", value: (_, raw) => (raw === null ? "—" : number(Math.floor(raw))) },
-        { label: this.keys[0], stroke: line, width: 2, spanGaps: true, value, points: { size: 4, fill: line } },
-        ...this.keys.slice(1).map((key) => ({
+        { label: AXIS_LABELS[name], value: (_, x) => (x === null ? "—" : place(x)) },
+        { label: main, stroke: line, width: 2, spanGaps: true, value, points: { size: 4, fill: line } },
+        ...(smoothing ? [raw] : []),
+        ...behind.map((key) => ({
           label: key, stroke: faint, value, paths: () => null,
           points: { show: true, size: 4, width: 0, fill: withAlpha(faint, 0.45) },
         })),
       ],
-      hooks: { setSelect: [(plot) => this.zoom(plot)] },
+      hooks: {
+        setSelect: [(plot) => this.zoom(plot)],
+        drawAxes: [(plot) => this.drawResumptions(plot, axis)],
+        draw: [(plot) => this.drawSpecial(plot, colourOf(this.figure, "special"))],
+      },
     };
+  }
+
+  // Where a later attempt went on: a dashed line from top to bottom.
+  drawResumptions(plot, colour) {
+    const { ctx, bbox } = plot;
+    ctx.save();
+    ctx.strokeStyle = colour;
+    ctx.setLineDash([4, 4]);
+    for (const { x } of this.resumptions()) {
+      const left = Math.round(plot.valToPos(x, "x", true));
+      if (left < bbox.left || left > bbox.left + bbox.width) continue;
+      ctx.beginPath();
+      ctx.moveTo(left, bbox.top);
+      ctx.lineTo(left, bbox.top + bbox.height);
+      ctx.stroke();
+    }
+    ctx.restore();
+  }
+
+  // Where the line's value is NaN or infinite: a small triangle at the foot.
+  drawSpecial(plot, colour) {
+    const { steps: all = [], xs = all, values = [] } = this.series(this.keys[0]) ?? {};
+    const { ctx, bbox } = plot;
+    const foot = bbox.top + bbox.height;
+    const size = MARK_SIZE * devicePixelRatio;
+    ctx.save();
+    ctx.fillStyle = colour;
+    values.forEach((value, index) => {
+      const left = value === null ? plot.valToPos(xs[index], "x", true) : -1;
+      if (left < bbox.left || left > bbox.left + bbox.width) return;
+      ctx.beginPath();
+      ctx.moveTo(left, foot - size);
+      ctx.lineTo(left - size / 2, foot);
+      ctx.lineTo(left + size / 2, foot);
+      ctx.fill();
+    });
+    ctx.restore();
   }
 
   size() {
@@ -189,8 +262,10 @@ export class Chart {
       const { n_raw: all, steps: shown, values } = this.curve(key) ?? { n_raw: 0, steps: [], values: [] };
       if (all > shown.length) notes.push(`${number(shown.length)} of ${number(all)} points of ${key} are drawn`);
       const special = values.filter((value) => value === null).length;
-      if (special) notes.push(`${number(special)} value${special === 1 ? "" : "s"} of ${key} ${special === 1 ? "is" : "are"} not a finite number`);
+      if (special) notes.push(`${number(special)} value${special === 1 ? "" : "s"} of ${key} ${special === 1 ? "is" : "are"} not a finite number${key === this.keys[0] ? ", marked at the foot" : ""}`);
     }
+    const resumed = this.resumptions().length;
+    if (resumed) notes.push(`dashed: where ${resumed === 1 ? "a later attempt goes" : "later attempts go"} on`);
     if (this.isThinned) notes.push("drag to look closer, double-click to go back");
     const note = this.figure.querySelector(".chart-note");
     note.textContent = notes.join("; ");
@@ -218,6 +293,12 @@ export class Chart {
     }
     details.querySelector(".scroll").replaceChildren(table);
   }
+}
+
+// A tick of an axis of time: no unit that is zero.
+function clock(value) {
+  const units = [["d", Math.floor(value / 86400)], ["h", Math.floor(value / 3600) % 24], ["min", Math.floor(value / 60) % 60], ["s", Number((value % 60).toFixed(3))]];
+  return units.filter(([, count]) => count).map(([unit, count]) => `${count} ${unit}`).join(" ") || "0 s";
 }
 
 // Episodes of parallel environments may end at the same step; uPlot wants each x once.

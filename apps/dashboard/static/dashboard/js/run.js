@@ -2,20 +2,26 @@
 
 import { Chart } from "./chart.js";
 import { Live } from "./live.js";
+import { View } from "./view.js";
 
 const MAX_POINTS = 1500;
 const MAX_LIVE_POINTS = 8000;
 const LOST_WAIT_MS = 2000;
+const RELOAD_EVERY_MS = 2000;
 const EPISODE_KEYS = { "episode/return": "return", "episode/length": "length" };
 
 const root = document.getElementById("charts");
 const runId = root.dataset.run;
 const curves = new Map();
-const charts = [...root.querySelectorAll("figure.chart")].map((figure) => new Chart(figure, (key) => curves.get(key), look));
+let resumptions = [];
+const view = new View(document.getElementById("chart-view"), changeView);
+const source = { curve: (key) => curves.get(key), resumptions: () => resumptions, look, view };
+const charts = [...root.querySelectorAll("figure.chart")].map((figure) => new Chart(figure, source));
 const keys = [...new Set(charts.flatMap((chart) => chart.keys))];
 
 async function ask(parameters) {
-  const query = new URLSearchParams({ max_points: MAX_POINTS, stitched: "true", ...parameters });
+  const { axis, smoothing } = view;
+  const query = new URLSearchParams({ max_points: MAX_POINTS, stitched: "true", axis, smoothing, ...parameters });
   const response = await fetch(`/api/v1/runs/${runId}/metrics?${query}`, { headers: { Accept: "application/json" } });
   if (!response.ok) throw new Error(`the curves could not be read: ${response.status}`);
   return response.json();
@@ -25,8 +31,15 @@ async function look(wanted, from, to) {
   return (await ask({ keys: wanted.join(","), from_step: from, to_step: to })).series;
 }
 
+let asked = 0;
+
 async function load() {
+  asked += 1;
+  const mine = asked;
   const found = await ask({ keys: keys.join(",") });
+  if (view.offer(found.keys)) return load();
+  if (mine !== asked) return found.cursor; // Another view was chosen meanwhile: its answer counts.
+  resumptions = found.resumptions;
   curves.clear();
   for (const [key, series] of Object.entries(found.series)) curves.set(key, series);
   refresh();
@@ -38,7 +51,8 @@ function refresh() {
 }
 
 function add(key, step, value) {
-  if (!keys.includes(key)) return;
+  // Only the server can place or smooth a point as it did those before it.
+  if (!keys.includes(key) || !view.isPlain) return;
   if (!curves.has(key)) curves.set(key, { steps: [], values: [], n_raw: 0 });
   const curve = curves.get(key);
   curve.steps.push(step);
@@ -65,6 +79,7 @@ let mustReload = false;
 
 const APPLY = {
   metrics: (event) => {
+    view.offer(Object.keys(event.values));
     for (const [key, value] of Object.entries(event.values)) add(key, event.step, value);
   },
   episode: (event) => {
@@ -78,6 +93,7 @@ const APPLY = {
 
 function take(message) {
   for (const event of message.events ?? []) APPLY[event.type]?.(event);
+  if (!view.isPlain) return reloadSoon();
   refresh();
   // A long watch gathers many points: let the server thin them again.
   const longest = Math.max(0, ...[...curves.values()].map((curve) => curve.steps.length));
@@ -97,10 +113,35 @@ function follow(after) {
   });
 }
 
+let restarts = 0;
+
 async function restart() {
+  restarts += 1;
+  const mine = restarts;
   mustReload = false;
   live?.end();
-  follow(await load());
+  const cursor = await load();
+  if (mine === restarts) follow(cursor);
+}
+
+let reloading = null;
+
+function reloadSoon() {
+  reloading ??= setTimeout(async () => {
+    reloading = null;
+    if (document.hidden) return;
+    await load();
+  }, RELOAD_EVERY_MS);
+}
+
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden && !view.isPlain) reloadSoon();
+});
+
+async function changeView() {
+  if (live) await restart();
+  else await load();
+  for (const chart of charts) chart.repaint();
 }
 
 // The admin's button sets the theme on <html>; `auto` follows the system.
