@@ -28,7 +28,7 @@ test: $(BIN)/.installed-tools ## run the whole suite
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-exact: $(BIN)/.installed-tools ## kill every algorithm three times in every environment it fits, and compare
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt '.[box2d,mujoco,atari]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt '.[box2d,mujoco,atari,minigrid]'
 	$(BIN)/python -m pytest -m exact tests/engine/test_exact.py $(ARGS)
 
 test-soak: $(BIN)/.installed-tools ## two workers and a thousand real runs, most of an hour
