@@ -41,6 +41,8 @@ OUR_CLASSES = {
     "ppo": "apps.engine.lean:LeanPPO",
     "a2c": "apps.engine.lean:LeanA2C",
 }
+# As the process began: whatever it trained before must not decide in which order sums are taken.
+DEFAULT_THREADS = torch.get_num_threads()
 ACTIVATIONS: dict[str, type[torch.nn.Module]] = {
     "tanh": torch.nn.Tanh,
     "relu": torch.nn.ReLU,
@@ -283,7 +285,7 @@ def threads_for(is_image: bool) -> int:
     One for small networks: two such runs side by side on two cores make 14,000 steps/s together
     with one thread each, and about 100 with torch's default. Convolutions gain from more.
     """
-    return max(1, torch.get_num_threads()) if is_image else 1
+    return DEFAULT_THREADS if is_image else 1
 
 
 def device_for(wanted: str, is_image: bool) -> str:

@@ -71,6 +71,7 @@ def capture(model: BaseAlgorithm, spec: RunSpec, progress: dict[str, Any]) -> di
         "logger": {name: dict(getattr(model.logger, name)) for name in LOGGER_ATTRIBUTES},
         "noise": _noise_matrices(model),
         "buffer": position_of(model),
+        "threads": torch.get_num_threads(),
         "environments": _capture_environments(env),
         "normalizer": vec_normalize.step_state(env),
         "generators": _generators(model),
@@ -93,6 +94,8 @@ def restore(model: BaseAlgorithm, spec: RunSpec, folder: Path, state: dict[str, 
         DamagedCheckpoint: The networks have other shapes.
     """
     restored = Restored()
+    # Sums come out another way in the last bit when other threads share the work.
+    torch.set_num_threads(state.get("threads", torch.get_num_threads()))
     if state["spec"]["seed"] != spec.seed:
         restored.not_restored["generators"] = "the seed is another now"
     before = RunSpec.from_dict(state["spec"])

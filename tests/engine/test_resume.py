@@ -16,7 +16,7 @@ import torch
 from gymnasium import spaces
 from gymnasium.utils import EzPickle
 
-from apps.engine import checkpoints, transitions
+from apps.engine import building, checkpoints, transitions
 from apps.engine.building import ALGORITHM_CLASSES, make_env_for
 from apps.engine.callbacks import EventLog, TrainingCallback
 from apps.engine.control import Control
@@ -229,7 +229,7 @@ def test_a_run_killed_three_times_ends_as_the_one_that_was_never_killed(
 
 
 def wait_for_step(directory: RunDirectory, step: int) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         if any(event["step"] >= step for event in events_of(directory)[-5:]):
             return
@@ -381,6 +381,21 @@ def test_what_a_killed_trainer_left_half_written_is_cleared_away(tmp_path: Path)
     (directory.checkpoints / ".manifest.json.1.ab.tmp").write_bytes(b"half")
     train(spec, directory, attempt=Attempt(2))
     assert not list(directory.path.rglob("*.tmp"))
+
+
+def test_a_run_goes_on_with_as_many_threads_as_it_began_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = spec_of("ppo", "CartPole-v1", total_timesteps=192)
+    directory = make_directory(tmp_path / "run", spec)
+    monkeypatch.setattr(building, "threads_for", lambda is_image: 2)
+    train(spec, directory, Control(is_stop_requested=True))
+    monkeypatch.undo()
+    try:
+        train(spec, directory, attempt=Attempt(2))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
 
 
 def test_a_checkpoint_is_saved_on_request(tmp_path: Path) -> None:
