@@ -1,5 +1,6 @@
 """Many runs at once: a configuration's seeds, and the lines of a batch file."""
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -30,16 +31,25 @@ def launch_all(
 
 
 def named(specs: Sequence[RunSpec], naming: Naming) -> Iterator[tuple[RunSpec, Naming]]:
-    """Yield each spec with its name: where they share one, the seed goes behind it.
+    """Yield each spec with its name: one name for all, with the seed behind it where they differ.
 
-    A name that is left empty is made from the spec, with its seed.
+    A name that is left empty is made from the spec; for several it is one that none of them has to
+    share with a run that is there.
     """
+    name = naming.name.strip()
+    if len(specs) > 1:
+        name = name or _free_group_name(specs)
     for spec in specs:
-        name = naming.name.strip()
-        if name and len(specs) > 1:
-            suffix = f"-s{spec.seed}"
-            name = name[: MAX_NAME_LENGTH - len(suffix)] + suffix
-        yield spec, replace(naming, name=name)
+        suffix = f"-s{spec.seed}" if len(specs) > 1 else ""
+        yield spec, replace(naming, name=name[: MAX_NAME_LENGTH - len(suffix)] + suffix)
+
+
+def _free_group_name(specs: Sequence[RunSpec]) -> str:
+    base = f"{specs[0].algorithm}-{specs[0].environment}"
+    seeds = [f"-s{spec.seed}" for spec in specs]
+    taken = set(Run.objects.filter(name__startswith=base).values_list("name", flat=True))
+    names = itertools.chain([base], (f"{base}-{n}" for n in itertools.count(2)))
+    return next(name for name in names if taken.isdisjoint(name + seed for seed in seeds))
 
 
 @dataclass(slots=True)
@@ -122,10 +132,9 @@ def _planned(line: Line, command: str) -> PlannedLine:
     experiment = control.experiment_name(specs[0], line.experiment)
     naming = Naming(_name_of(line, specs[0]), experiment, command, priority)
     configuration = configuration_hash(specs[0].as_dict())
-    runs = [
-        PlannedRun(spec, own, (experiment, configuration, spec.seed))
-        for spec, own in named(specs, naming)
-    ]
+    # A name that is made from the spec is made when the run is: others may come before it.
+    pairs = named(specs, naming) if naming.name else ((spec, naming) for spec in specs)
+    runs = [PlannedRun(s, own, (experiment, configuration, s.seed)) for s, own in pairs]
     return PlannedLine(line, runs)
 
 

@@ -34,6 +34,12 @@ def test_seeds_are_runs_of_one_experiment_that_read_as_one_group(
     assert len({run.configuration_hash for run in runs}) == 1
 
 
+def test_seeds_keep_one_name_where_some_of_them_are_taken() -> None:
+    batches.launch_all(with_seeds(SPEC, 2))
+    again = [run.name for run in batches.launch_all(with_seeds(SPEC, 3))]
+    assert again == [f"ppo-CartPole-v1-2-s{seed}" for seed in (1, 2, 3)]
+
+
 def test_a_configuration_s_hash_outlives_the_database() -> None:
     run = control.create(SPEC)
     Run.objects.all().delete()
