@@ -11,7 +11,7 @@ from apps.api.paging import Order, page
 from apps.api.problems import responses
 from apps.api.schemas import ExperimentChange, ExperimentIn, ExperimentOut, ExperimentPage
 from apps.experiments.models import Experiment
-from apps.jobs import control
+from apps.jobs import records
 
 router = Router()
 
@@ -35,7 +35,7 @@ def list_experiments(
 @router.post("", response=responses({201: ExperimentOut}, is_write=True))
 def create_experiment(request: HttpRequest, data: ExperimentIn) -> Any:
     """Make an experiment; runs join it by its name."""
-    made = control.create_experiment(data.name, data.hypothesis)
+    made = records.create_experiment(data.name, data.hypothesis)
     return Status(201, _experiments().get(pk=made.pk))
 
 
@@ -45,5 +45,5 @@ def change_experiment(request: HttpRequest, experiment_id: int, data: Experiment
     experiment = Experiment.objects.filter(pk=experiment_id).first()
     if experiment is None:
         raise Http404(f"There is no experiment {experiment_id}.")
-    control.set_hypothesis(experiment, data.hypothesis)
+    records.set_hypothesis(experiment, data.hypothesis)
     return _experiments().get(pk=experiment_id)

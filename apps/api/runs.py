@@ -25,7 +25,7 @@ from apps.api.schemas import (
 from apps.engine.expansion import with_seeds
 from apps.engine.rundir import read_json
 from apps.experiments.models import Run, RunQuerySet
-from apps.jobs import batches, control, starting
+from apps.jobs import batches, control, records, starting
 from apps.jobs.starting import Start
 
 router = Router()
@@ -126,20 +126,20 @@ def change_run(request: HttpRequest, run_id: str, data: RunChange) -> Any:
     run = find_run(run_id)
     if data.priority is not None:  # First: it may be refused, a name that came so far is not.
         run = control.set_priority(run, data.priority)
-    return run if data.name is None else control.rename(run, data.name)
+    return run if data.name is None else records.rename(run, data.name)
 
 
 @router.delete("/{run_id}", response=responses({204: None}, is_write=True))
 def delete_run(request: HttpRequest, run_id: str) -> Any:
     """Move a run to the trash; `restore` undoes it."""
-    control.delete(find_run(run_id))
+    records.delete(find_run(run_id))
     return Status(204, None)
 
 
 @router.post("/{run_id}/restore", response=responses({200: RunDetail}, is_write=True))
 def restore_run(request: HttpRequest, run_id: str) -> Any:
     """Bring a deleted run back from the trash; takes its whole id."""
-    return control.restore(run_id)
+    return records.restore(run_id)
 
 
 @router.post("/{run_id}/start", response=responses({202: RunDetail}, is_write=True))

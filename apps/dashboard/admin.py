@@ -15,7 +15,7 @@ from apps.accounts.models import ApiToken
 from apps.dashboard.templatetags.instruments import UNDO_TAG, badge, number, percent
 from apps.dashboard.views.actions import REFUSALS
 from apps.experiments.models import Checkpoint, Evaluation, Experiment, Run, Video
-from apps.jobs import control, lineage
+from apps.jobs import control, lineage, records
 
 admin.site.site_header = "rlgym"
 admin.site.site_title = "rlgym"
@@ -117,7 +117,7 @@ class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def _delete(self, request: HttpRequest, run: Run) -> bool:
         run_id = run.pk
         try:
-            control.delete(run)
+            records.delete(run)
         except REFUSALS as refused:
             messages.error(request, capfirst(str(refused)))
             return False

@@ -1,7 +1,9 @@
-"""The verbs of a user, each once: launch, stop, pause, evaluate, delete; `lineage` has the others.
+"""The verbs of a user about a run's life: launch, stop, pause, save, evaluate.
 
-Every face calls these. A verb checks, changes files first and rows after them, and rings the queue
-once the rows are committed. Refusals are `InvalidSpec`, `IllegalMove` and `Refused`.
+`lineage` has those that go on from a run, `batches` those about many, `records` those about names,
+experiments and the trash. Every face calls these. A verb checks, changes files first and rows
+after them, and rings the queue once the rows are committed. Refusals are `InvalidSpec`,
+`IllegalMove` and `Refused`.
 """
 
 import shutil
@@ -10,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
@@ -23,7 +24,6 @@ from apps.engine.errors import EngineError, FieldError, InvalidSpec
 from apps.engine.expansion import configuration_hash
 from apps.engine.normalization import check_observations
 from apps.engine.rundir import (
-    RunDirectory,
     copy_checkpoint,
     read_json,
     sha256_of,
@@ -31,7 +31,6 @@ from apps.engine.rundir import (
     write_json,
 )
 from apps.engine.spec import EvalSpec, RunSpec, check_numbers, default_evaluation_seed
-from apps.experiments.artifacts import experiment_file
 from apps.experiments.models import (
     Checkpoint,
     Evaluation,
@@ -44,7 +43,7 @@ from apps.experiments.models import (
     new_run_id,
 )
 from apps.experiments.turns import PRIORITY_BOUNDS
-from apps.jobs import reindexing, trainer
+from apps.jobs import trainer
 from apps.jobs.tasks import work_on_evaluations, work_on_runs
 
 MAX_NAME_LENGTH = 120
@@ -244,49 +243,6 @@ def launch(spec: RunSpec, naming: Naming = UNNAMED, origin: Origin | None = None
     return queue(create(spec, naming, origin))
 
 
-def create_experiment(name: str, hypothesis: str = "") -> Experiment:
-    """Make an experiment; runs join it by its name.
-
-    Raises:
-        Refused: One of that name exists.
-    """
-    if Experiment.objects.filter(name=name).exists():
-        raise Refused(f"an experiment named {name!r} exists already")
-    return set_hypothesis(Experiment(name=name), hypothesis)
-
-
-def set_hypothesis(experiment: Experiment, hypothesis: str) -> Experiment:
-    """Write down what an experiment is to show, in its file and its row."""
-    path = experiment_file(experiment.name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(
-        path,
-        {
-            "name": experiment.name,
-            "hypothesis": hypothesis,
-            "created_at": experiment.created_at.isoformat(),
-        },
-    )
-    fields = {"hypothesis": hypothesis, "created_at": experiment.created_at}
-    found, _ = Experiment.objects.update_or_create(name=experiment.name, defaults=fields)
-    return found
-
-
-def rename(run: Run, name: str) -> Run:
-    """Give a run another name, in its directory and its row.
-
-    Raises:
-        InvalidSpec: The name is empty or too long.
-    """
-    name = name.strip()
-    if not 1 <= len(name) <= MAX_NAME_LENGTH:
-        raise InvalidSpec([FieldError("name", f"must have 1 to {MAX_NAME_LENGTH} characters")])
-    write_json(run.directory.record, {**read_json(run.directory.record), "name": name})
-    Run.objects.filter(pk=run.pk).update(name=name)
-    run.name = name
-    return run
-
-
 def check_priority(value: Any) -> int:
     """Return a priority as a number; text is read.
 
@@ -390,40 +346,6 @@ def evaluate(run: Run, at: str = "last", options: Mapping[str, Any] | None = Non
     evaluation = Evaluation.objects.ask(run, checkpoint_at(run, at).step, spec)
     transaction.on_commit(work_on_evaluations)
     return evaluation
-
-
-def delete(run: Run) -> None:
-    """Move a run's directory to the trash and drop its rows; `restore` undoes it.
-
-    Raises:
-        Refused: The run is queued or running, or one of its evaluations is running.
-    """
-    busy = run.evaluations.filter(status=JobStatus.RUNNING).exists()
-    if run.is_active or busy:
-        what = "an evaluation of it is running" if busy else f"it is {run.status}"
-        raise Refused(f"run {run.pk} cannot be deleted while {what}; stop it or wait, then delete")
-    trash = Path(settings.TRASH_ROOT)
-    trash.mkdir(parents=True, exist_ok=True)
-    if run.directory.path.exists():
-        shutil.rmtree(trash / run.pk, ignore_errors=True)
-        run.directory.path.rename(trash / run.pk)
-    Run.objects.filter(pk=run.pk).delete()  # Through the query: the caller's object keeps its id.
-
-
-def restore(run_id: str) -> Run:
-    """Bring a deleted run back from the trash.
-
-    Raises:
-        Refused: It is not in the trash, or a run of that id exists.
-    """
-    trashed = RunDirectory(Path(settings.TRASH_ROOT) / run_id)
-    target = RunDirectory(Path(settings.RUNS_ROOT) / run_id)
-    if not run_id.isalnum() or not trashed.spec.exists():
-        raise Refused(f"no deleted run {run_id} is in the trash")
-    if target.path.exists():
-        raise Refused(f"run {run_id} exists already")
-    trashed.path.rename(target.path)
-    return reindexing.reindex_run(target)
 
 
 def ring_queued() -> None:

@@ -17,7 +17,7 @@ from apps.experiments.models import (
     Run,
     RunStatus,
 )
-from apps.jobs import control
+from apps.jobs import control, records
 from apps.jobs.queue import huey
 from apps.metrics import store
 from tests.conftest import TINY_PPO, make_run
@@ -168,20 +168,20 @@ def test_an_evaluation_with_bad_options_is_refused() -> None:
 
 
 def test_renaming_changes_directory_and_row() -> None:
-    run = control.rename(make_run(), "  better name ")
+    run = records.rename(make_run(), "  better name ")
     assert Run.objects.get(pk=run.pk).name == "better name"
     assert json.loads(run.directory.record.read_text())["name"] == "better name"
     for bad in ("", "   ", "x" * 121):
         with pytest.raises(InvalidSpec, match="1 to 120"):
-            control.rename(run, bad)
+            records.rename(run, bad)
 
 
 def test_a_deleted_run_can_be_brought_back_whole() -> None:
     run = make_run(status=RunStatus.COMPLETED)
     run.directory.append({"type": "status", "t": 1.0, "step": 256, "status": "completed"})
-    control.delete(run)
+    records.delete(run)
     assert not Run.objects.exists()
-    again = control.restore(run.pk)
+    again = records.restore(run.pk)
     assert (again.pk, again.name, again.status) == (run.pk, run.name, RunStatus.COMPLETED)
     assert again.directory.spec.exists()
 
@@ -190,11 +190,11 @@ def test_a_deleted_run_can_be_brought_back_whole() -> None:
 def test_an_active_run_cannot_be_deleted(status: RunStatus) -> None:
     run = make_run(status=status, owner="host:1:x")
     with pytest.raises(control.Refused, match="stop it or wait"):
-        control.delete(run)
+        records.delete(run)
     assert run.directory.path.exists()
 
 
 @pytest.mark.parametrize("run_id", ["nothere", "../runs", "", "a/b", "\x00"])
 def test_only_what_is_in_the_trash_can_be_restored(run_id: str) -> None:
     with pytest.raises(control.Refused, match="in the trash"):
-        control.restore(run_id)
+        records.restore(run_id)

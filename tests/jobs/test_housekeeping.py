@@ -12,7 +12,7 @@ from pytest_django import Settings
 from apps.engine import events
 from apps.engine.rundir import RunDirectory, read_json, write_json
 from apps.experiments.models import Evaluation, Experiment, Run, RunStatus, Video
-from apps.jobs import checks, control, presence, reindexing, system
+from apps.jobs import checks, control, presence, records, reindexing, system
 from apps.jobs.presence import Worker
 from tests.conftest import make_run
 
@@ -105,10 +105,10 @@ def test_each_episode_counts_once_though_an_attempt_begins_amid_what_is_read() -
 
 
 def test_a_hypothesis_outlives_the_database() -> None:
-    made = control.create_experiment("Löwe / ../x", "It learns.")
-    control.set_hypothesis(made, "It learns faster.")
+    made = records.create_experiment("Löwe / ../x", "It learns.")
+    records.set_hypothesis(made, "It learns faster.")
     with pytest.raises(control.Refused, match="exists already"):
-        control.create_experiment("Löwe / ../x")
+        records.create_experiment("Löwe / ../x")
     Experiment.objects.all().delete()
     reindexing.reindex()
     again = Experiment.objects.get()

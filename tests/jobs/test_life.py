@@ -11,7 +11,7 @@ from pytest_django import Settings
 from apps.accounts.models import ApiToken
 from apps.engine.errors import InvalidSpec
 from apps.experiments.models import IllegalMove, Run, RunStatus
-from apps.jobs import control, lineage, reindexing, supervisor
+from apps.jobs import control, lineage, records, reindexing, supervisor
 from apps.jobs.trainer import TRAINER, TrainerProcess
 from tests.conftest import TINY_PPO, make_run
 
@@ -252,7 +252,7 @@ class TestOverRest:
 def test_a_run_directory_of_a_child_stands_alone(tmp_path: Path) -> None:
     parent = with_checkpoint(RunStatus.COMPLETED)
     child = lineage.continue_run(parent, 100)
-    control.delete(parent)
+    records.delete(parent)
     child.refresh_from_db()
     assert child.parent is None
     assert (child.directory.checkpoints / "128" / "manifest.json").exists()

@@ -11,7 +11,7 @@ from stable_baselines3 import DDPG, PPO, SAC
 from apps.engine.errors import InvalidSpec
 from apps.engine.rundir import copy_checkpoint, read_json, sha256_of
 from apps.experiments.models import Run, RunStatus
-from apps.jobs import control, lineage, reindexing, starting, supervisor
+from apps.jobs import control, lineage, records, reindexing, starting, supervisor
 from apps.jobs.trainer import TRAINER, TrainerProcess
 from tests.conftest import TINY_PPO, make_run
 from tests.engine.conftest import trained  # noqa: F401 - a fixture
@@ -91,7 +91,7 @@ def test_a_seed_has_its_parent_s_networks_and_environment_and_a_spec_of_its_own(
     assert not run.directory.has_checkpoint(256)
     model = parent.directory.checkpoints / "256" / "model.zip"
     assert run.directory.init.samefile(model), "linked: it never changes"
-    control.delete(parent)
+    records.delete(parent)
     run.refresh_from_db()
     assert run.parent is None
     Run.objects.all().delete()

@@ -14,7 +14,7 @@ from apps.dashboard.forms import EvaluateForm
 from apps.dashboard.templatetags.instruments import UNDO_TAG
 from apps.engine.errors import InvalidSpec, RunDirectoryError
 from apps.experiments.models import IllegalMove, Run
-from apps.jobs import control, lineage
+from apps.jobs import control, lineage, records
 
 REFUSALS = (control.Refused, IllegalMove, InvalidSpec, RunDirectoryError)
 
@@ -137,7 +137,7 @@ def delete(request: HttpRequest, run_id: str) -> HttpResponse:
     """Move a run to the trash; the message that says so can undo it."""
     run = get_object_or_404(Run, pk=run_id)
     try:
-        control.delete(run)
+        records.delete(run)
     except REFUSALS as refused:
         messages.error(request, capfirst(str(refused)))
         return redirect("run", run_id)
@@ -147,6 +147,6 @@ def delete(request: HttpRequest, run_id: str) -> HttpResponse:
 
 @require_POST
 def restore(request: HttpRequest, run_id: str) -> HttpResponse:
-    if _try(request, lambda: control.restore(run_id), "The run is back."):
+    if _try(request, lambda: records.restore(run_id), "The run is back."):
         return redirect("run", run_id)
     return redirect("run-list")
