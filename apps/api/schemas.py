@@ -193,7 +193,7 @@ class RunDetail(RunSummary):
 
 
 class RunsMade(Schema):
-    runs: list[RunDetail] = Field(description="One for each seed, in their order.")
+    runs: list[RunSummary] = Field(description="One for each seed, in their order.")
 
 
 class ContinueIn(BaseModel):

@@ -1,9 +1,15 @@
 """Many runs at once: a configuration's seeds, and the lines of a batch file."""
 
+import fcntl
 import itertools
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal
+
+from django.conf import settings
 
 from apps.engine.batch_files import Line, read_batch
 from apps.engine.errors import FieldError, InvalidSpec
@@ -85,6 +91,20 @@ class PlannedLine:
     line: Line
     runs: list[PlannedRun] = field(default_factory=list)
     errors: list[FieldError] = field(default_factory=list)
+
+
+@contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Wait until nobody on this machine plans or queues a batch; hold it around both.
+
+    Without it the same file, called twice at once, would find nothing there both times.
+    """
+    fd = os.open(Path(settings.HOME) / "batch.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
 
 
 def plan(text: str, command: str = "") -> list[PlannedLine]:

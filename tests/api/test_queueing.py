@@ -10,7 +10,7 @@ def test_posting_seeds_makes_a_list_of_runs(api: ApiClient) -> None:
     assert answer.status_code == 201
     runs = answer.json()["runs"]
     assert [(run["seed"], run["status"]) for run in runs] == [(4, "draft"), (5, "draft")]
-    assert runs[0] == api.get(f"/runs/{runs[0]['id']}").json()
+    assert runs == api.get("/runs", order="seed").json()["runs"]
     for seeds in (0, 101, "many", 1.5, True, []):
         problem = assert_problem(api.post("/runs", {**TINY_PPO, "seeds": seeds}), 422)
         assert [error["field"] for error in problem["errors"]] == ["seeds"]

@@ -22,8 +22,9 @@ def test_seeds_from_the_command_line(capsys: pytest.CaptureFixture[str]) -> None
     assert Run.objects.all()[0].spec["early_stop"] == {"after_fraction": 0.5, "below": 9}
     with pytest.raises(CommandError, match="priority: '101' is not allowed"):
         call_command("train", "--priority", "101", "--queue")
-    with pytest.raises(CommandError, match="seeds: 101 is not allowed"):
-        call_command("train", "--seeds", "101", "--queue")
+    for seeds in ("101", "0"):
+        with pytest.raises(CommandError, match=f"seeds: {seeds} is not allowed"):
+            call_command("train", "--seeds", seeds, "--queue")
 
 
 def test_a_batch_says_what_becomes_of_each_line(

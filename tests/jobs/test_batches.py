@@ -1,8 +1,10 @@
 """Many runs at once."""
 
+import threading
 from pathlib import Path
 
 import pytest
+from django.db import connection
 
 from apps.engine.expansion import configuration_hash, with_seeds
 from apps.experiments.groups import groups_of
@@ -96,6 +98,21 @@ def test_a_batch_is_queued_once_whatever_became_of_its_runs() -> None:
     assert batches.carry_out(again) == []
     more = batches.plan(GRID.replace("seeds: 2", "seeds: 3"))
     assert states(more) == ["there", "there", "new", "there", "there", "new", "there", "there"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_batch_that_is_called_twice_at_once_is_queued_once() -> None:
+    def queue_it() -> None:
+        with batches.one_at_a_time():
+            batches.carry_out(batches.plan("runs: [{seeds: 5, total_timesteps: 256}]"))
+        connection.close()
+
+    threads = [threading.Thread(target=queue_it) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert Run.objects.count() == 5
 
 
 @pytest.mark.parametrize(

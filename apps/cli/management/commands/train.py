@@ -61,7 +61,7 @@ class Command(OurCommand):
         if options["conf"]:
             data = self._with_zoo(data, options["conf"], origin.parent if origin else None)
         spec = starting.check_spec(data, start)
-        specs = with_seeds(spec, options["seeds"] or 1)
+        specs = with_seeds(spec, 1 if options["seeds"] is None else options["seeds"])
         naming = control.Naming(
             options["name"],
             options["experiment"],

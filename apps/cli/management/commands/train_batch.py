@@ -31,12 +31,14 @@ class Command(OurCommand):
         )
 
     def run(self, options: dict[str, Any]) -> None:
-        lines = batches.plan(_text_of(options["file"]), shlex.join(sys.argv))
-        if not options["json"]:
-            print_plan(lines)
-        refused = sum(bool(line.errors) for line in lines)
-        if not options["dry_run"] and not refused:
-            batches.carry_out(lines)
+        text = _text_of(options["file"])
+        with batches.one_at_a_time():
+            lines = batches.plan(text, shlex.join(sys.argv))
+            if not options["json"]:
+                print_plan(lines)
+            refused = sum(bool(line.errors) for line in lines)
+            if not options["dry_run"] and not refused:
+                batches.carry_out(lines)
         runs = _runs_of(lines)
         if options["wait"] and not options["dry_run"]:
             wait_for_runs(runs, options["json"])
