@@ -240,10 +240,13 @@ class LogColumns:
             self._inode = stat.st_ino
             if self._strikes < STRIKES:
                 self._adopt(SideFile.open(self._path, self._log))
-        while self._read_on():
-            self._keep(self._segment_bytes * LARGEST_SEGMENT)
-        smallest = max(self._segment_bytes, self._cursor // SEGMENTS_OF_A_LOG)
-        self._keep(min(smallest, self._segment_bytes * LARGEST_SEGMENT))
+        largest = self._segment_bytes * LARGEST_SEGMENT
+        end = -1
+        while end != self._cursor:  # What another process kept may end before what was read here.
+            while self._read_on():
+                self._keep(largest)
+            end = self._cursor
+            self._keep(min(max(self._segment_bytes, end // SEGMENTS_OF_A_LOG), largest))
 
     def _sample(self, end: int, length: int) -> bytes:
         with self._log.open("rb") as file:

@@ -169,6 +169,21 @@ def test_each_byte_of_a_log_that_is_followed_is_parsed_once(folder: Path) -> Non
     assert late.parsed_bytes < 1000, "what is in no segment yet"
 
 
+@pytest.mark.parametrize("ahead", [1, 40, 400])
+def test_what_another_reader_kept_first_is_taken_over_and_nothing_is_missed(
+    folder: Path, ahead: int
+) -> None:
+    log = begin(folder, joined(*(point(step, a=1.0) for step in range(5))))
+    slow, quick = LogColumns(log, 1500), LogColumns(log, 100)
+    assert_exact(log, slow)
+    assert_exact(log, quick)
+    with log.open("ab") as file:
+        file.write(joined(*(point(step, a=2.0) for step in range(ahead))))
+    assert_exact(log, slow)
+    assert_exact(log, quick)
+    assert_exact(log, slow)
+
+
 def test_several_readers_at_once_see_the_same(folder: Path) -> None:
     log = begin(folder, b"")
     problems: list[AssertionError] = []
