@@ -76,5 +76,53 @@ class Hangs(Behaving):
         return super().step(action)
 
 
+class ReturnsNaN(Behaving):
+    """Shows something that is not a number from its third step on."""
+
+    def _observe(self) -> Any:
+        observation = super()._observe()
+        observation[1] = np.nan if self._steps >= 3 else observation[1]
+        return observation
+
+
+class NeverEnds(Behaving):
+    """Has no end and no limit, and numbers of most uneven size."""
+
+    observation_space = spaces.Box(-1e6, 1e6, (2,), np.float32)
+    length = 10**9
+
+    def _observe(self) -> Any:
+        return super()._observe() * np.array([1.0, 1e5], np.float32)
+
+
+class Forgets(Behaving):
+    """Draws from a generator that no seed reaches."""
+
+    def _observe(self) -> Any:
+        return np.random.default_rng().uniform(-1, 1, 2).astype(np.float32)
+
+
+class Leaks(Behaving):
+    """Keeps 50 kB of each step."""
+
+    kept: list[bytes] = []
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.kept.append(b"x" * 50_000)
+        return super().step(action)
+
+
+class Raises(Behaving):
+    """Raises when it is reset."""
+
+    def reset(self, **options: Any) -> tuple[Any, dict[str, Any]]:
+        raise RuntimeError("the simulator fell over")
+
+
 gymnasium.register("Behaving-v0", Behaving)
+gymnasium.register("ReturnsNaN-v0", ReturnsNaN)
+gymnasium.register("NeverEnds-v0", NeverEnds)
+gymnasium.register("Forgets-v0", Forgets)
+gymnasium.register("Leaks-v0", Leaks)
+gymnasium.register("Raises-v0", Raises)
 gymnasium.register("Hangs-v0", Hangs)

@@ -21,11 +21,13 @@ from apps.engine.errors import (
 from apps.experiments.models import IllegalMove
 from apps.experiments.queries import RunNotFound
 from apps.jobs.control import Refused
+from apps.jobs.preflight import Busy
 
 logger = logging.getLogger(__name__)
 
 LOCKED_RETRY_S = 2
 DISK_FULL_RETRY_S = 60
+BUSY_RETRY_S = 10
 
 READ_REFUSALS = (401, 404, 422, 503)
 WRITE_REFUSALS = (400, 401, 403, 404, 409, 413, 422, 429, 503)
@@ -121,11 +123,16 @@ def _crashed(request: HttpRequest, error: Exception) -> HttpResponse:
     return problem(500, "The server failed; its log says why.")
 
 
+def _busy(request: HttpRequest, error: Busy) -> HttpResponse:
+    return problem(503, str(error), kind="busy", headers={"Retry-After": str(BUSY_RETRY_S)})
+
+
 # The nearest class of an error's own ancestry wins.
 TRANSLATIONS: dict[type[Exception], Callable[[HttpRequest, Any], HttpResponse]] = {
     InvalidSpec: _invalid,
     ValidationError: _mistyped,
     IllegalMove: _illegal_move,
+    Busy: _busy,
     Refused: _refused,
     RunDirectoryBusy: _refused,
     RunDirectoryError: _directory_gone,

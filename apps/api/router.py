@@ -18,7 +18,17 @@ from ninja.renderers import BaseRenderer
 
 from apps.accounts.authentication import reader_of
 from apps.accounts.problems import PROBLEM_TYPE, problem, unauthorized
-from apps.api import catalogue, evaluations, experiments, life, logs, runs, system, videos
+from apps.api import (
+    catalogue,
+    evaluations,
+    experiments,
+    life,
+    logs,
+    preflights,
+    runs,
+    system,
+    videos,
+)
 from apps.api.auth import AUTH
 from apps.api.limits import WriteThrottle
 from apps.api.problems import translate_errors
@@ -158,6 +168,7 @@ api = Api(
     renderer=Json(),
 )
 translate_errors(api)
+api.add_router("/runs", preflights.router, tags=["runs"])  # Before addresses of one run.
 api.add_router("/runs", runs.router, tags=["runs"])
 api.add_router("/runs", life.router, tags=["runs"])
 api.add_router("/runs", evaluations.router, tags=["evaluations"])

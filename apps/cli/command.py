@@ -39,6 +39,10 @@ class Command(BaseCommand):
     def run(self, options: dict[str, Any]) -> None:
         raise NotImplementedError
 
+    def note(self, text: str) -> None:
+        """Tell something that is no result, beside what is printed."""
+        self.stderr.write(f"note: {text}")
+
     def print_json(self, value: Any) -> None:
         self.stdout.write(orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode())
 

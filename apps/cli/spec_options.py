@@ -1,16 +1,22 @@
 """The options of a command that say what to train: written once, read into a spec's data."""
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from django.core.management.base import CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from apps.engine.algorithms import ALGORITHMS
 from apps.engine.assignments import parse_assignments
 from apps.engine.backends import BACKENDS
+from apps.engine.errors import InvalidSpec
 from apps.engine.normalization import NORMALIZATION
 from apps.engine.presets import LENGTH_TITLES, PRESET_TITLES
-from apps.engine.spec import DEVICES
-from apps.engine.zoo import read_normalize
+from apps.engine.safe_yaml import MAX_YAML_BYTES
+from apps.engine.spec import DEFAULT_ALGORITHM, DEFAULT_ENVIRONMENT, DEVICES
+from apps.engine.zoo import ZooEntry, find_zoo_entry, read_normalize, spec_data_over
+from apps.jobs import starting
+from apps.jobs.starting import Start
 
 # Command-line option -> field of the spec, for options that are passed on as they are.
 SPEC_OPTIONS = {
@@ -31,7 +37,7 @@ SWITCHES = {"true": True, "false": False}
 
 
 def add_spec_options(parser: CommandParser) -> None:
-    """Add the options that `spec_of` reads."""
+    """Add the options that `asked_of` reads."""
     parser.add_argument("--algo", metavar="NAME", help=f"one of {', '.join(ALGORITHMS)}")
     parser.add_argument("--env", metavar="ID", help="Gymnasium id, or module:Env-v0 for your own")
     parser.add_argument("-n", dest="timesteps", type=int, metavar="N", help="environment steps")
@@ -54,10 +60,58 @@ def add_spec_options(parser: CommandParser) -> None:
     parser.add_argument("--no-video", action="store_true", help="do not film its evaluations")
     parser.add_argument("--device", help=f"one of {', '.join(DEVICES)}")
     parser.add_argument("--backend", metavar="NAME", help=f"one of {', '.join(BACKENDS)}")
+    parser.add_argument(
+        "-i", "--trained-agent", dest="init", metavar="RUN[@STEP]|FILE.zip",
+        help="start from the weights of a checkpoint or of a model file",
+    )  # fmt: skip
+    parser.add_argument(
+        "-conf", "--conf-file", dest="conf", metavar="FILE.yml",
+        help="hyperparameters as RL-Baselines3-Zoo writes them; other options win over them",
+    )  # fmt: skip
 
 
-def spec_of(options: dict[str, Any]) -> dict[str, Any]:
-    """Return the data of the spec that a command's options describe."""
+def asked_of(
+    options: dict[str, Any], tell: Callable[[str], object]
+) -> tuple[dict[str, Any], Start | None]:
+    """Return the data of the spec that a command's options describe, and what it starts from.
+
+    Args:
+        options: The command's options.
+        tell: Called with each thing in a file of RL-Baselines3-Zoo that is not carried over.
+
+    Raises:
+        InvalidSpec: An option cannot be read, or the weights are not fit to start from.
+        CommandError: The file of `-conf` cannot be read.
+    """
+    start = starting.from_text(options["init"]) if options["init"] else None
+    data = _spec_of(options)
+    if not options["conf"]:
+        return data, start
+    if "preset" in data:
+        raise CommandError("give either --preset or -conf, not both")
+    parent = start.origin.parent if start else None
+    algorithm = data.get("algorithm", parent.algorithm if parent else DEFAULT_ALGORITHM)
+    known = parent.environment if parent else DEFAULT_ENVIRONMENT
+    entry = _zoo_entry(options["conf"], algorithm, data.get("environment", known))
+    for note in entry.notes:
+        tell(note)
+    return spec_data_over(entry, data), start
+
+
+def _zoo_entry(path: str, algorithm: str, environment: str) -> ZooEntry:
+    if algorithm not in ALGORITHMS:
+        raise CommandError(f"{algorithm!r} is not an algorithm; allowed: {', '.join(ALGORITHMS)}")
+    try:
+        with Path(path).open("rb") as file:
+            text = file.read(MAX_YAML_BYTES + 1).decode()
+        return find_zoo_entry(text, algorithm, environment)
+    except (OSError, ValueError) as error:
+        raise CommandError(f"-conf {path} cannot be read: {error}") from error
+    except InvalidSpec as refused:
+        raise CommandError(f"-conf {path}: {refused}") from refused
+
+
+def _spec_of(options: dict[str, Any]) -> dict[str, Any]:
     data = {
         field: options[option]
         for option, field in SPEC_OPTIONS.items()

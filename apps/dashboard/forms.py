@@ -31,7 +31,7 @@ from apps.engine.spec import (
 )
 from apps.experiments.models import Experiment, Run, RunQuerySet, RunStatus
 from apps.experiments.turns import PRIORITY_BOUNDS
-from apps.jobs.environments import FAMILY_TITLES, Filter, cards_for, profiles
+from apps.jobs.environments import cards_for, profiles
 
 HYPERPARAMETER_PREFIX = "hyperparameters."
 NAME_LENGTH = 120
@@ -424,25 +424,3 @@ class RunFilterForm(forms.Form):
             )
         column = SORTS[self.sort.removeprefix("-")]
         return runs.order_by(OrderBy(column, self.sort.startswith("-"), nulls_last=True), "-pk")
-
-
-class EnvironmentFilterForm(forms.Form):
-    """Which environments the list shows."""
-
-    search = forms.CharField(
-        required=False,
-        max_length=200,
-        widget=forms.TextInput(attrs={"type": "search", "placeholder": "name, task, reward"}),
-    )
-    family = forms.ChoiceField(
-        label="Group", required=False, choices=[("", "any group"), *FAMILY_TITLES.items()]
-    )
-    algorithm = forms.ChoiceField(
-        required=False, choices=lambda: [("", "any algorithm"), *algorithm_choices()]
-    )
-    is_ready = forms.BooleanField(label="Ready to use", required=False)
-
-    def wanted(self) -> Filter:
-        """Return the filter; what was refused filters nothing."""
-        self.full_clean()
-        return Filter(**self.cleaned_data)

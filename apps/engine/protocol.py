@@ -64,7 +64,15 @@ class DiscoverJob(TypedDict):
     limit_s: NotRequired[float]
 
 
-Job = TrainJob | EvaluateJob | DescribeJob | DiscoverJob
+class PreflightJob(TypedDict):
+    """Check whether a spec can be trained (see preflighting.py); gives up after `limit_s`."""
+
+    job: Literal["preflight"]
+    spec: dict[str, Any]
+    limit_s: NotRequired[float]
+
+
+Job = TrainJob | EvaluateJob | DescribeJob | DiscoverJob | PreflightJob
 
 
 class Request(TypedDict):
@@ -78,11 +86,12 @@ class Request(TypedDict):
 class Reply(TypedDict):
     """What a trainer says.
 
-    `ready`: warmed up and waiting for a job. `done`: `result` holds what came of it. `refused`: an
-    error in words meant for a user. `crashed`: an exception nobody foresaw, with its traceback.
+    `ready`: warmed up and waiting for a job. `phase`: what it is at, in words, and in `result`
+    what came of it so far. `done`: `result` holds what came of it. `refused`: an error in words
+    meant for a user. `crashed`: an exception nobody foresaw, with its traceback.
     """
 
-    reply: Literal["ready", "done", "refused", "crashed"]
+    reply: Literal["ready", "phase", "done", "refused", "crashed"]
     result: NotRequired[dict[str, Any]]
     message: NotRequired[str]
     traceback: NotRequired[str]

@@ -34,6 +34,7 @@ KILL_WAIT_S = 2.0
 STDERR_TAIL_BYTES = 16_384
 TRAINER = ("apps.engine",)
 DESCRIBER = ("apps.engine.describing",)
+CHECKER = ("apps.engine.preflighting",)
 
 
 class TrainerFailed(Exception):
@@ -41,7 +42,11 @@ class TrainerFailed(Exception):
 
 
 class TrainerProcess:
-    """One process of the engine, from its start to its last reply."""
+    """One process of the engine, from its start to its last reply.
+
+    Attributes:
+        phase: What it said last of what it is at, None when it said nothing yet.
+    """
 
     def __init__(self, *module_and_flags: str) -> None:
         self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as self
@@ -55,6 +60,7 @@ class TrainerProcess:
             start_new_session=True,
         )
         self._reply: protocol.Reply | None = None
+        self.phase: protocol.Reply | None = None
         # A reply may be larger than a pipe holds, so somebody must always be reading.
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -131,7 +137,7 @@ class TrainerProcess:
         return {
             "reply": "crashed",
             "message": f"Its process ended with code {code} before it could start.",
-            "traceback": self._stderr_tail(),
+            "traceback": self.stderr_tail(),
         }
 
     @property
@@ -145,19 +151,24 @@ class TrainerProcess:
         with self._process.stdout as stdout:
             for line in stdout:
                 try:
-                    self._reply = cast(protocol.Reply, protocol.decode(line, "reply"))
+                    said = cast(protocol.Reply, protocol.decode(line, "reply"))
                 except protocol.BadLine:
                     continue  # Something printed before stdout was redirected.
+                if said["reply"] == "phase":
+                    self.phase = said
+                else:
+                    self._reply = said
 
     @property
     def gave_up_at(self) -> str | None:
         """Where the process was when its own time limit ended it; None when it did not."""
         if self._reply is not None and self._reply["reply"] != "ready":
             return None
-        _, mark, stacks = self._stderr_tail().partition("Timeout (")
+        _, mark, stacks = self.stderr_tail().partition("Timeout (")
         return _innermost(stacks) if mark else None
 
-    def _stderr_tail(self) -> str:
+    def stderr_tail(self) -> str:
+        """Return the end of what the process wrote to its standard error."""
         size = self._stderr.seek(0, os.SEEK_END)
         self._stderr.seek(max(0, size - STDERR_TAIL_BYTES))
         return self._stderr.read().decode(errors="replace")

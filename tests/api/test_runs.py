@@ -10,6 +10,7 @@ from apps.api.paging import Order, page
 from apps.api.runs import ORDERS
 from apps.engine import events
 from apps.experiments.models import Checkpoint, Run, RunStatus
+from apps.jobs.preflight import AT_ONCE, _slots
 from tests.api.conftest import ApiClient, assert_problem
 from tests.conftest import TINY_PPO, make_run
 
@@ -304,3 +305,44 @@ def test_infinite_summaries_are_null_in_json(api: ApiClient) -> None:
     run = make_run(return_best=float("inf"))
     run.directory.append(events.metrics(1, {"x": 1.0}))
     assert api.get(f"/runs/{run.pk}").json()["return_best"] is None
+
+
+@pytest.mark.slow
+def test_a_check_tells_of_an_environment_that_breaks_and_makes_no_run(api: ApiClient) -> None:
+    response = api.post("/runs/preflight", {"environment": "tests.misbehaving:Raises-v0"})
+    assert response.status_code == 200
+    found = response.json()
+    assert found["severity"] == "refusal"
+    assert (
+        "broke while taking random steps: RuntimeError: the simulator fell over"
+        in (found["findings"][0]["message"])
+    )
+    assert "in reset" in found["traceback"]
+    assert not Run.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("data", "field"),
+    [
+        ({"n_envs": 10_000}, "n_envs"),
+        ({"seed": 2**32}, "seed"),
+        ({"wings": 2}, "wings"),
+        ({"init": "nobody"}, "init"),
+    ],
+)
+def test_a_check_refuses_what_a_run_refuses(
+    data: dict[str, Any], field: str, api: ApiClient
+) -> None:
+    problem = assert_problem(api.post("/runs/preflight", data), 422)
+    assert [error["field"] for error in problem["errors"]] == [field]
+
+
+def test_a_check_that_finds_no_room_is_to_come_again(api: ApiClient) -> None:
+    for _ in range(AT_ONCE):
+        assert _slots.acquire(blocking=False)
+    try:
+        response = api.post("/runs/preflight", {})
+    finally:
+        _slots.release(AT_ONCE)
+    assert_problem(response, 503)
+    assert response["Retry-After"] == "10"

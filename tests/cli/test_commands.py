@@ -148,6 +148,14 @@ class TestWithRows:
         with pytest.raises(CommandError, match="in no list here"):
             call("environments", "Nope-v0")
 
+    @pytest.mark.slow
+    def test_a_check_prints_what_training_takes(self) -> None:
+        found = json.loads(call("preflight", "--env", "CartPole-v1", *TINY, "--json"))
+        assert found["severity"] == "ok"
+        assert found["eta_s"] > 0
+        with pytest.raises(CommandError, match="from 1 to 256"):
+            call("preflight", "--n-envs", "10000")
+
     def test_a_run_that_is_not_there_is_refused(self) -> None:
         with pytest.raises(CommandError, match="no run has the id"):
             call("run", "nothere")

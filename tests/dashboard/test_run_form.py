@@ -189,3 +189,30 @@ def test_blank_fields_show_what_the_preset_gives(reader: Client) -> None:
 
 def test_an_algorithm_nobody_has_shows_the_default_form(reader: Client) -> None:
     assert reader.get("/runs/new/", {"algorithm": "'><script>"}).status_code == 200
+
+
+@pytest.mark.slow
+def test_a_check_shows_its_findings_in_the_page_and_queues_nothing(reader: Client) -> None:
+    response = post(reader, algorithm="sac", check="1", name="kept")
+    html = response.content.decode()
+    assert response.status_code == 200
+    assert "SAC cannot act in CartPole-v1" in html
+    assert "algorithms that can: ppo" in html
+    assert 'value="kept"' in html
+    assert not Run.objects.exists()
+
+
+def test_a_check_of_a_refused_form_says_so_beside_the_field(reader: Client) -> None:
+    response = post(reader, seed="-1", check="1")
+    assert [*refusals(response)] == ["seed"]
+    assert "Not checked" in response.content.decode()
+
+
+def test_a_script_that_checks_gets_the_result_alone(reader: Client) -> None:
+    response = reader.post(
+        "/runs/new/", {**PLAIN, "seed": "-1", "check": "1"}, headers={"HX-Request": "true"}
+    )
+    html = response.content.decode()
+    assert response.status_code == 200
+    assert html.lstrip().startswith('<section id="preflight"')
+    assert "is not allowed; it must be a whole number from 0" in html

@@ -38,6 +38,10 @@ ICONS = {
     "reproduce": '<rect x="2.5" y="2.5" width="7.5" height="7.5"/><path d="M6 13.5h7.5V6"/>',
     "seed": '<path d="M8 14V8C8 5 6 4 3 4c0 3 2 4 5 4M8 10c0-3 2-4 5-4 0 3-2 4-5 4"/>',
     "import": '<path d="M8 2.5v7M5 6.5l3 3 3-3M2.5 11v2.5h11V11"/>',
+    "ok": '<path d="M3 8.5l3.5 3.5L13 4.5"/>',
+    "advice": '<circle cx="8" cy="8" r="6"/><path d="M8 7v4M8 4.8v.2"/>',
+    "warning": '<path d="M8 2.5l6.5 11h-13zM8 7v3M8 11.8v.2"/>',
+    "refusal": '<path d="M4 4l8 8M12 4l-8 8"/>',
     "silent": '<path d="M8 2.5l6.5 11h-13zM8 7v3M8 11.8v.2"/>',
 }
 # How exactly an attempt went on from its checkpoint.

@@ -1,18 +1,48 @@
 """The environments there are, and what is known of each before training in it."""
 
+from django import forms
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
-from apps.dashboard.forms import EnvironmentFilterForm
+from apps.dashboard.forms import algorithm_choices
 from apps.dashboard.pages import show
 from apps.engine.algorithms import ALGORITHMS
 from apps.engine.environment_profiles import EnvironmentProfile
 from apps.engine.errors import UnknownEnvironment
 from apps.engine.presets import LENGTH_TITLES, PRESET_TITLES
 from apps.experiments.models import Run
-from apps.jobs.environments import READING_WAIT_S, by_group, profile_of, profiles
+from apps.jobs.environments import (
+    FAMILY_TITLES,
+    READING_WAIT_S,
+    Filter,
+    by_group,
+    profile_of,
+    profiles,
+)
 
 LATEST_RUNS = 6
+
+
+class EnvironmentFilterForm(forms.Form):
+    """Which environments the list shows."""
+
+    search = forms.CharField(
+        required=False,
+        max_length=200,
+        widget=forms.TextInput(attrs={"type": "search", "placeholder": "name, task, reward"}),
+    )
+    family = forms.ChoiceField(
+        label="Group", required=False, choices=[("", "any group"), *FAMILY_TITLES.items()]
+    )
+    algorithm = forms.ChoiceField(
+        required=False, choices=lambda: [("", "any algorithm"), *algorithm_choices()]
+    )
+    is_ready = forms.BooleanField(label="Ready to use", required=False)
+
+    def wanted(self) -> Filter:
+        """Return the filter; what was refused filters nothing."""
+        self.full_clean()
+        return Filter(**self.cleaned_data)
 
 
 @require_safe

@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.core.files.uploadedfile import TemporaryUploadedFile
 from django.core.paginator import Page
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
@@ -16,9 +17,11 @@ from apps.dashboard.pages import page_of, show
 from apps.engine.algorithms import ALGORITHMS
 from apps.engine.errors import InvalidSpec
 from apps.engine.expansion import with_seeds
+from apps.engine.preflight import Preflight
 from apps.experiments.groups import groups_of
 from apps.experiments.models import Run, RunStatus
 from apps.jobs import batches, control, starting
+from apps.jobs.preflight import Busy, preflight
 from apps.jobs.starting import Start
 from apps.jobs.waiting import why_runs_wait
 
@@ -55,6 +58,8 @@ def run_new(request: HttpRequest) -> HttpResponse:
     if request.method != "POST":
         return _show_form(request, RunForm(initial=request.GET.dict()))
     form = RunForm(request.POST, files=request.FILES)
+    if "check" in request.POST:
+        return _check(request, form)
     if not form.is_valid():
         return _show_form(request, form, status=422)
     try:
@@ -85,8 +90,32 @@ def _start_of(form: RunForm) -> Start | None:
     return starting.given(form.cleaned_data["init"], path, str(file.name) if file else "")
 
 
-def _show_form(request: HttpRequest, form: RunForm, status: int = 200) -> HttpResponse:
-    algorithms = ALGORITHMS.values()
+def _check(request: HttpRequest, form: RunForm) -> HttpResponse:
+    """Check what the form says; a script asks for the result alone, else the page comes again."""
+    result = None
+    try:
+        if form.is_valid():
+            result = preflight(form.spec_data(), _start_of(form))
+    except InvalidSpec as refused:
+        show_refusals(form, refused)
+    except Busy as busy:
+        form.add_error(None, str(busy))
+    if request.headers.get("HX-Request"):
+        context = {"form": form, "result": result}
+        return render(request, "dashboard/partials/preflight.html", context)
+    return _show_form(request, form, 422 if form.errors else 200, result)
+
+
+def _show_form(
+    request: HttpRequest, form: RunForm, status: int = 200, result: Preflight | None = None
+) -> HttpResponse:
     return show(
-        request, "dashboard/run_new.html", "New run", status, form=form, algorithms=algorithms
+        request,
+        "dashboard/run_new.html",
+        "New run",
+        status,
+        form=form,
+        algorithms=ALGORITHMS.values(),
+        result=result,
+        check_limit_s=settings.CHECK_LIMIT_S,
     )

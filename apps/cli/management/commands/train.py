@@ -4,7 +4,6 @@ import shlex
 import signal
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -12,14 +11,10 @@ from django.core.management.base import CommandError, CommandParser
 from apps.cli.command import Command as OurCommand
 from apps.cli.progress import progress_bar, wait_for_evaluations, wait_for_runs
 from apps.cli.shapes import print_run, print_runs, run_with_evaluations
-from apps.cli.spec_options import add_spec_options, spec_of
+from apps.cli.spec_options import add_spec_options, asked_of
 from apps.cli.verbs import refuse_broken
-from apps.engine.algorithms import ALGORITHMS
-from apps.engine.errors import InvalidSpec
 from apps.engine.expansion import with_seeds
-from apps.engine.safe_yaml import MAX_YAML_BYTES
-from apps.engine.spec import DEFAULT_ALGORITHM, DEFAULT_ENVIRONMENT, RunSpec
-from apps.engine.zoo import ZooEntry, find_zoo_entry, spec_data_over
+from apps.engine.spec import RunSpec
 from apps.experiments.models import Evaluation, JobStatus, Run
 from apps.jobs import batches, control, starting, supervisor
 from apps.jobs.trainer import TRAINER, TrainerProcess
@@ -30,14 +25,6 @@ class Command(OurCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         add_spec_options(parser)
-        parser.add_argument(
-            "-i", "--trained-agent", dest="init", metavar="RUN[@STEP]|FILE.zip",
-            help="start from the weights of a checkpoint or of a model file",
-        )  # fmt: skip
-        parser.add_argument(
-            "-conf", "--conf-file", dest="conf", metavar="FILE.yml",
-            help="hyperparameters as RL-Baselines3-Zoo writes them; other options win over them",
-        )  # fmt: skip
         parser.add_argument("--experiment", default="", metavar="NAME")
         parser.add_argument("--name", default="", help="the run's name")
         parser.add_argument(
@@ -55,11 +42,8 @@ class Command(OurCommand):
     def run(self, options: dict[str, Any]) -> None:
         if options["wait"] and not options["queue"]:
             raise CommandError("--wait goes with --queue")
-        start = starting.from_text(options["init"]) if options["init"] else None
+        data, start = asked_of(options, self.note)
         origin = start.origin if start else None
-        data = spec_of(options)
-        if options["conf"]:
-            data = self._with_zoo(data, options["conf"], origin.parent if origin else None)
         spec = starting.check_spec(data, start)
         specs = with_seeds(spec, 1 if options["seeds"] is None else options["seeds"])
         naming = control.Naming(
@@ -79,17 +63,6 @@ class Command(OurCommand):
         self._tell(runs, is_list=options["seeds"] is not None, is_json=options["json"])
         refuse_broken(runs)
 
-    def _with_zoo(self, data: dict[str, Any], path: str, parent: Run | None) -> dict[str, Any]:
-        """Fill in what the file of `-conf` says, and print what could not be carried over."""
-        if "preset" in data:
-            raise CommandError("give either --preset or -conf, not both")
-        algorithm = data.get("algorithm", parent.algorithm if parent else DEFAULT_ALGORITHM)
-        known = parent.environment if parent else DEFAULT_ENVIRONMENT
-        entry = _zoo_entry(path, algorithm, data.get("environment", known))
-        for note in entry.notes:
-            self.stderr.write(f"note: {note}")
-        return spec_data_over(entry, data)
-
     def _tell(self, runs: list[Run], is_list: bool, is_json: bool) -> None:
         if is_json:
             shown = [run_with_evaluations(run) for run in runs]
@@ -98,19 +71,6 @@ class Command(OurCommand):
             print_runs(runs)
         else:
             print_run(runs[0])
-
-
-def _zoo_entry(path: str, algorithm: str, environment: str) -> ZooEntry:
-    if algorithm not in ALGORITHMS:
-        raise CommandError(f"{algorithm!r} is not an algorithm; allowed: {', '.join(ALGORITHMS)}")
-    try:
-        with Path(path).open("rb") as file:
-            text = file.read(MAX_YAML_BYTES + 1).decode()
-        return find_zoo_entry(text, algorithm, environment)
-    except (OSError, ValueError) as error:
-        raise CommandError(f"-conf {path} cannot be read: {error}") from error
-    except InvalidSpec as refused:
-        raise CommandError(f"-conf {path}: {refused}") from refused
 
 
 def _train_here(
