@@ -25,7 +25,7 @@ run: install ## serve the dashboard with its worker
 	$(BIN)/python manage.py up
 
 test: $(BIN)/.installed-tools ## run the whole suite
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 test-exact: $(BIN)/.installed-tools ## kill every algorithm three times in every environment it fits, and compare
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt '.[box2d,mujoco,atari,minigrid]'

@@ -63,5 +63,11 @@ def make_run(**fields: object) -> Run:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run browser tests last: they leave an event loop running, and async tests need none."""
+    """Run browser tests last: they leave an event loop running, and other tests need none.
+
+    Of several processes one runs them all; every other file is a process's whole work at a time.
+    """
     items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+    for item in items:
+        group = "browser" if item.get_closest_marker("browser") else item.path.name
+        item.add_marker(pytest.mark.xdist_group(group))
