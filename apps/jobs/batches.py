@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from django.conf import settings
 
+from apps.engine.algorithms import shown
 from apps.engine.batch_files import Line, read_batch
 from apps.engine.errors import FieldError, InvalidSpec
 from apps.engine.expansion import configuration_hash
@@ -150,6 +151,9 @@ def _planned(line: Line, command: str) -> PlannedLine:
     except InvalidSpec as refused:
         return PlannedLine(line, errors=refused.errors)
     experiment = control.experiment_name(specs[0], line.experiment)
+    if len(experiment) > MAX_NAME_LENGTH:
+        message = f"{shown(experiment)} is longer than {MAX_NAME_LENGTH} characters"
+        return PlannedLine(line, errors=[FieldError("experiment", message)])
     naming = Naming(_name_of(line, specs[0]), experiment, command, priority)
     configuration = configuration_hash(specs[0].as_dict())
     # A name that is made from the spec is made when the run is: others may come before it.

@@ -1,6 +1,6 @@
 """Rebuild rows from run directories, which are the truth."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ from apps.engine.rundir import RunDirectory, read_json
 from apps.engine.spec import RunSpec
 from apps.experiments.artifacts import experiment_file
 from apps.experiments.models import Evaluation, Experiment, JobStatus, Run, RunStatus
+from apps.experiments.turns import PRIORITY_BOUNDS
 from apps.jobs import bookkeeping
 from apps.jobs.bookkeeping import LogCopier
 
@@ -115,7 +116,7 @@ def _index_run(
         "created_at": created_at,
         "parent_step": record.get("parent_step"),
         "relation": str(record.get("relation") or ""),
-        "priority": int(record.get("priority") or 0),
+        "priority": _priority(record),
         "experiment": experiment,
         "spec": spec.as_dict(),
         "algorithm": spec.algorithm,
@@ -149,6 +150,13 @@ def _parent_of(record: dict[str, Any], created_at: datetime) -> Run | None:
             f"its record names {parent.pk} as the run it came from, which is not older than itself"
         )
     return parent
+
+
+def _priority(record: Mapping[str, Any]) -> int:
+    """Return the priority that a record has; one that cannot be is none, as in older records."""
+    value = record.get("priority")
+    low, high = PRIORITY_BOUNDS
+    return value if type(value) is int and low <= value <= high else 0
 
 
 def _life(copier: LogCopier, directory: RunDirectory) -> dict[str, Any]:

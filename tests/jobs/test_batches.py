@@ -135,10 +135,20 @@ def test_a_run_that_is_asked_for_twice_is_made_once() -> None:
     assert len(batches.carry_out(lines)) == 3
 
 
-def test_nothing_is_queued_when_a_line_is_refused() -> None:
-    good, bad = batches.plan("runs: [{seeds: 2}, {hyperparameters: {gamma: 2}}]")
+@pytest.mark.parametrize(
+    ("entry", "field"),
+    [
+        ("{hyperparameters: {gamma: 2}}", "hyperparameters.gamma"),
+        ("{priority: 101}", "priority"),
+        ("{seeds: 0}", "seeds"),
+        (f"{{experiment: {'x' * 121}}}", "experiment"),
+        ("{algorithm: dqn, environment: Pendulum-v1}", "algorithm"),
+    ],
+)
+def test_nothing_is_queued_when_a_line_is_refused(entry: str, field: str) -> None:
+    good, bad = batches.plan(f"runs: [{{seeds: 2}}, {entry}]")
     assert not good.errors
-    assert [error.field for error in bad.errors] == ["hyperparameters.gamma"]
+    assert [error.field for error in bad.errors] == [field]
     with pytest.raises(control.Refused, match="1 of 2 lines are refused"):
         batches.carry_out([good, bad])
     assert not Run.objects.exists()

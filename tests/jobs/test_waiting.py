@@ -1,5 +1,6 @@
 """Why a queued run waits, in words."""
 
+import json
 import socket
 from pathlib import Path
 
@@ -54,6 +55,14 @@ def test_what_waits_can_be_given_another_priority(status: RunStatus) -> None:
     Run.objects.all().delete()
     reindexing.reindex()
     assert Run.objects.get(pk=run.pk).priority == -7
+
+
+@pytest.mark.parametrize("priority", ["high", 101, 1.5, None, [1]])
+def test_a_record_whose_priority_cannot_be_stops_no_rebuild(priority: object) -> None:
+    run = make_run()
+    record = json.loads(run.directory.record.read_text())
+    run.directory.record.write_text(json.dumps({**record, "priority": priority}))
+    assert reindexing.reindex_run(run.directory).priority == 0
 
 
 @pytest.mark.parametrize("status", [RunStatus.RUNNING, RunStatus.COMPLETED, RunStatus.PAUSED])
