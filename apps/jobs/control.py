@@ -18,7 +18,8 @@ from django.utils import timezone
 from apps.engine import events
 from apps.engine.backends import BACKENDS
 from apps.engine.conflicts import check_goals
-from apps.engine.descriptions import SpaceDescription, known_descriptions
+from apps.engine.descriptions import EnvironmentDescription, known_descriptions
+from apps.engine.environment_profiles import misfit
 from apps.engine.environments import ENVIRONMENTS, FAMILIES, is_installed
 from apps.engine.errors import EngineError, FieldError, InvalidSpec
 from apps.engine.expansion import configuration_hash
@@ -112,19 +113,22 @@ def check_spec(data: Mapping[str, Any]) -> RunSpec:
         raise InvalidSpec([FieldError("weights", message)])
     if words := BACKENDS[spec.backend].missing():
         raise InvalidSpec([FieldError("backend", words)])
-    card = ENVIRONMENTS.get(spec.environment)
-    if card and is_installed(card.family) and is_as_its_card_says(spec):
-        spec.check_action_space(card.action_space)
-        check_goals(spec.hyperparameters, spec.environment, parts=())
-        seen = known_descriptions()[card.id].observation_space
-        check_observations(spec.normalize, spec.environment, seen)
-        return spec
-    description = describe(spec)
-    spec.check_action_space(description["action_space"]["kind"])
-    seen = SpaceDescription.from_dict(description["observation_space"])
+    description = _description_of(spec)
+    spec.check_action_space(description.action_space.kind)
+    seen = description.observation_space
     check_goals(spec.hyperparameters, spec.environment, seen.parts)
     check_observations(spec.normalize, spec.environment, seen)
+    if reason := misfit(spec.schema, description):
+        message = f"{spec.schema.title} cannot act in {spec.environment}: it {reason}"
+        raise InvalidSpec([FieldError("algorithm", message)])
     return spec
+
+
+def _description_of(spec: RunSpec) -> EnvironmentDescription:
+    card = ENVIRONMENTS.get(spec.environment)
+    if card and is_installed(card.family) and is_as_its_card_says(spec):
+        return known_descriptions()[card.id]
+    return EnvironmentDescription.from_dict(describe(spec))
 
 
 def describe(spec: RunSpec) -> dict[str, Any]:
@@ -140,10 +144,10 @@ def describe(spec: RunSpec) -> dict[str, Any]:
 
 
 def is_as_its_card_says(spec: RunSpec) -> bool:
-    """Whether a spec takes a known environment as it comes, without arguments or wrappers."""
+    """Whether a spec takes a known environment as its family does, so that its card holds."""
     family = FAMILIES[ENVIRONMENTS[spec.environment].family]
     own = (spec.environment_kwargs, spec.wrappers, spec.frame_stack)
-    return own == ({}, [*family.wrappers], family.frame_stack)
+    return own == (family.kwargs, [*family.wrappers], family.frame_stack)
 
 
 def create(

@@ -98,6 +98,11 @@ def test_a_run_is_queued_once() -> None:
             "here they are no dictionary",
         ),
         (
+            {"algorithm": "maskable_ppo", "hyperparameters": {}},
+            "algorithm",
+            "needs an environment with action_masks()",
+        ),
+        (
             {"environment_kwargs": {"colour": "red"}},
             "environment",
             "colour",
