@@ -87,6 +87,8 @@ WORKERS = _whole_number("RLGYM_WORKERS", min(os.cpu_count() or 1, 8), 1, 64)
 # Over all workers of this machine; 0: as many as the worker that asks has slots.
 MAX_RUNS = _whole_number("RLGYM_MAX_RUNS", 0, 0, 1024)
 HEARTBEAT_S = _whole_number("RLGYM_HEARTBEAT_S", 1, 1, 60)
+# A run that an outside script logs is given up after so long a silence; the next word revives it.
+LOGGED_LEASE_S = _whole_number("RLGYM_LOGGED_LEASE_S", 300, 10, 86_400)
 MAX_ATTEMPTS = _whole_number("RLGYM_MAX_ATTEMPTS", 3, 0, 1000)
 KEEP_CHECKPOINTS = _whole_number("RLGYM_KEEP_CHECKPOINTS", 3, 1, 10_000)
 COMPILED_FOLDER = HOME / "cache" / "jax"

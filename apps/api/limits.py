@@ -1,5 +1,6 @@
 """What one client may send: bytes a request, writes a minute."""
 
+import re
 import threading
 import time
 from collections import Counter
@@ -14,12 +15,15 @@ from ninja.throttling import BaseThrottle
 from apps.accounts.authentication import reader_of_scope
 from apps.accounts.problems import problem
 from apps.engine.archives import MAX_FILE_BYTES
+from apps.engine.mp4 import MAX_FILM_BYTES
 
 MAX_BODY_BYTES = 1 << 20
 # Where a model file may be sent, beside the fields of a form.
 UPLOADS = frozenset({"/api/v1/runs/import", "/runs/new/"})
 MAX_UPLOAD_BYTES = MAX_FILE_BYTES + MAX_BODY_BYTES
+FILM_UPLOAD = re.compile(r"/api/v1/runs/[^/]+/videos")
 WRITES_A_MINUTE = 600
+BATCHES_A_MINUTE = 600
 READ_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 Message = dict[str, Any]
@@ -35,7 +39,7 @@ class BodyLimit:
     """An ASGI wrapper that counts a body's bytes and answers 413 beyond the limit.
 
     Django spools a body to disk before any view or login check runs, so this stands outside of it.
-    Model files may be longer, where they belong and from whoever is logged in.
+    Model files and films may be longer, where they belong and from whoever is logged in.
     """
 
     def __init__(
@@ -75,13 +79,16 @@ class BodyLimit:
             await self._refuse(send, max_bytes)
 
     async def _limit_of(self, scope: Message) -> int:
-        if scope["method"] != "POST" or scope["path"] not in UPLOADS:
+        is_film = FILM_UPLOAD.fullmatch(scope["path"]) is not None
+        if scope["method"] != "POST" or not (is_film or scope["path"] in UPLOADS):
             return self.max_bytes
         try:
             is_known = await database_sync_to_async(reader_of_scope)(scope)
         except OperationalError:  # The view will say so, in words.
             is_known = False
-        return self.max_upload_bytes if is_known else self.max_bytes
+        if not is_known:
+            return self.max_bytes
+        return min(MAX_FILM_BYTES, self.max_upload_bytes) if is_film else self.max_upload_bytes
 
     async def _refuse(self, send: Send, max_bytes: int) -> None:
         response = problem(413, f"The body is longer than {max_bytes} bytes.")
@@ -107,17 +114,33 @@ class WriteThrottle(BaseThrottle):
         self._minute = 0
         self._writes: Counter[str] = Counter()
 
+    def counted_as(self, request: HttpRequest) -> str:
+        """Return whose writes a request is counted among."""
+        return str(getattr(request, "auth", ""))
+
     def allow_request(self, request: HttpRequest) -> bool:
         if request.method in READ_METHODS:
             return True
         minute = int(time.monotonic() // 60)
-        user = str(getattr(request, "auth", ""))
+        whose = self.counted_as(request)
         with self._lock:
             if minute != self._minute:
                 self._minute = minute
                 self._writes.clear()
-            self._writes[user] += 1
-            return self._writes[user] <= self.writes_a_minute
+            self._writes[whose] += 1
+            return self._writes[whose] <= self.writes_a_minute
 
     def wait(self) -> float:
         return 60 - time.monotonic() % 60
+
+
+class BatchThrottle(WriteThrottle):
+    """At most so many batches of one run in a minute.
+
+    Counted apart from a user's other writes: scripts that log by the second must not take away
+    the clicks of whoever they log for.
+    """
+
+    def counted_as(self, request: HttpRequest) -> str:
+        match = request.resolver_match
+        return str(match.kwargs.get("run_id", "")) if match else ""

@@ -1,7 +1,8 @@
 """Every refusal of the API, translated once into a problem document."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from django.db import OperationalError
@@ -21,6 +22,7 @@ from apps.engine.errors import (
 from apps.experiments.models import IllegalMove
 from apps.experiments.queries import RunNotFound
 from apps.jobs.control import Refused
+from apps.jobs.logged_films import FilmTooLarge
 from apps.jobs.preflight import Busy
 
 logger = logging.getLogger(__name__)
@@ -45,8 +47,12 @@ def refusal(field: str, message: str) -> InvalidSpec:
 
 
 def _invalid(request: HttpRequest, error: InvalidSpec) -> HttpResponse:
-    errors = [{"field": one.field, "message": one.message} for one in error.errors]
-    return problem(422, str(error), kind="invalid", errors=errors)
+    return problem(422, str(error), kind="invalid", errors=refused_fields(error.errors))
+
+
+def refused_fields(errors: Sequence[FieldError]) -> list[dict[str, Any]]:
+    """Return refused fields as a problem document lists them."""
+    return [asdict(one) for one in errors]
 
 
 def _mistyped(request: HttpRequest, error: ValidationError) -> HttpResponse:
@@ -140,6 +146,7 @@ TRANSLATIONS: dict[type[Exception], Callable[[HttpRequest, Any], HttpResponse]] 
     Http404: _not_found,
     OperationalError: _database_busy,
     DiskFull: _disk_full,
+    FilmTooLarge: lambda request, error: problem(413, str(error)),
     AuthenticationError: lambda request, error: unauthorized(),
     Throttled: _throttled,
     HttpError: _http_error,

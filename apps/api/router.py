@@ -22,6 +22,7 @@ from apps.api import (
     catalogue,
     evaluations,
     experiments,
+    ingest,
     life,
     logs,
     preflights,
@@ -169,6 +170,7 @@ api = Api(
 )
 translate_errors(api)
 api.add_router("/runs", preflights.router, tags=["runs"])  # Before addresses of one run.
+api.add_router("/runs", ingest.router, tags=["logged runs"])  # "logged" is no run id.
 api.add_router("/runs", runs.router, tags=["runs"])
 api.add_router("/runs", life.router, tags=["runs"])
 api.add_router("/runs", evaluations.router, tags=["evaluations"])

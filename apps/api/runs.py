@@ -1,7 +1,7 @@
 """Runs: list, make, show, rename, start, stop, delete, restore."""
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from django.core.files.uploadedfile import TemporaryUploadedFile
 from django.db.models import Q
@@ -50,6 +50,7 @@ def find_run(text: str) -> Run:
 def list_runs(
     request: HttpRequest,
     status: str = Query("", description="One or several, by comma."),
+    kind: Literal["", "trained", "logged"] = Query("", description="Who does its work."),
     algorithm: str = "",
     environment: str = "",
     experiment: str = Query("", description="Its name."),
@@ -64,7 +65,12 @@ def list_runs(
     runs: RunQuerySet = Run.objects.for_listing()
     if status:
         runs = runs.filter(status__in=_known_statuses(status))
-    exact = {"algorithm": algorithm, "environment": environment, "experiment__name": experiment}
+    exact = {
+        "kind": kind,
+        "algorithm": algorithm,
+        "environment": environment,
+        "experiment__name": experiment,
+    }
     runs = runs.filter(**{name: value for name, value in exact.items() if value})
     if search:
         runs = runs.filter(

@@ -17,20 +17,23 @@ from apps.analysis.axes import Axis
 from apps.engine.algorithms import ALGORITHMS
 from apps.engine.backends import BACKENDS
 from apps.engine.expansion import SEEDS_BOUNDS
+from apps.engine.logged import LOGGED_BOUNDS, MAX_BYTES
 from apps.engine.normalization import NORMALIZATION
 from apps.engine.presets import LENGTH_TITLES, PRESET_TITLES
 from apps.engine.spec import BOUNDS, DEVICES, EVALUATION_BOUNDS
-from apps.experiments.models import Evaluation, JobStatus, Run, RunStatus, Video
+from apps.experiments.models import Evaluation, JobStatus, Run, RunKind, RunStatus, Video
 from apps.experiments.turns import PRIORITY_BOUNDS
 from apps.jobs.waiting import why_it_waits
 
 RUN_STATUSES: list[Any] = [str(status) for status in RunStatus.values]
+RUN_KINDS: list[Any] = [str(kind) for kind in RunKind.values]
 JOB_STATUSES: list[Any] = [str(status) for status in JobStatus.values]
 
 
 class FieldProblem(Schema):
     field: str
     message: str
+    row: int | None = Field(None, description="Which row of a batch, the first being 0.")
 
 
 class Problem(Schema):
@@ -41,7 +44,18 @@ class Problem(Schema):
     status: int
     detail: str
     errors: list[FieldProblem] | None = Field(None, description="Every refused field (422).")
+    receipt: "Receipt | None" = Field(None, description="What became of a batch's other rows.")
     legal_moves: list[str] | None = Field(None, description="Where the run may go (409).")
+
+
+class Receipt(Schema):
+    """What became of a batch of rows."""
+
+    taken: int = Field(description="Rows that were new; they are in the log.")
+    repeated: int = Field(description="Rows that had been received before.")
+    refused: int
+    backward: int = Field(description="Rows taken whose step is less than one before them.")
+    stop: str | None = Field(description="Why the script is asked to end; null: it is not.")
 
 
 def _documented(
@@ -118,6 +132,43 @@ class RunIn(BaseModel):
         return self.model_dump(exclude_unset=True, exclude=beside)
 
 
+class LoggedRunIn(BaseModel):
+    """What an outside script says of its run. Unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str = Field("", description="Of the script's own making: told again, no second run.")
+    name: str = Field("", max_length=120, description="Empty: made from the rest.")
+    experiment: str = Field("", max_length=120, description="Made when it is new.")
+    algorithm: Any = _documented("string", "In the script's words.", maxLength=40)
+    environment: Any = _documented("string", "In the script's words.", maxLength=200)
+    seed: Any = _documented("integer", "Default: the config's seed.", LOGGED_BOUNDS["seed"])
+    total_timesteps: Any = _documented(
+        "integer", "Steps that it means to do.", LOGGED_BOUNDS["total_timesteps"]
+    )
+    config: Any = _documented("object", f"Whatever it was called with, {MAX_BYTES} bytes at most.")
+    host: str = Field("", description="Where it runs: its death on this machine shows at once.")
+    pid: int = Field(0, ge=0, lt=2**31, strict=True, description="Its process there.")
+    provenance: dict[str, Any] = Field(
+        default_factory=dict, description="Command, versions, commit; as config."
+    )
+
+    def spec(self) -> dict[str, Any]:
+        """Return the given fields of the spec."""
+        names = {"algorithm", "environment", "seed", "total_timesteps", "config"}
+        return self.model_dump(exclude_unset=True, include=names)
+
+
+class FinishIn(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    status: str = Field(
+        "completed", json_schema_extra={"enum": ["completed", "failed", "stopped"]}
+    )
+    reason: str = Field("", description="Why, in one line of at most 500 characters.")
+    error: str = Field("", description="The traceback of what ended it, 20,000 characters.")
+
+
 class RunChange(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -140,8 +191,12 @@ class RunSummary(Schema):
     algorithm: str
     environment: str
     preset: str
-    seed: int
-    total_timesteps: int
+    kind: str = Field(
+        json_schema_extra={"enum": RUN_KINDS},
+        description="trained: by a trainer here; logged: by a script outside, which tells of it.",
+    )
+    seed: int | None = Field(description="Null: the script of a logged run did not say.")
+    total_timesteps: int | None = Field(description="Null likewise.")
     status: str = Field(json_schema_extra={"enum": RUN_STATUSES})
     status_reason: str
     priority: int
@@ -153,7 +208,9 @@ class RunSummary(Schema):
     parent_step: int | None = Field(description="Step of the checkpoint it started from.")
     relation: str = Field(description="What it is to its parent, empty without one.")
     fidelity: str = Field(description="How exactly its latest attempt went on.")
-    progress: float = Field(description="Share of the steps done, 0 to 1.")
+    progress: float | None = Field(
+        description="Share of the steps done, 0 to 1; null where nobody said how many there are."
+    )
     step: int
     episodes: int
     steps_per_second: float | None
@@ -343,9 +400,9 @@ class EvaluationSummary(Schema):
     step: int
     status: str = Field(json_schema_extra={"enum": JOB_STATUSES})
     n_episodes: int
-    seed: int
-    is_deterministic: bool
-    max_episode_steps: int
+    seed: int | None = Field(description="Null: the script of a logged run did not say.")
+    is_deterministic: bool | None = Field(description="Null likewise.")
+    max_episode_steps: int | None = Field(description="Null likewise.")
     should_film: bool
     return_mean: float | None
     return_std: float | None

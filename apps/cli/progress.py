@@ -23,7 +23,10 @@ def progress_bar(run: Run, is_quiet: bool) -> Iterator[Watch]:
 
         def watch(now: Run) -> None:
             speed = number(now.steps_per_second, 0)
-            move(now.progress, f"return {number(now.return_last)}  {speed} steps/s  {now.status}")
+            move(
+                now.progress or 0.0,
+                f"return {number(now.return_last)}  {speed} steps/s  {now.status}",
+            )
 
         yield watch
 
@@ -59,7 +62,9 @@ def _wait_for_all(runs: RunQuerySet, move: Callable[[float, str], None]) -> None
     while True:
         found = list(runs.only("status", "step", "total_timesteps"))
         left = sum(run.status in ACTIVE_STATUSES for run in found)
-        done = sum(1.0 if run.status not in ACTIVE_STATUSES else run.progress for run in found)
+        done = sum(
+            1.0 if run.status not in ACTIVE_STATUSES else run.progress or 0.0 for run in found
+        )
         move(done / max(len(found), 1), f"{left} left")
         if not left:
             return

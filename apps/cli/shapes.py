@@ -27,6 +27,7 @@ def run_as_dict(run: Run) -> dict[str, Any]:
         "id": run.pk,
         "name": run.name,
         "experiment": run.experiment.name,
+        "kind": run.kind,
         "algorithm": run.algorithm,
         "environment": run.environment,
         "preset": run.preset,
@@ -98,7 +99,8 @@ def print_runs(runs: Iterable[Run]) -> None:
         style = STATUS_STYLES.get(run.status, "")
         table.add_row(
             run.pk, run.name, f"[{style}]{run.status}[/]" if style else run.status,
-            f"{run.progress:.0%}", number(run.return_last), number(run.return_best),
+            "-" if run.progress is None else f"{run.progress:.0%}",
+            number(run.return_last), number(run.return_best),
             number(run.evaluation_last), number(run.steps_per_second, 0),
         )  # fmt: skip
     Console().print(table)
@@ -112,8 +114,8 @@ def print_run(run: Run) -> None:
         "experiment": run.experiment.name,
         "status": f"{run.status} {run.status_reason}".strip(),
         **({"waiting": why_it_waits(run)} if run.status == RunStatus.QUEUED else {}),
-        "task": f"{run.algorithm} on {run.environment}, seed {run.seed}",
-        "progress": f"{run.step:,} of {run.total_timesteps:,} steps ({run.progress:.1%})",
+        "task": _task(run),
+        "progress": _progress(run),
         "speed": f"{number(run.steps_per_second, 0)} steps/s",
         "elapsed": duration(run.elapsed_s),
         "time left": duration(run.eta_s),
@@ -133,6 +135,18 @@ def print_facts(facts: Mapping[str, object]) -> None:
     console = Console(highlight=False)
     for name, value in facts.items():
         console.print(f"[bold]{name:<{width}}[/]  {escape(str(value))}", soft_wrap=True)
+
+
+def _task(run: Run) -> str:
+    told = " on ".join(filter(None, [run.algorithm, run.environment])) or "not told"
+    seed = "" if run.seed is None else f", seed {run.seed}"
+    return f"{told}{seed}{', logged by a script' if run.is_logged else ''}"
+
+
+def _progress(run: Run) -> str:
+    if run.progress is None or run.total_timesteps is None:
+        return f"{run.step:,} steps"
+    return f"{run.step:,} of {run.total_timesteps:,} steps ({run.progress:.1%})"
 
 
 def number(value: float | None, digits: int = 1) -> str:

@@ -37,7 +37,7 @@ class ContinueForm(forms.Form):
     more_timesteps = forms.IntegerField(label="Further steps", min_value=1, max_value=MOST_STEPS)
 
     def __init__(self, run: Run, data: Any = None) -> None:
-        initial = {"more_timesteps": run.total_timesteps}
+        initial = {"more_timesteps": run.spec["total_timesteps"]}
         super().__init__(data, auto_id="continue-%s", initial=initial)
 
 
@@ -93,7 +93,7 @@ class BranchForm(forms.Form):
         """Return the parent's steps, or as many again when the checkpoint is at their end."""
         at = self.initial["at"]
         step = int(at) if at.isdecimal() else max(self.steps, default=0)
-        total = self.run.total_timesteps
+        total: int = self.run.spec["total_timesteps"]
         return total if step < total else min(step + total, MOST_STEPS)
 
     @property

@@ -1,6 +1,7 @@
 """Which charts a run's page shows; the browser draws them from the series that REST serves."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from apps.engine.algorithms import Algorithm
 
@@ -67,6 +68,41 @@ DIAGNOSTICS: dict[str, Chart] = {
         Chart("Loss", "Temporal-difference loss of the Q network.", "train/loss"),
     )
 }
+
+
+# What scripts log under names of their own: CleanRL's, and episodes without any mean of them.
+OF_SCRIPTS = (
+    Chart(
+        "Episodic return",
+        "Return of each training episode.",
+        "charts/episodic_return",
+        is_higher_better=True,
+        is_wide=True,
+    ),
+    Chart(
+        "Episode return",
+        "Return of each training episode.",
+        "episode/return",
+        is_higher_better=True,
+        is_wide=True,
+    ),
+    Chart("Episode length", "Length of each training episode, in steps.", "episode/length"),
+    Chart(
+        "Episodic length", "Length of each training episode, in steps.", "charts/episodic_length"
+    ),
+    Chart(
+        "Evaluation",
+        "Mean return of each evaluation.",
+        "eval/mean_reward",
+        is_higher_better=True,
+    ),
+)
+BLANK_CHART = Chart("", "", "")
+
+
+def known_charts() -> list[dict[str, Any]]:
+    """Return the charts whose meaning is known, as the browser makes them for any run."""
+    return [asdict(chart) for chart in (RETURN, LENGTH, *OF_SCRIPTS, *DIAGNOSTICS.values())]
 
 
 def charts_for(algorithm: Algorithm | None) -> list[Chart]:

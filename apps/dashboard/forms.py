@@ -29,7 +29,7 @@ from apps.engine.spec import (
     EVALUATION_BOUNDS,
     default_evaluation_seed,
 )
-from apps.experiments.models import Experiment, Run, RunQuerySet, RunStatus
+from apps.experiments.models import Experiment, Run, RunKind, RunQuerySet, RunStatus
 from apps.experiments.turns import PRIORITY_BOUNDS
 from apps.jobs.environments import cards_for, profiles
 
@@ -327,7 +327,7 @@ class EvaluateForm(forms.Form):
     def __init__(self, run: Run, data: Any = None) -> None:
         super().__init__(data, auto_id="evaluate-%s", initial={
             "n_episodes": run.spec.get("eval_episodes", 5),
-            "seed": default_evaluation_seed(run.seed),
+            "seed": default_evaluation_seed(run.spec["seed"]),
         })  # fmt: skip
         steps = checkpoint_steps(run)
         self.has_checkpoints = bool(steps)
@@ -375,6 +375,10 @@ class RunFilterForm(forms.Form):
         required=False, choices=lambda: [("", "any algorithm"), *algorithm_choices()]
     )
     environment = forms.ChoiceField(required=False)
+    kind = forms.ChoiceField(
+        required=False,
+        choices=[("", "any"), (RunKind.TRAINED, "trained here"), (RunKind.LOGGED, "by a script")],
+    )
     experiment = forms.ModelChoiceField(
         Experiment.objects.order_by("name"), required=False, empty_label="any experiment"
     )
@@ -413,7 +417,7 @@ class RunFilterForm(forms.Form):
         # A child's mark names its parent; nothing else of the parent is read.
         runs = Run.objects.for_listing().select_related("experiment", "parent")
         runs = runs.defer("spec", "error", "parent__spec", "parent__error")
-        for name in ("status", "algorithm", "environment", "experiment"):
+        for name in ("status", "algorithm", "environment", "kind", "experiment"):
             if value := self.wanted(name):
                 runs = runs.filter(**{name: value})
         if text := self.wanted("q"):

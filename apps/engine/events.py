@@ -104,9 +104,10 @@ def film(step: int, name: str, **fields: Any) -> Event:
     return _event("film", step, name=name, **fields)
 
 
-def status(step: int, status: str, reason: str = "") -> Event:
-    """Make a `status` event."""
-    return _event("status", step, status=status, **({"reason": reason} if reason else {}))
+def status(step: int, status: str, reason: str = "", error: str = "") -> Event:
+    """Make a `status` event; `error` is the traceback of what ended an outside script."""
+    said = {"reason": reason, "error": error}
+    return _event("status", step, status=status, **{k: v for k, v in said.items() if v})
 
 
 def attempt(

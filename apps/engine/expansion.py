@@ -46,6 +46,8 @@ def configuration_hash(spec: Mapping[str, Any]) -> str:
         for name, value in spec.get("hyperparameters", {}).items()
         if name not in schemas or value != schemas[name].default
     }
+    if "config" in own:  # Of a logged run; its seed stands there as well.
+        own["config"] = {k: v for k, v in own["config"].items() if k not in NOT_CONFIGURED}
     text = orjson.dumps(own, option=orjson.OPT_SORT_KEYS)
     return hashlib.sha256(text).hexdigest()[:32]
 

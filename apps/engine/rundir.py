@@ -44,6 +44,7 @@ class RunDirectory:
         self.train_log = self.path / "train.log"
         self.checkpoints = self.path / "checkpoints"
         self.evaluations = self.path / "eval"
+        self.films = self.path / "films"
         self.init = self.path / "init.zip"
         self.lock_file = self.path / "lock"
 
@@ -159,15 +160,33 @@ class LogWriter:
             DiskFull: The disk took only part of the lines; the log was cut back to whole lines.
         """
         data = b"".join(map(events.encode, new_events))
+        with self.exclusive():
+            return self.write_alone(data)
+
+    @contextmanager
+    def exclusive(self) -> Iterator[int]:
+        """Keep every other writer out for the length of the block.
+
+        What is written in it (`write_alone`) follows from what the log held at its beginning.
+        Gives the cursor after the last whole line.
+        """
         fcntl.flock(self._fd, fcntl.LOCK_EX)
         try:
             end = os.fstat(self._fd).st_size
             if end != self._end:  # Another writer was here: it may have died within a line.
-                end = self._cut_torn_line(end)
-            self._end = self._write_whole(data, end)
-            return self._end
+                self._end = self._cut_torn_line(end)
+            yield self._end
         finally:
             fcntl.flock(self._fd, fcntl.LOCK_UN)
+
+    def write_alone(self, lines: bytes) -> int:
+        """Append whole lines within `exclusive` and return the cursor after them.
+
+        Raises:
+            DiskFull: As for `write`.
+        """
+        self._end = self._write_whole(lines, self._end)
+        return self._end
 
     def _write_whole(self, data: bytes, end: int) -> int:
         # On a full disk os.write may write a part and raise nothing, hence the count.

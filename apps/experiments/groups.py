@@ -42,7 +42,7 @@ class Group:
         n_runs: How many there are.
         n_active: How many of them are queued or running.
         n_stopped_early: How many were stopped for being worse than the others.
-        seed_first: Their least seed.
+        seed_first: Their least seed, None when no script said one.
         seed_last: Their greatest seed.
         returns: Last mean training return.
         evaluations: Last evaluation.
@@ -54,8 +54,8 @@ class Group:
     n_runs: int
     n_active: int
     n_stopped_early: int
-    seed_first: int
-    seed_last: int
+    seed_first: int | None
+    seed_last: int | None
     returns: Spread
     evaluations: Spread
 
@@ -111,7 +111,7 @@ def _group(
     return Group(
         algorithm=algorithm,
         environment=environment,
-        differences=[one for one in others if one.name not in NOT_CONFIGURED],
+        differences=[one for one in others if one.label not in NOT_CONFIGURED],
         n_runs=row["n_runs"],
         n_active=row["n_active"],
         n_stopped_early=row["n_stopped_early"],

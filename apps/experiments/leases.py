@@ -3,6 +3,7 @@
 import socket
 from typing import Any
 
+from django.conf import settings
 from django.db import models
 from django.db.models import F
 from django.utils import timezone
@@ -25,6 +26,11 @@ class Leased(models.Model):
 
     class Meta:
         abstract = True
+
+    @property
+    def lease_s(self) -> float:
+        """Seconds without a beat after which whoever owns the row is given up."""
+        return float(SILENT_AFTER_BEATS * settings.HEARTBEAT_S)
 
     @property
     def owner_host(self) -> str:

@@ -16,6 +16,13 @@ class RunStatus(models.TextChoices):
     LOST = "lost"
 
 
+class RunKind(models.TextChoices):
+    """Who does a run's work."""
+
+    TRAINED = "trained"  # A trainer of ours, from a spec.
+    LOGGED = "logged"  # A script outside, which tells what it does.
+
+
 class JobStatus(models.TextChoices):
     """Where an evaluation is in its life."""
 
@@ -42,6 +49,25 @@ LEGAL_MOVES: dict[str, tuple[str, ...]] = {
     RunStatus.STOPPED: (RunStatus.QUEUED,),
     RunStatus.PAUSED: (RunStatus.QUEUED,),
     RunStatus.LOST: (RunStatus.QUEUED,),
+}
+# A logged run never waits: it runs until its script says how it ended or is silent for too long,
+# and one that was given up runs again with the script's next word.
+LOGGED_MOVES: dict[str, tuple[str, ...]] = {
+    RunStatus.RUNNING: (
+        RunStatus.COMPLETED,
+        RunStatus.FAILED,
+        RunStatus.STOPPED,
+        RunStatus.LOST,
+    ),
+    RunStatus.COMPLETED: (),
+    RunStatus.FAILED: (),
+    RunStatus.STOPPED: (),
+    RunStatus.LOST: (
+        RunStatus.RUNNING,
+        RunStatus.COMPLETED,
+        RunStatus.FAILED,
+        RunStatus.STOPPED,
+    ),
 }
 RESUMABLE_STATUSES = (RunStatus.FAILED, RunStatus.STOPPED, RunStatus.PAUSED, RunStatus.LOST)
 ACTIVE_STATUSES = (RunStatus.QUEUED, RunStatus.RUNNING)

@@ -9,7 +9,7 @@ from apps.engine.normalization import what_is_normalized
 from apps.engine.rundir import RunDirectory, read_json
 
 UNSET = "unset"
-NESTED = ("hyperparameters", "environment_kwargs", "normalize")
+NESTED = ("hyperparameters", "environment_kwargs", "normalize", "config")
 SHOWN_HASH_LENGTH = 12
 
 
@@ -30,7 +30,8 @@ class Difference:
     @property
     def label(self) -> str:
         """The field's name without what it is nested in, as people say it."""
-        return self.name.removeprefix("hyperparameters.").replace("environment_kwargs.", "env ")
+        name = self.name.removeprefix("hyperparameters.").removeprefix("config.")
+        return name.replace("environment_kwargs.", "env ")
 
 
 def differences(parent: Mapping[str, Any], child: Mapping[str, Any]) -> list[Difference]:

@@ -6,9 +6,7 @@ zero changed rows means that somebody else was first.
 """
 
 import secrets
-from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 from django.conf import settings
 from django.db import models
@@ -20,23 +18,25 @@ from django.utils import timezone
 
 from apps.engine.presets import PRESET_TITLES
 from apps.engine.rundir import RunDirectory
-from apps.experiments.leases import SILENT_AFTER_BEATS, Leased
 from apps.experiments.life import (
     ACTIVE_STATUSES,
     LEGAL_MOVES,
+    LOGGED_MOVES,
     RESUMABLE_STATUSES,
     IllegalMove,
     JobStatus,
     Relation,
+    RunKind,
     RunStatus,
 )
 from apps.experiments.queries import RunQuerySet
 from apps.experiments.results import Checkpoint, Evaluation, EvaluationQuerySet, Video
+from apps.experiments.run_life import RunLife
 
 __all__ = [
     "ACTIVE_STATUSES", "LEGAL_MOVES", "RESUMABLE_STATUSES", "Checkpoint", "Evaluation",
     "EvaluationQuerySet", "Experiment", "IllegalMove", "JobStatus", "Relation", "Run",
-    "RunQuerySet", "RunStatus", "Video", "new_run_id",
+    "RunKind", "RunQuerySet", "RunStatus", "Video", "new_run_id",
 ]  # fmt: skip
 
 ID_ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"  # Without letters that read alike.
@@ -65,7 +65,7 @@ class Experiment(models.Model):
         return self.name
 
 
-class Run(Leased):
+class Run(RunLife):
     """One training process's life, with one spec and one seed."""
 
     id = models.CharField(primary_key=True, max_length=32, default=new_run_id, editable=False)
@@ -79,23 +79,10 @@ class Run(Leased):
     algorithm = models.CharField(max_length=40, editable=False)
     environment = models.CharField(max_length=200, editable=False)
     preset = models.CharField(max_length=40, blank=True, editable=False)
-    seed = models.PositiveBigIntegerField(editable=False)
-    total_timesteps = models.PositiveBigIntegerField(editable=False)
+    seed = models.PositiveBigIntegerField(null=True, editable=False)
+    total_timesteps = models.PositiveBigIntegerField(null=True, editable=False)
     configuration_hash = models.CharField(
         max_length=32, blank=True, editable=False, help_text="Of the spec without its seed."
-    )
-
-    status = models.CharField(
-        max_length=12, choices=RunStatus, default=RunStatus.DRAFT, editable=False
-    )
-    status_reason = models.CharField(max_length=500, blank=True, editable=False)
-    error = models.TextField(blank=True, editable=False, help_text="Traceback of a crash.")
-    stop_requested_at = models.DateTimeField(null=True, blank=True, editable=False)
-    save_requested_at = models.DateTimeField(null=True, blank=True, editable=False)
-    stop_as = models.CharField(max_length=12, default=RunStatus.STOPPED, editable=False)
-    auto_resumes = models.PositiveIntegerField(default=0, editable=False)
-    priority = models.SmallIntegerField(
-        default=0, editable=False, help_text="The highest leaves the queue first."
     )
 
     # Where it came from, and how exactly its latest attempt went on.
@@ -106,11 +93,6 @@ class Run(Leased):
     relation = models.CharField(max_length=12, choices=Relation, blank=True, editable=False)
     fidelity = models.CharField(max_length=12, blank=True, editable=False)
     fidelity_notes = models.JSONField(default=dict, blank=True, editable=False)
-
-    created_at = models.DateTimeField(default=timezone.now, editable=False)
-    queued_at = models.DateTimeField(null=True, blank=True, editable=False)
-    started_at = models.DateTimeField(null=True, blank=True, editable=False)
-    finished_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     # Summary of the log up to `log_cursor`; lists read these and never a log.
     log_cursor = models.PositiveBigIntegerField(default=0, editable=False)
@@ -154,6 +136,14 @@ class Run(Leased):
                 condition=~Q(status="running") | ~Q(owner=""), name="running_run_has_owner"
             ),
             models.CheckConstraint(
+                condition=~Q(kind="logged") | Q(status__in=list(LOGGED_MOVES)),
+                name="logged_run_never_waits",
+            ),
+            models.CheckConstraint(
+                condition=Q(kind="logged") | Q(seed__isnull=False, total_timesteps__isnull=False),
+                name="trained_run_knows_its_work",
+            ),
+            models.CheckConstraint(
                 condition=Q(parent=None) | ~Q(parent=F("id")), name="run_is_not_its_own_parent"
             ),
         ]
@@ -170,41 +160,20 @@ class Run(Leased):
         return RunDirectory(Path(settings.RUNS_ROOT) / self.pk)
 
     @property
-    def progress(self) -> float:
-        """Share of the steps done, 0 to 1; 1 exactly when completed."""
+    def progress(self) -> float | None:
+        """Share of the steps done, 0 to 1; 1 when completed. None: nobody said how many."""
         if self.status == RunStatus.COMPLETED:
             return 1.0
-        return min(self.step / self.total_timesteps, 1.0)
+        return min(self.step / self.total_timesteps, 1.0) if self.total_timesteps else None
 
     @property
     def eta_s(self) -> float | None:
         """Seconds until the run is done at its present speed, None when not training."""
         if self.status != RunStatus.RUNNING or not self.steps_per_second:
             return None
-        return max(self.total_timesteps - self.step, 0) / self.steps_per_second
-
-    @property
-    def elapsed_s(self) -> float | None:
-        """Seconds since training began, until it ended; None before it began."""
-        if self.started_at is None:
+        if self.total_timesteps is None:
             return None
-        return ((self.finished_at or timezone.now()) - self.started_at).total_seconds()
-
-    @property
-    def is_active(self) -> bool:
-        """Whether the run is queued or running."""
-        return self.status in ACTIVE_STATUSES
-
-    @property
-    def is_silent(self) -> bool:
-        """Whether a running run's supervisor has not been heard of for too long.
-
-        What a page shows until a watchdog decides; the watchdog itself does not trust this clock.
-        """
-        if self.status != RunStatus.RUNNING or self.beat_at is None:
-            return False
-        silence = timedelta(seconds=SILENT_AFTER_BEATS * settings.HEARTBEAT_S)
-        return timezone.now() - self.beat_at > silence
+        return max(self.total_timesteps - self.step, 0) / self.steps_per_second
 
     def ancestors(self) -> list[tuple["Run", int]]:
         """Return the runs it went on from, oldest first, each with the step it was left at."""
@@ -225,33 +194,6 @@ class Run(Leased):
     def can_resume(self) -> bool:
         """Whether it has ended early and has a checkpoint to go on from."""
         return self.status in RESUMABLE_STATUSES and self.checkpoints.exists()
-
-    def legal_moves(self) -> list[str]:
-        """Return the statuses this run may go to."""
-        return [str(status) for status in LEGAL_MOVES[self.status]]
-
-    def move_to(self, status: RunStatus, **fields: Any) -> None:
-        """Change the status by compare-and-set, and refresh this object.
-
-        The row must still have the status and the attempt that this object was read with.
-
-        Raises:
-            IllegalMove: The run's life does not allow it, or somebody else moved it first.
-        """
-        if status not in LEGAL_MOVES[self.status]:
-            raise IllegalMove(self.status, status, self.legal_moves())
-        now = timezone.now()
-        # Whatever ends a running run saves it.
-        stamps: dict[str, Any] = {"finished_at": now, "save_requested_at": None}
-        if status == RunStatus.QUEUED:
-            stamps |= {"queued_at": now, "stop_requested_at": None, "finished_at": None}
-        elif status == RunStatus.RUNNING:
-            stamps = {"started_at": now}
-        mine = Run.objects.filter(pk=self.pk, status=self.status, attempt=self.attempt)
-        changed = mine.update(status=status, **stamps, **fields)
-        self._refresh(bool(changed))
-        if not changed:
-            raise IllegalMove(self.status, status, self.legal_moves())
 
     def claim(self, owner: str, at_most: int | None = None) -> bool:
         """Become the run's supervisor; False when somebody else was first or it is not waiting.

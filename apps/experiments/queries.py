@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models import Count, Subquery
 from django.db.models.functions import Coalesce
 
-from apps.experiments.life import ACTIVE_STATUSES, Relation, RunStatus
+from apps.experiments.life import ACTIVE_STATUSES, Relation, RunKind, RunStatus
 from apps.experiments.turns import Waiting, first_in_turn, in_turn
 
 if TYPE_CHECKING:
@@ -59,7 +59,9 @@ class RunQuerySet(models.QuerySet["Run"]):
 
     def running_on(self, host: str) -> "RunQuerySet":
         """Runs that a supervisor on a machine is training."""
-        return self.filter(status=RunStatus.RUNNING, owner__startswith=f"{host}:")
+        return self.filter(
+            kind=RunKind.TRAINED, status=RunStatus.RUNNING, owner__startswith=f"{host}:"
+        )
 
     def _experiments(self) -> models.QuerySet[Any]:
         return self.model._meta.get_field("experiment").related_model._default_manager.all()

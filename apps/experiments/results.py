@@ -3,6 +3,7 @@
 Rows are an index of files, as those of runs are (`models`).
 """
 
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from django.db import models
@@ -69,9 +70,12 @@ class Evaluation(Leased):
 
     # What was asked.
     n_episodes = models.PositiveIntegerField(default=5)
-    seed = models.PositiveBigIntegerField(help_text="Seed of the first episode; the next add one.")
-    is_deterministic = models.BooleanField(default=True)
-    max_episode_steps = models.PositiveIntegerField(default=10_000)
+    # Null where the script of a logged run did not say.
+    seed = models.PositiveBigIntegerField(
+        null=True, help_text="Seed of the first episode; the next add one."
+    )
+    is_deterministic = models.BooleanField(null=True, default=True)
+    max_episode_steps = models.PositiveIntegerField(null=True, default=10_000)
     should_film = models.BooleanField(default=True)
 
     # What came of it; `result` is the content of the file `name` in the run's eval folder.
@@ -101,6 +105,11 @@ class Evaluation(Leased):
 
     def __str__(self) -> str:
         return f"evaluation of {self.run} at step {self.step}"
+
+    def spec(self) -> EvalSpec:
+        """Return what was asked."""
+        names = [spec_field.name for spec_field in fields(EvalSpec)]
+        return EvalSpec.from_dict({name: getattr(self, name) for name in names})
 
     @property
     def film_error(self) -> str:

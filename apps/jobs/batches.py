@@ -21,7 +21,7 @@ from apps.jobs import control
 from apps.jobs.control import MAX_NAME_LENGTH, UNNAMED, Naming, Origin, Refused
 
 # An experiment, a configuration and a seed: a batch file adds no second run of the same three.
-Identity = tuple[str, str, int]
+Identity = tuple[str, str, int | None]
 # How a value that a grid gives stands in a name; others stand as name=value.
 IN_NAMES = {"algorithm": "{}", "environment": "{}", "seed": "s{}"}
 

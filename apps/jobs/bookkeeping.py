@@ -3,7 +3,7 @@
 The directory is the truth; everything here can be done again at any time and ends the same.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,19 @@ from django.db import transaction
 from django.db.models import Max
 
 from apps.engine.events import Event
+from apps.engine.expansion import configuration_hash
+from apps.engine.logged import LoggedSpec, is_logged
 from apps.engine.rundir import RunDirectory
-from apps.experiments.models import Checkpoint, Evaluation, JobStatus, Run, RunStatus, Video
+from apps.engine.spec import RunSpec
+from apps.experiments.models import (
+    Checkpoint,
+    Evaluation,
+    JobStatus,
+    Run,
+    RunKind,
+    RunStatus,
+    Video,
+)
 from apps.metrics import store
 from apps.metrics.summary import RunSummary
 
@@ -29,11 +40,25 @@ FINAL_STATUSES = frozenset(
 RESULT_COLUMNS = ("return_mean", "return_std", "return_min", "return_max", "length_mean")
 
 
+def spec_columns(spec: RunSpec | LoggedSpec) -> dict[str, Any]:
+    """Return a run's spec and the columns that are parts of it."""
+    data = spec.as_dict()
+    return {
+        "kind": RunKind.LOGGED if is_logged(data) else RunKind.TRAINED,
+        "spec": data,
+        "preset": data.get("preset") or "",
+        "configuration_hash": configuration_hash(data),
+        **{name: data[name] for name in ("algorithm", "environment", "seed", "total_timesteps")},
+    }
+
+
 class LogCopier:
     """Follows one run's log by cursor and keeps the rows that depend on it in step."""
 
     def __init__(self, run: Run) -> None:
-        self.summary = RunSummary(total_timesteps=run.total_timesteps)
+        # Tenths are for comparing what is trained here with its like.
+        self._total_timesteps = 0 if run.is_logged else run.total_timesteps or 0
+        self.summary = RunSummary(run.is_logged, total_timesteps=self._total_timesteps)
         self.n_checkpoints = 0  # How many were ever saved.
         self._run = run
         self._cursor = 0
@@ -51,7 +76,7 @@ class LogCopier:
             if any(event["type"] == "attempt" for event in piece.events):
                 # What it supersedes was folded in already: begin again without it.
                 self.summary = summarize(
-                    self._run.directory.log, self._cursor, self._run.total_timesteps
+                    self._run.directory.log, self._cursor, self._total_timesteps
                 )
             else:
                 for event in piece.events:
@@ -121,6 +146,39 @@ def record_film(evaluation: Evaluation, result: Mapping[str, Any]) -> None:
         path=film["path"],
         defaults={**fields, "evaluation": evaluation, "step": evaluation.step},
     )
+
+
+def record_evaluations(run: Run, lines: Iterable[Event]) -> None:
+    """Make the rows of evaluations that the script of a logged run tells in its log."""
+    for line in lines:
+        length = iter(line.get("lengths", ()))
+        episodes = [{"episode_return": r, "length": next(length, None)} for r in line["returns"]]
+        names = ("n_episodes", "seed", "is_deterministic")
+        asked = {name: line.get(name) for name in names}
+        result = {
+            **{name: line.get(name) for name in ("name", "step", *RESULT_COLUMNS)},
+            "spec": asked,
+            "episodes": episodes,
+        }
+        fields = {
+            **asked,
+            **result_columns(result),
+            "step": line["step"],
+            "status": JobStatus.COMPLETED,
+            "max_episode_steps": None,
+            "should_film": False,
+            "created_at": at(line["t"]),
+            "finished_at": at(line["t"]),
+        }
+        Evaluation.objects.update_or_create(run=run, name=line["name"], defaults=fields)
+    update_evaluation_summary(run)
+
+
+def record_told_film(run: Run, line: Event) -> Video:
+    """Make the row of a film that the log of a logged run tells."""
+    names = ("step", "poster_path", "duration_s", "width", "height", "size_bytes")
+    fields = {**{name: line[name] for name in names}, "created_at": at(line["t"])}
+    return Video.objects.update_or_create(run=run, path=line["name"], defaults=fields)[0]
 
 
 def update_evaluation_summary(run: Run) -> None:

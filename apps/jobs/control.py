@@ -22,7 +22,6 @@ from apps.engine.descriptions import EnvironmentDescription, known_descriptions
 from apps.engine.environment_profiles import misfit
 from apps.engine.environments import ENVIRONMENTS, FAMILIES, is_installed
 from apps.engine.errors import EngineError, FieldError, InvalidSpec
-from apps.engine.expansion import configuration_hash
 from apps.engine.normalization import check_observations
 from apps.engine.rundir import (
     copy_checkpoint,
@@ -44,7 +43,7 @@ from apps.experiments.models import (
     new_run_id,
 )
 from apps.experiments.turns import PRIORITY_BOUNDS
-from apps.jobs import trainer
+from apps.jobs import bookkeeping, trainer
 from apps.jobs.tasks import work_on_evaluations, work_on_runs
 
 MAX_NAME_LENGTH = 120
@@ -167,15 +166,9 @@ def create(
     experiment = experiment_name(spec, naming.experiment)
     run = Run(
         id=new_run_id(),
-        name=naming.name.strip() or _free_name(spec),
-        spec=spec.as_dict(),
-        algorithm=spec.algorithm,
-        environment=spec.environment,
-        preset=spec.preset or "",
-        seed=spec.seed,
-        total_timesteps=spec.total_timesteps,
+        name=naming.name.strip() or free_name(f"{spec.algorithm}-{spec.environment}-s{spec.seed}"),
         priority=naming.priority,
-        configuration_hash=configuration_hash(spec.as_dict()),
+        **bookkeeping.spec_columns(spec),
     )
     if origin:
         run.parent, run.parent_step, run.relation = origin.parent, origin.step, origin.relation
@@ -283,7 +276,8 @@ def set_priority(run: Run, value: Any) -> Run:
 def stop(run: Run, reason: str = "Stopped by its user.") -> Run:
     """Stop a queued run at once; ask a running one to checkpoint and end.
 
-    A running run ends at its next rollout; its supervisor sees the request within a heartbeat.
+    A running run ends at its next rollout; its supervisor sees the request within a heartbeat. The
+    script of a logged one is told with its next batch.
 
     Raises:
         IllegalMove: It is neither queued nor running.
@@ -300,7 +294,9 @@ def pause(run: Run) -> Run:
 
     Raises:
         IllegalMove: It is not running.
+        Refused: An outside script logs it.
     """
+    refuse_logged(run, "paused")
     return _ask_to_end(run, RunStatus.PAUSED, "Paused by its user.")
 
 
@@ -308,8 +304,10 @@ def save(run: Run) -> Run:
     """Ask a running run to save a checkpoint at its next rollout and go on.
 
     Raises:
-        Refused: It is not running, or is about to end, which saves it anyway.
+        Refused: It is not running, or is about to end, which saves it anyway; or an outside script
+            logs it.
     """
+    refuse_logged(run, "saved")
     asked = Run.objects.filter(
         pk=run.pk, status=RunStatus.RUNNING, stop_requested_at__isnull=True
     ).update(save_requested_at=timezone.now())
@@ -319,6 +317,18 @@ def save(run: Run) -> Run:
         why = "about to end, with a checkpoint" if is_ending else run.status
         raise Refused(f"run {run.pk} is {why}; only a run that goes on running saves on request")
     return run
+
+
+def refuse_logged(run: Run, what: str) -> None:
+    """Refuse what only a run that is trained here can be.
+
+    Raises:
+        Refused: An outside script logs the run.
+    """
+    if run.is_logged:
+        raise Refused(
+            f"run {run.pk} cannot be {what}: a script outside does its work and only logs it here"
+        )
 
 
 def _ask_to_end(run: Run, status: RunStatus, reason: str) -> Run:
@@ -342,9 +352,10 @@ def evaluate(run: Run, at: str = "last", options: Mapping[str, Any] | None = Non
         Refused: There is no such checkpoint.
         InvalidSpec: An option is refused.
     """
+    refuse_logged(run, "evaluated")
     defaults = {
         "n_episodes": run.spec.get("eval_episodes", 5),
-        "seed": default_evaluation_seed(run.seed),
+        "seed": default_evaluation_seed(run.spec["seed"]),
     }
     spec = EvalSpec.from_dict({**defaults, **(options or {})})
     evaluation = Evaluation.objects.ask(run, checkpoint_at(run, at).step, spec)
@@ -380,8 +391,8 @@ def checkpoint_at(run: Run, at: str) -> Checkpoint:
     return found
 
 
-def _free_name(spec: RunSpec) -> str:
-    base = f"{spec.algorithm}-{spec.environment}-s{spec.seed}"
+def free_name(base: str) -> str:
+    """Return a name that no run has, made by numbering this one."""
     taken = set(Run.objects.filter(name__startswith=base).values_list("name", flat=True))
     if base not in taken:
         return base

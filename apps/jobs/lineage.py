@@ -33,6 +33,7 @@ from apps.jobs.control import (
     checkpoint_at,
     create,
     queue,
+    refuse_logged,
 )
 from apps.jobs.tasks import work_on_runs
 
@@ -51,6 +52,7 @@ def resume(run: Run) -> Run:
         IllegalMove: It is active, a draft, or completed.
         Refused: It has no checkpoint.
     """
+    refuse_logged(run, "resumed")
     if run.status not in RESUMABLE_STATUSES:
         raise IllegalMove(run.status, RunStatus.QUEUED, run.legal_moves())
     if not run.checkpoints.exists():
@@ -88,6 +90,7 @@ def continue_run(run: Run, more_timesteps: int, command: str = "") -> Run:
         Refused: The run is active, or has no checkpoint.
         InvalidSpec: The steps are out of bounds.
     """
+    refuse_logged(run, "continued")
     checkpoint = checkpoint_at(run, "last")
     changes = {"total_timesteps": checkpoint.step + more_timesteps}
     return _child(run, checkpoint, Relation.CONTINUE, changes, Naming(command=command))
@@ -113,6 +116,7 @@ def branch(
             is another.
         InvalidSpec: A change is refused.
     """
+    refuse_logged(run, "branched")
     kept = {"algorithm": run.algorithm, "backend": run.spec.get("backend", DEFAULT_BACKEND)}
     for name, value in kept.items():
         if changes.get(name, value) != value:
@@ -144,6 +148,7 @@ def _refuse_other_networks(run: Run, hyperparameters: Mapping[str, Any]) -> None
 
 
 def _again(run: Run, relation: Relation, command: str) -> Run:
+    refuse_logged(run, "run again")
     _refuse_active(run)
     naming = Naming(f"{run.name}-{relation}"[:MAX_NAME_LENGTH], run.experiment.name, command)
     spec = RunSpec.from_dict(run.spec)

@@ -11,14 +11,15 @@ from django.db import transaction
 from django.utils import timezone
 
 from apps.engine.errors import EngineError, RunDirectoryError
-from apps.engine.expansion import configuration_hash
+from apps.engine.logged import LoggedSpec, is_logged
 from apps.engine.rundir import RunDirectory, read_json
 from apps.engine.spec import RunSpec
 from apps.experiments.artifacts import experiment_file
-from apps.experiments.models import Evaluation, Experiment, JobStatus, Run, RunStatus
+from apps.experiments.models import Evaluation, Experiment, JobStatus, Run, RunKind, RunStatus
 from apps.experiments.turns import PRIORITY_BOUNDS
 from apps.jobs import bookkeeping
 from apps.jobs.bookkeeping import LogCopier
+from apps.metrics import store
 
 
 @dataclass(slots=True)
@@ -87,7 +88,8 @@ def reindex_run(directory: RunDirectory) -> Run:
     Raises:
         EngineError: The directory's spec cannot be read.
     """
-    spec = RunSpec.from_dict(read_json(directory.spec))
+    data = read_json(directory.spec)
+    spec = LoggedSpec.from_dict(data) if is_logged(data) else RunSpec.from_dict(data)
     record = read_json(directory.record) if directory.record.exists() else {}
     existing = Run.objects.filter(pk=directory.name).first()
     with transaction.atomic():
@@ -96,15 +98,21 @@ def reindex_run(directory: RunDirectory) -> Run:
     columns, _ = copier.advance()
     bookkeeping.sync_checkpoints(run, copier.summary)
     if existing is None or not existing.is_active:
-        columns |= _life(copier, directory)
+        columns |= _life(copier, run)
     Run.objects.filter(pk=run.pk).update(**columns)
-    _index_evaluations(run)
+    if run.is_logged:
+        _index_told(run)
+    else:
+        _index_evaluations(run)
     run.refresh_from_db()
     return run
 
 
 def _index_run(
-    directory: RunDirectory, spec: RunSpec, record: dict[str, Any], existing: Run | None
+    directory: RunDirectory,
+    spec: RunSpec | LoggedSpec,
+    record: dict[str, Any],
+    existing: Run | None,
 ) -> Run:
     name = str(record.get("name") or directory.name)
     experiment_name = str(record.get("experiment") or "Found on disk")
@@ -118,15 +126,11 @@ def _index_run(
         "relation": str(record.get("relation") or ""),
         "priority": _priority(record),
         "experiment": experiment,
-        "spec": spec.as_dict(),
-        "algorithm": spec.algorithm,
-        "environment": spec.environment,
-        "preset": spec.preset or "",
-        "seed": spec.seed,
-        "total_timesteps": spec.total_timesteps,
-        "configuration_hash": configuration_hash(spec.as_dict()),
+        **bookkeeping.spec_columns(spec),
     }
     if existing is None:
+        if fields["kind"] == RunKind.LOGGED:  # Such a run is never a draft.
+            fields["status"] = RunStatus.LOST
         return Run.objects.create(pk=directory.name, **fields)
     Run.objects.filter(pk=existing.pk).update(**fields)
     existing.refresh_from_db()
@@ -159,13 +163,18 @@ def _priority(record: Mapping[str, Any]) -> int:
     return value if type(value) is int and low <= value <= high else 0
 
 
-def _life(copier: LogCopier, directory: RunDirectory) -> dict[str, Any]:
+def _life(copier: LogCopier, run: Run) -> dict[str, Any]:
     """Return the columns of a run's life as its log tells it."""
     summary = copier.summary
     status, reason = summary.status, summary.reason
     if status not in RunStatus.values:
         status, reason = RunStatus.LOST, f"Its log says {status!r}, which is no status."
-    if status == RunStatus.RUNNING and directory.lock_holder() is None:
+    if status == RunStatus.RUNNING and run.is_logged:
+        status, reason = (
+            RunStatus.LOST,
+            "It was rebuilt from disk; its script's next word revives it.",
+        )
+    elif status == RunStatus.RUNNING and run.directory.lock_holder() is None:
         status, reason = RunStatus.LOST, "Its process vanished."
     elif status == RunStatus.RUNNING:
         # Trained outside the queue, at this moment: nobody here supervises it.
@@ -179,8 +188,19 @@ def _life(copier: LogCopier, directory: RunDirectory) -> dict[str, Any]:
         "status": status,
         "status_reason": reason,
         "attempt": summary.attempt,
+        **({"error": summary.error} if run.is_logged else {}),
         **{name: bookkeeping.at(value) if value else None for name, value in times.items()},
     }
+
+
+def _index_told(run: Run) -> None:
+    """Make the rows of what the script of a logged run told beside its metrics."""
+    for piece in store.read_all(run.directory.log):
+        told = [event for event in piece.events if event["type"] == "evaluation"]
+        bookkeeping.record_evaluations(run, told)
+        for event in piece.events:
+            if event["type"] == "film" and (run.directory.path / str(event.get("name"))).exists():
+                bookkeeping.record_told_film(run, event)
 
 
 def _index_evaluations(run: Run) -> None:

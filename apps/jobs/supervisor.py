@@ -144,13 +144,6 @@ def supervise_evaluation(evaluation: Evaluation, trainer: TrainerProcess) -> Eva
     """Carry out a claimed evaluation; on shutdown it goes back to the queue."""
     run = evaluation.run
     name = datetime.now(UTC).strftime("eval_%Y%m%dT%H%M%S%fZ")
-    spec = EvalSpec(
-        n_episodes=evaluation.n_episodes,
-        seed=evaluation.seed,
-        is_deterministic=evaluation.is_deterministic,
-        max_episode_steps=evaluation.max_episode_steps,
-        should_film=evaluation.should_film,
-    )
     recorded = run.checkpoints.filter(step=evaluation.step)
     manifest = recorded.values_list("sha256", flat=True).first()
     with trainer:
@@ -160,7 +153,7 @@ def supervise_evaluation(evaluation: Evaluation, trainer: TrainerProcess) -> Eva
                 "directory": str(run.directory.path),
                 "step": evaluation.step,
                 "name": name,
-                "spec": spec.as_dict(),
+                "spec": evaluation.spec().as_dict(),
                 "manifest": manifest or "",
             }
         )
@@ -185,7 +178,7 @@ def _beat(run: Run, copier: LogCopier, ring_evaluations: Callable[[], object]) -
         for step in set(to_evaluate) - evaluated:
             spec = EvalSpec(
                 n_episodes=run.spec["eval_episodes"],
-                seed=default_evaluation_seed(run.seed),
+                seed=default_evaluation_seed(run.spec["seed"]),
                 should_film=run.spec.get("film", True),
             )
             Evaluation.objects.ask(run, step, spec)

@@ -10,10 +10,8 @@ import signal
 import time
 from dataclasses import dataclass, field
 
-from django.conf import settings
-
 from apps.engine.rundir import RunDirectory
-from apps.experiments.leases import SILENT_AFTER_BEATS, Leased
+from apps.experiments.leases import Leased
 from apps.experiments.models import (
     Evaluation,
     IllegalMove,
@@ -21,7 +19,7 @@ from apps.experiments.models import (
     Run,
     RunStatus,
 )
-from apps.jobs import bookkeeping, control, supervisor
+from apps.jobs import bookkeeping, control, logged, supervisor
 from apps.jobs.bookkeeping import LogCopier
 
 MAX_EVALUATION_ATTEMPTS = 3
@@ -63,7 +61,7 @@ class Watchdog:
         lease = (row.owner, row.attempt, row.beats)
         if key not in self._seen or self._seen[key][0] != lease:
             self._seen[key] = (lease, now)
-        return now - self._seen[key][1] > SILENT_AFTER_BEATS * settings.HEARTBEAT_S
+        return now - self._seen[key][1] > row.lease_s
 
 
 def is_alive(pid: int) -> bool:
@@ -78,7 +76,15 @@ def is_alive(pid: int) -> bool:
 
 
 def decide_run(run: Run) -> None:
-    """Settle a run whose supervisor is gone: what its log says it ended as, else it goes on."""
+    """Settle a run whose supervisor is gone: what its log says it ended as, else it goes on.
+
+    A script outside is nobody's to start again: its run is given up until it says something.
+    """
+    if run.is_logged:
+        is_gone = run.is_on_this_host and not is_alive(run.owner_pid)
+        silence = f"Its script was silent for {run.lease_s:.0f} s."
+        logged.give_up(run, "Its script's process is gone." if is_gone else silence)
+        return
     _end_trainer(run.directory)
     copier = LogCopier(run)
     columns, _ = copier.advance()

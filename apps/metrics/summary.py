@@ -1,11 +1,14 @@
 """Fold a run's log into the few numbers that lists show.
 
-The same fold serves a supervisor, line by line while a run trains, and a rebuild from disk.
+The same fold serves a supervisor, line by line while a run trains, and a rebuild from disk. A log
+that an outside script fills seldom has Stable-Baselines3's means: there the last 100 episodes
+stand for them, sent as episodes or under CleanRL's keys.
 """
 
 import math
 from collections import deque
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from apps.engine import early_stop
@@ -13,8 +16,12 @@ from apps.engine.events import Event, value_of
 
 RETURN_KEY = "rollout/ep_rew_mean"
 LENGTH_KEY = "rollout/ep_len_mean"
+EPISODE_RETURN_KEY = "charts/episodic_return"
+EPISODE_LENGTH_KEY = "charts/episodic_length"
+EPISODE_WINDOW = 100
 SPEED_WINDOW_S = 10.0
 TENTHS = 10
+MAX_MARKS = 10_000  # Times that stand still would keep every mark for ever.
 
 
 @dataclass(slots=True)
@@ -22,6 +29,7 @@ class RunSummary:
     """What the log says so far.
 
     Attributes:
+        is_logged: Whether an outside script fills the log.
         step: Environment steps done.
         episodes: Training episodes that ended.
         return_last: Latest mean return of the last 100 training episodes.
@@ -32,6 +40,7 @@ class RunSummary:
         steps_per_second: Speed over the last ten seconds of training.
         status: Latest status in the log.
         reason: Its reason.
+        error: The traceback that came with it.
         queued_at: Unix seconds of the last `queued` line.
         started_at: Unix seconds of the first `running` line.
         finished_at: Unix seconds of the last status line.
@@ -45,6 +54,7 @@ class RunSummary:
         was_stopped_early: Whether it was once stopped for being worse than its like.
     """
 
+    is_logged: bool = False
     step: int = 0
     episodes: int = 0
     return_last: float | None = None
@@ -55,6 +65,7 @@ class RunSummary:
     steps_per_second: float | None = None
     status: str = "draft"
     reason: str = ""
+    error: str = ""
     queued_at: float | None = None
     started_at: float | None = None
     finished_at: float | None = None
@@ -67,7 +78,8 @@ class RunSummary:
     was_stopped_early: bool = False
     _n_returns: int = 0
     _returns_mean: float = 0.0
-    _marks: deque[tuple[float, int]] = field(default_factory=deque)
+    _marks: deque[tuple[float, int]] = field(default_factory=partial(deque, maxlen=MAX_MARKS))
+    _latest: deque[float] = field(default_factory=partial(deque, maxlen=EPISODE_WINDOW))
 
     def fold(self, event: Event) -> None:
         """Take one more event into account."""
@@ -97,6 +109,8 @@ class RunSummary:
 
     def _advance(self, at: float, step: int) -> None:
         self.step = max(self.step, step)
+        if self._marks and step <= self._marks[-1][1]:
+            return  # It says nothing of speed.
         self._marks.append((at, step))
         while len(self._marks) > 2 and at - self._marks[0][0] > SPEED_WINDOW_S:
             self._marks.popleft()
@@ -110,12 +124,18 @@ class RunSummary:
             self._close_tenths(event["step"])
             self._n_returns += 1
             self._returns_mean += (mean_return - self._returns_mean) / self._n_returns
-            self.return_last = mean_return
-            is_best = self.return_best is None or mean_return > self.return_best
-            self.return_best = mean_return if is_best else self.return_best
+            self._fold_mean_return(mean_return)
         mean_length = value_of(event, LENGTH_KEY)
         if mean_length is not None and math.isfinite(mean_length):
             self.length_last = mean_length
+        if self.is_logged and EPISODE_RETURN_KEY in event["values"]:
+            self._fold_return(value_of(event, EPISODE_RETURN_KEY))
+            self._fold_length(value_of(event, EPISODE_LENGTH_KEY))
+
+    def _fold_mean_return(self, mean_return: float) -> None:
+        self.return_last = mean_return
+        is_best = self.return_best is None or mean_return > self.return_best
+        self.return_best = mean_return if is_best else self.return_best
 
     def _close_tenths(self, step: float) -> None:
         """Note the running mean of the returns at each tenth before a step."""
@@ -128,14 +148,29 @@ class RunSummary:
         episode_return, length = event.get("return"), event.get("length")
         if not isinstance(episode_return, int | float) or not isinstance(length, int | float):
             return
+        self._fold_return(episode_return)
+        self._fold_length(length)
+
+    def _fold_return(self, episode_return: float | None) -> None:
+        if episode_return is None or not math.isfinite(episode_return):
+            return
         self.episodes += 1
         share = 1.0 / self.episodes
         self.return_mean = (self.return_mean or 0.0) * (1.0 - share) + episode_return * share
+        if self.is_logged and not self._n_returns:
+            self._latest.append(episode_return)
+            self._fold_mean_return(sum(self._latest) / len(self._latest))
+
+    def _fold_length(self, length: float | None) -> None:
+        if length is None or not math.isfinite(length):
+            return
+        share = 1.0 / max(self.episodes, 1)
         self.length_mean = (self.length_mean or 0.0) * (1.0 - share) + length * share
 
     def _fold_status(self, event: Event) -> None:
         self.status = str(event.get("status", ""))
         self.reason = str(event.get("reason", ""))
+        self.error = str(event.get("error", ""))
         self.was_stopped_early |= self.reason.startswith(early_stop.REASON)
         if self.status == "completed":
             self._close_tenths(math.inf)

@@ -76,6 +76,33 @@ def test_the_speed_is_that_of_the_last_ten_seconds() -> None:
     assert fold(*slow, *fast).steps_per_second == pytest.approx(1000.0)
 
 
+def test_points_of_one_step_say_nothing_of_speed() -> None:
+    points = [{**events.episode(step, 1.0, 1, 0), "t": t} for step, t in ((0, 0.0), (50, 5.0))]
+    assert fold(*points, {**points[-1], "t": 5.001}).steps_per_second == 10.0
+
+
+def test_of_a_logged_run_the_last_hundred_episodes_stand_for_a_mean() -> None:
+    def logged(*several: Event) -> tuple[float | None, float | None, int]:
+        summary = RunSummary(is_logged=True)
+        for event in several:
+            summary.fold(event)
+        return summary.return_last, summary.return_best, summary.episodes
+
+    episodes = [
+        events.episode(step, value, 5, 0) for step, value in enumerate([9.0, *[1.0] * 100])
+    ]
+    assert logged(*episodes[:2]) == (5.0, 9.0, 2)
+    assert logged(*episodes) == (1.0, 9.0, 101)
+    cleanrl = [
+        events.metrics(step, {"charts/episodic_return": value, "charts/episodic_length": 3})
+        for step, value in ((1, 2.0), (2, 4.0), (3, math.nan))
+    ]
+    assert logged(*cleanrl) == (3.0, 3.0, 2)
+    # Where the script logs means of its own, they count.
+    assert logged(*returns(7.0), *episodes) == (7.0, 7.0, 101)
+    assert fold(*episodes).return_last is None
+
+
 def test_the_step_never_goes_back() -> None:
     assert fold(events.episode(50, 1.0, 1, 0), events.episode(40, 1.0, 1, 0)).step == 50
 

@@ -114,6 +114,34 @@ def test_curves_move_where_websockets_do_not_get_through(page: Page, served: Ser
     )
 
 
+@pytest.mark.usefixtures("witness")
+def test_charts_of_a_script_s_run_come_with_its_metrics(page: Page, served: Served) -> None:
+    page.goto(served.address)
+    token = next(c["value"] for c in page.context.cookies() if c["name"] == "csrftoken")
+
+    def post(path: str, data: object) -> dict[str, str]:
+        address = f"{served.address}/api/v1/runs{path}"
+        headers = {"X-CSRFToken": token, "Referer": served.address}
+        found: dict[str, str] = page.request.post(address, data=data, headers=headers).json()
+        return found
+
+    run = post("/logged", {"name": "outside"})
+    page.goto(f"{served.address}/runs/{run['id']}/")
+    expect(page.locator("#no-charts")).to_be_visible()
+    expect(page.locator("#charts")).to_have_attribute("data-stream", "live")
+    rows = [{"step": step, "values": {"losses/value": step / 2}} for step in (10, 20)]
+    post(f"/{run['id']}/metrics", {"rows": rows})
+    expect(page.locator("figure[data-title='losses/value'] canvas")).to_be_visible()
+    expect(page.locator("#no-charts")).to_have_count(0)
+    rows = [{"type": "episode", "step": 30, "return": 7, "length": 3}, *rows]
+    post(f"/{run['id']}/metrics", {"rows": rows})
+    wait_until(page, lambda: label_of(page, "Episode return") == "Episode return: last 7, best 7")
+    expect(page.locator("#run-header")).to_contain_text("30")
+    assert_no_sideways_scroll(page)
+    post(f"/{run['id']}/finish", {"status": "stopped"})
+    expect(page.locator("#run-header .badge-stopped")).to_be_visible()
+
+
 def test_the_form_works_without_javascript(
     browser: Browser, session: dict[str, object], served: Served
 ) -> None:

@@ -11,6 +11,7 @@ from django.http import HttpRequest, QueryDict
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
+from apps.engine.algorithms import ALGORITHMS
 from apps.engine.normalization import what_is_normalized
 from apps.experiments.models import Run
 
@@ -42,6 +43,7 @@ ICONS = {
     "advice": '<circle cx="8" cy="8" r="6"/><path d="M8 7v4M8 4.8v.2"/>',
     "warning": '<path d="M8 2.5l6.5 11h-13zM8 7v3M8 11.8v.2"/>',
     "refusal": '<path d="M4 4l8 8M12 4l-8 8"/>',
+    "logged": '<path d="M3 4l4 4-4 4M8.5 12h4.5"/>',
     "silent": '<path d="M8 2.5l6.5 11h-13zM8 7v3M8 11.8v.2"/>',
 }
 # How exactly an attempt went on from its checkpoint.
@@ -81,6 +83,24 @@ def relation_mark(run: Run) -> SafeString:
         '<span class="relation" title="{}">{}<span class="visually-hidden">{}</span></span>',
         said, icon(run.relation), said,
     )  # fmt: skip
+
+
+@register.simple_tag
+def logged_mark(run: Run) -> SafeString:
+    """Mark a run whose work a script outside does."""
+    if not run.is_logged:
+        return mark_safe("")
+    said = "logged by a script"
+    return format_html(
+        '<span class="relation" title="{}">{}<span class="visually-hidden">{}</span></span>',
+        said, icon("logged"), said,
+    )  # fmt: skip
+
+
+@register.filter
+def algorithm_title(name: str) -> str:
+    """Write an algorithm's name as people do; a script's own words stay as they are."""
+    return name.upper() if name in ALGORITHMS else name or NOTHING
 
 
 @register.filter

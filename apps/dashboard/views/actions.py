@@ -30,6 +30,17 @@ def _try(request: HttpRequest, verb: Callable[[], object], success: str) -> bool
     return True
 
 
+def refuse_logged(request: HttpRequest, run: Run, what: str) -> HttpResponse | None:
+    """Tell what a run that a script outside logs cannot be; None for others, which may be it.
+
+    Before any form is read: such a run has no spec that it could be filled in from.
+    """
+    if not run.is_logged:
+        return None
+    _try(request, lambda: control.refuse_logged(run, what), "")
+    return redirect("run", run.pk)
+
+
 def _make(request: HttpRequest, parent: Run, verb: Callable[[], Run]) -> HttpResponse:
     """Call a verb that makes a run of another one, and go to the new one."""
     try:
@@ -106,6 +117,8 @@ def reproduce(request: HttpRequest, run_id: str) -> HttpResponse:
 @require_POST
 def continue_run(request: HttpRequest, run_id: str) -> HttpResponse:
     run = get_object_or_404(Run, pk=run_id)
+    if refusal := refuse_logged(request, run, "continued"):
+        return refusal
     form = ContinueForm(run, request.POST)
     if not form.is_valid():
         _tell_errors(request, form)
@@ -117,6 +130,8 @@ def continue_run(request: HttpRequest, run_id: str) -> HttpResponse:
 @require_POST
 def evaluate(request: HttpRequest, run_id: str) -> HttpResponse:
     run = get_object_or_404(Run, pk=run_id)
+    if refusal := refuse_logged(request, run, "evaluated"):
+        return refusal
     form = EvaluateForm(run, request.POST)
     if form.is_valid():
         at = form.cleaned_data["at"]

@@ -9,7 +9,7 @@ from django.views.decorators.http import require_http_methods
 from apps.dashboard.branching import BranchForm
 from apps.dashboard.forms import show_refusals
 from apps.dashboard.pages import show
-from apps.dashboard.views.actions import REFUSALS
+from apps.dashboard.views.actions import REFUSALS, refuse_logged
 from apps.engine.errors import InvalidSpec
 from apps.experiments.models import Run
 from apps.jobs import control, lineage
@@ -19,6 +19,8 @@ from apps.jobs import control, lineage
 def branch(request: HttpRequest, run_id: str) -> HttpResponse:
     """Show the form; its answer launches a branch, or shows every refusal beside its field."""
     parent = get_object_or_404(Run.objects.select_related("experiment"), pk=run_id)
+    if refusal := refuse_logged(request, parent, "branched"):
+        return refusal
     if request.method != "POST":
         return _open(request, parent)
     form = BranchForm(parent, request.POST)

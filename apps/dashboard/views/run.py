@@ -12,7 +12,7 @@ from django.views.decorators.http import require_safe
 from django_htmx.http import trigger_client_event
 
 from apps.dashboard.branching import ContinueForm
-from apps.dashboard.charts import charts_for
+from apps.dashboard.charts import BLANK_CHART, charts_for, known_charts
 from apps.dashboard.forms import EvaluateForm
 from apps.dashboard.pages import show
 from apps.engine.backends import algorithm_of
@@ -107,6 +107,8 @@ def _header(run: Run) -> dict[str, Any]:
 
 
 def _actions(run: Run) -> dict[str, Any]:
+    if run.is_logged:  # Its script does its work: it can be asked to stop, and be deleted.
+        return {"run": run}
     return {
         "run": run,
         "can_be_moved": run.status in (RunStatus.DRAFT, RunStatus.QUEUED),
@@ -165,6 +167,13 @@ def _chosen_video(request: HttpRequest, run: Run) -> Video | None:
     return chosen or videos.first()
 
 
+def _charts(run: Run) -> dict[str, Any]:
+    if not run.is_logged:
+        return {"charts": charts_for(algorithm_of(run.spec))}
+    # A script may log anything: the browser makes charts of what it finds.
+    return {"blank_chart": BLANK_CHART, "known_charts": known_charts()}
+
+
 def _log_text(run: Run) -> str:
     return "\n".join(store.last_lines(run.directory.train_log, LOG_LINES))
 
@@ -178,7 +187,7 @@ def run(request: HttpRequest, run_id: str) -> HttpResponse:
         "dashboard/run.html",
         found.name,
         **parts,
-        charts=charts_for(algorithm_of(found.spec)),
+        **_charts(found),
         evaluations=_evaluations(found),
         video=_chosen_video(request, found),
         settings=_settings(found),

@@ -6,7 +6,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from apps.cli.command import Command as OurCommand
 from apps.cli.shapes import print_runs, run_as_dict
-from apps.experiments.models import Run, RunStatus
+from apps.experiments.models import Run, RunKind, RunStatus
 
 ORDERS = (
     "created_at", "name", "status", "step", "return_last", "return_best", "evaluation_last",
@@ -19,6 +19,9 @@ class Command(OurCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--status", choices=RunStatus.values)
+        parser.add_argument(
+            "--kind", choices=RunKind.values, help="trained here, or logged by scripts outside"
+        )
         parser.add_argument("--algo", metavar="NAME")
         parser.add_argument("--env", metavar="ID")
         parser.add_argument(
@@ -32,6 +35,7 @@ class Command(OurCommand):
             raise CommandError(f"--order {options['order']!r}: allowed are {', '.join(ORDERS)}")
         wanted = {
             "status": options["status"],
+            "kind": options["kind"],
             "algorithm": options["algo"],
             "environment": options["env"],
         }

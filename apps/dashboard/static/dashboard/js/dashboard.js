@@ -22,7 +22,7 @@ function update(row, run) {
     speed: number(run.steps_per_second),
     eta: duration(run.eta_s),
   };
-  row.querySelector("progress").value = run.progress;
+  if (run.progress !== null) row.querySelector("progress").value = run.progress;
   for (const [name, text] of Object.entries(fields)) row.querySelector(`[data-cell=${name}]`).textContent = text;
 }
 

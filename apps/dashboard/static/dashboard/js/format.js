@@ -20,6 +20,7 @@ export function steps(value) {
 
 // 100 % is only said of the whole.
 export function percent(fraction) {
+  if (fraction === null) return NOTHING;
   return `${Math.floor(fraction * 100)} %`;
 }
 

@@ -1,6 +1,10 @@
 // A run's page: charts fed once by REST, then by the live stream.
+//
+// Of a run that is trained here the page names the charts. A script may log anything, so there they
+// are made of the metrics that come.
 
 import { Chart } from "./chart.js";
+import { Finder } from "./finder.js";
 import { Live } from "./live.js";
 import { View } from "./view.js";
 
@@ -16,8 +20,16 @@ const curves = new Map();
 let resumptions = [];
 const view = new View(document.getElementById("chart-view"), changeView);
 const source = { curve: (key) => curves.get(key), resumptions: () => resumptions, look, view };
-const charts = [...root.querySelectorAll("figure.chart")].map((figure) => new Chart(figure, source));
-const keys = [...new Set(charts.flatMap((chart) => chart.keys))];
+const finder = "any" in root.dataset ? new Finder(root) : null;
+const charts = [];
+const keys = new Set();
+for (const figure of root.querySelectorAll("figure.chart")) show(figure);
+
+function show(figure) {
+  const chart = new Chart(figure, source);
+  charts.push(chart);
+  for (const key of chart.keys) keys.add(key);
+}
 
 async function ask(parameters) {
   const { axis, smoothing } = view;
@@ -36,7 +48,11 @@ let asked = 0;
 async function load() {
   asked += 1;
   const mine = asked;
-  const found = await ask({ keys: keys.join(",") });
+  if (finder) {
+    const { keys: all } = await ask({ keys: "episode/return", max_points: 4 });
+    for (const figure of finder.find(all)) show(figure);
+  }
+  const found = await ask({ keys: [...keys].join(",") });
   if (view.offer(found.keys)) return load();
   if (mine !== asked) return found.cursor; // Another view was chosen meanwhile: its answer counts.
   resumptions = found.resumptions;
@@ -51,8 +67,9 @@ function refresh() {
 }
 
 function add(key, step, value) {
+  if (!keys.has(key)) for (const figure of finder?.find([key]) ?? []) show(figure);
   // Only the server can place or smooth a point as it did those before it.
-  if (!keys.includes(key) || !view.isPlain) return;
+  if (!keys.has(key) || !view.isPlain) return;
   if (!curves.has(key)) curves.set(key, { steps: [], values: [], n_raw: 0 });
   const curve = curves.get(key);
   curve.steps.push(step);
