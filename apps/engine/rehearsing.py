@@ -80,7 +80,7 @@ class _Watch(BaseCallback):
         """Return the speed over whole cycles that learn; over everything where there are none."""
         measured = self._learning[1:] if len(self._learning) > 2 else self._learning
         if len(measured) < 2:
-            return self.num_timesteps / max(time.perf_counter() - self._started, 1e-9)
+            return max(self.num_timesteps, 1) / max(time.perf_counter() - self._started, 1e-9)
         (first, started), (last, ended) = measured[0], measured[-1]
         return (last - first) / max(ended - started, 1e-9)
 

@@ -7,10 +7,12 @@ what is known; the rest is read meanwhile, one module after the other.
 """
 
 import hashlib
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Literal
@@ -91,10 +93,26 @@ def _in_setting() -> Iterator[Source]:
         yield Source("RLGYM_ENVIRONMENTS", module, () if is_whole else tuple(ids))
 
 
-def _in_packages() -> Iterator[Source]:
-    for entry in entry_points(group=ENTRY_POINT_GROUP):
-        package = f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.name
-        yield Source(package, entry.module)
+def _in_packages() -> tuple[Source, ...]:
+    folders = [Path(place) for place in sys.path]
+    return _named_by_packages(tuple(
+        (folder, folder.stat().st_mtime_ns) for folder in folders if folder.is_dir()
+    ))  # fmt: skip
+
+
+@lru_cache(maxsize=1)
+def _named_by_packages(installed: tuple[tuple[Path, int], ...]) -> tuple[Source, ...]:
+    """Read every package's metadata, which takes milliseconds, once after each installation.
+
+    Args:
+        installed: The folders of packages and when something in them came or went.
+    """
+    return tuple(
+        Source(
+            f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.name, entry.module
+        )
+        for entry in entry_points(group=ENTRY_POINT_GROUP)
+    )
 
 
 def own_environments(wait_s: float = 0.0) -> list[OwnEnvironment]:
