@@ -7,7 +7,7 @@ from pytest_django import Settings
 
 from apps.engine.errors import InvalidSpec
 from apps.experiments.models import Run, RunStatus
-from apps.jobs import control, supervisor
+from apps.jobs import control, requests, supervisor
 from apps.jobs.trainer import TRAINER, TrainerProcess
 from tests.conftest import TINY_PPO
 from tests.misbehaving import is_gone
@@ -41,7 +41,7 @@ def test_a_run_that_hangs_can_be_stopped_and_leaves_nothing(
     tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.WARM_TRAINER = False
-    monkeypatch.setattr(supervisor, "FORCE_AFTER_S", 0.1)
+    monkeypatch.setattr(requests, "FORCE_AFTER_S", 0.1)
     run = control.launch(control.check_spec(hanging("step", tmp_path / "pid")))
     assert run.claim(supervisor.new_owner())
 
