@@ -103,7 +103,9 @@ const APPLY = {
     for (const [key, name] of Object.entries(EPISODE_KEYS)) add(key, event.step, event[name]);
   },
   attempt: (event) => {
-    mustReload = dropAfter(event.from_step) || mustReload;
+    // The server knows where it goes on along the axis.
+    mustReload ||= event.attempt > 1;
+    if (view.isPlain) mustReload = dropAfter(event.from_step) || mustReload;
     document.body.dispatchEvent(new CustomEvent("rlgym:attempt", { bubbles: true }));
   },
 };
@@ -147,18 +149,24 @@ function reloadSoon() {
   reloading ??= setTimeout(async () => {
     reloading = null;
     if (document.hidden) return;
-    await load();
+    await load().catch(reloadSoon); // The server may be away for a moment.
   }, RELOAD_EVERY_MS);
 }
 
 document.addEventListener("visibilitychange", () => {
-  if (!document.hidden && !view.isPlain) reloadSoon();
+  if (live && !document.hidden && !view.isPlain) reloadSoon();
 });
 
 async function changeView() {
-  if (live) await restart();
-  else await load();
+  await (live ? restart() : load()).catch(complain);
   for (const chart of charts) chart.repaint();
+}
+
+function complain(error) {
+  for (const place of root.querySelectorAll(".plot-empty, .chart-note")) {
+    place.textContent = error.message;
+    place.hidden = false;
+  }
 }
 
 // The admin's button sets the theme on <html>; `auto` follows the system.
@@ -170,5 +178,5 @@ try {
   const cursor = await load();
   if ("follow" in root.dataset) follow(cursor);
 } catch (error) {
-  for (const empty of root.querySelectorAll(".plot-empty")) empty.textContent = error.message;
+  complain(error);
 }
