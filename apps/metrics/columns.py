@@ -8,8 +8,8 @@ import os
 import threading
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -355,27 +355,24 @@ _cache_lock = threading.Lock()
 
 def view(log: Path, keys: Iterable[str] | None = None) -> View:
     """Return a log's columns of some metrics, or of all, as the log now is."""
-    seen = _columns_of(log).view(keys)
-    with _cache_lock:
-        _trim()
-    return seen
+    with _cached(log) as columns:
+        return columns.view(keys)
 
 
 def moments_of(log: Path) -> tuple[list[tuple[int, int]], int]:
     """Return where a log's lines lie that are neither metrics nor episodes, and its cursor."""
-    return _columns_of(log).moments()
+    with _cached(log) as columns:
+        return columns.moments()
 
 
-def _columns_of(log: Path) -> LogColumns:
+@contextmanager
+def _cached(log: Path) -> Iterator[LogColumns]:
     with _cache_lock:
         columns = _cache.setdefault(log, LogColumns(log))
         _cache.move_to_end(log)
-        return columns
-
-
-def _trim() -> None:
-    """Forget the logs that were not asked for longest, until the rest fits."""
-    total = sum(columns.nbytes for columns in _cache.values())
-    while total > CACHE_BYTES and _cache:
-        _, oldest = _cache.popitem(last=False)
-        total -= oldest.nbytes
+    yield columns
+    with _cache_lock:
+        # Forget the logs that were not asked for longest, until the rest fits.
+        total = sum(one.nbytes for one in _cache.values())
+        while total > CACHE_BYTES and _cache:
+            total -= _cache.popitem(last=False)[1].nbytes

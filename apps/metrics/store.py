@@ -7,6 +7,7 @@ returned unless they are asked for.
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -171,9 +172,8 @@ def moments(log: Path) -> Iterator[Event]:
 
 
 def _events_at(log: Path, places: list[tuple[int, int]], until: int) -> Iterator[Event]:
-    if not places:
-        return
-    with log.open("rb") as file:
+    # Should the log go, or another take its place meanwhile, there is nothing to tell of it.
+    with suppress(FileNotFoundError, MalformedLine), log.open("rb") as file:
         for start, end in places:
             if end <= until:
                 yield decode(os.pread(file.fileno(), end - start, start))
@@ -201,8 +201,8 @@ def series(
         to_step: Last step wanted, None for the end.
         ancestors: Logs of the runs that this one went on from, oldest first, each with the step at
             which the next one left it; their points come first.
-        axis: What the points are placed and thinned by. Without a count of updates in the log
-            there are no curves along it.
+        axis: What the points are placed and thinned by. Where the log does not count episodes or
+            updates, there are no curves along them.
         smoothing: Smoothed values wanted beside the values.
         with_superseded: Whether points that a later attempt started over are wanted too.
     """

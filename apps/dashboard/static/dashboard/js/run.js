@@ -100,6 +100,7 @@ const APPLY = {
     for (const [key, value] of Object.entries(event.values)) add(key, event.step, value);
   },
   episode: (event) => {
+    view.offer(Object.keys(EPISODE_KEYS));
     for (const [key, name] of Object.entries(EPISODE_KEYS)) add(key, event.step, event[name]);
   },
   attempt: (event) => {

@@ -50,11 +50,13 @@ export class View {
     return this.axis === PLAIN.axis && this.smoothing === 0;
   }
 
-  // Only a run whose log counts updates can be drawn by them. Whether the axis had to be given up.
+  // Only what a run's log counts can be an axis. Whether the chosen one had to be given up.
   offer(keys) {
-    const option = this.form.elements.axis.namedItem("updates");
-    option.disabled &&= !keys.includes(option.dataset.needs);
-    if (!option.disabled || this.axis !== "updates") return false;
+    const { axis } = this.form.elements;
+    for (const option of axis.options) {
+      if (keys.includes(option.dataset.needs)) option.disabled = false;
+    }
+    if (!axis.selectedOptions[0].disabled) return false;
     this.set("axis", PLAIN.axis);
     return true;
   }
