@@ -52,7 +52,7 @@ def test_an_uploaded_model_becomes_a_queued_run(api: ApiClient, model_zip: bytes
 def test_a_draft_and_seeds_may_start_from_a_file_too(api: ApiClient, model_zip: bytes) -> None:
     runs = upload(api, model_zip, {**SPEC, "seeds": 2, "start": False}).json()["runs"]
     assert [(run["seed"], run["status"]) for run in runs] == [(1, "draft"), (2, "draft")]
-    assert len({run["spec"]["weights"] for run in runs}) == 1
+    assert len({run.spec["weights"] for run in Run.objects.all()}) == 1
 
 
 def without_networks() -> bytes:

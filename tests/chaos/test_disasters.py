@@ -48,6 +48,7 @@ def test_the_queue_s_file_may_be_deleted(stack: LiveStack) -> None:
     stack.assert_nothing_is_left()
 
 
+@pytest.mark.soak  # On a busy machine training may stand still for longer than it waits.
 def test_a_clock_that_is_set_ends_no_run_and_hides_no_death(tmp_path: Path) -> None:
     with LiveStack(tmp_path / "home", PYTHONPATH=str(CLOCK)) as stack:
         run = stack.launch(**{"save-freq": 2000})
