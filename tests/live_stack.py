@@ -175,7 +175,10 @@ class LiveStack:
 
     def assert_nothing_is_left(self) -> None:
         """Fail when an ended run left a trainer, a half-written file, or steps out of order."""
-        assert not list((self.home / "media").rglob("*.tmp*"))
+        # What follows a run, its evaluation and film, may be writing for a moment longer.
+        wait_until(
+            lambda: not list((self.home / "media").rglob("*.tmp*")), 60, "half-written files to go"
+        )
         for log in (self.home / "media" / "runs").glob("*/metrics.jsonl"):
             assert_in_order([json.loads(line) for line in log.read_bytes().splitlines()])
         # One may wait in reserve for the next run.

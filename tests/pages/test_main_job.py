@@ -184,6 +184,25 @@ def test_the_address_keeps_how_the_charts_are_drawn(page: Page, served: Served) 
 
 
 @pytest.mark.usefixtures("witness")
+def test_a_stream_may_be_ended_while_it_connects(page: Page, served: Served) -> None:
+    page.goto(served.address)
+    states = page.evaluate(
+        """async () => {
+          const { Live } = await import("/static/dashboard/js/live.js");
+          const states = [];
+          const live = new Live({
+            socketPath: () => "/ws/dashboard/", onMessage() {}, onState: (state) => states.push(state),
+          });
+          const { socket } = live;
+          live.end();
+          await new Promise((resolve) => socket.addEventListener("close", resolve));
+          return states;
+        }"""
+    )
+    assert states == ["ended"]
+
+
+@pytest.mark.usefixtures("witness")
 def test_the_theme_changes_the_charts(page: Page, served: Served) -> None:
     start_run(page, served, "ppo", 500)
     expect(page.locator("figure canvas").first).to_be_visible(timeout=TRAINING_TIMEOUT_MS)

@@ -34,8 +34,12 @@ export class Live {
     const socket = new WebSocket(`${scheme}//${location.host}${this.socketPath(this.after)}`);
     this.socket = socket;
     let hasServed = false; // Some proxies let a socket open, and then nothing through.
-    socket.onopen = () => this.onState("live");
+    socket.onopen = () => {
+      if (this.socket === socket) this.onState("live");
+      else socket.close();
+    };
     socket.onmessage = (event) => {
+      if (this.socket !== socket) return;
       hasServed = true;
       this.failures = 0;
       const message = JSON.parse(event.data);
@@ -92,7 +96,8 @@ export class Live {
     const { socket, source } = this;
     this.socket = null;
     this.source = null;
-    socket?.close();
+    // While it connects the browser would complain in the console: then it is closed once open.
+    if (socket?.readyState !== WebSocket.CONNECTING) socket?.close();
     source?.close();
   }
 
