@@ -125,6 +125,7 @@ class TrainingCallback(BaseCallback):
         self._speed_at = time.monotonic()
         self._printed_at = self._saved_at = self._speed_at
         self._stall_s = 0.0
+        self._began_at_ns = time.monotonic_ns()
 
     def _on_training_start(self) -> None:
         self._schedule(self.num_timesteps)
@@ -133,8 +134,11 @@ class TrainingCallback(BaseCallback):
         self._rollouts_between_dumps = STEPS_BETWEEN_DUMPS // rollout_steps if is_short else 1
         self._speed_step = self.num_timesteps
         self._speed_at = self._printed_at = self._saved_at = time.monotonic()
+        self._began_at_ns = time.monotonic_ns()
 
     def _on_rollout_start(self) -> None:
+        # The library reads the time of day, which may be set while it trains.
+        self.model.start_time = time.time_ns() - (time.monotonic_ns() - self._began_at_ns)
         # Between rollouts the model is whole: the place to save and to stop.
         if self.finish_restoring:
             self.finish_restoring()

@@ -25,6 +25,8 @@ Heads = tuple[list[str], NDArray[np.float64], NDArray[np.float64]]
 
 # Beyond it, floating point cannot tell one step from the next.
 MAX_STEP = 2**53
+# Beyond it, an integer is written as the nearest floating point number.
+MAX_INTEGER = 2**63 - 1
 
 _SPECIAL = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
@@ -57,6 +59,8 @@ def _flag_special(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, 
     special: dict[str, str] = {}
     for key, value in values.items():
         number = value.item() if isinstance(value, np.generic) else value
+        if isinstance(number, int) and abs(number) > MAX_INTEGER:
+            number = float(number)
         if isinstance(number, float) and not math.isfinite(number):
             finite[key] = None
             special[key] = "nan" if math.isnan(number) else "inf" if number > 0 else "-inf"

@@ -135,6 +135,11 @@ def test_a_metrics_line_names_what_json_cannot_hold() -> None:
     assert event["special"] == {"b": "nan", "c": "inf", "d": "-inf"}
 
 
+def test_an_integer_beyond_64_bits_is_kept_as_the_nearest_float() -> None:
+    event = decode(encode(events.metrics(1, {"fps": 2**63, "steps": 2**63 - 1})))
+    assert event["values"] == {"fps": 2.0**63, "steps": 2**63 - 1}
+
+
 def test_a_metrics_line_of_finite_numbers_has_no_special() -> None:
     assert "special" not in events.metrics(1, {"a": 1.0})
 

@@ -191,7 +191,9 @@ def test_a_stream_may_be_ended_while_it_connects(page: Page, served: Served) -> 
           const { Live } = await import("/static/dashboard/js/live.js");
           const states = [];
           const live = new Live({
-            socketPath: () => "/ws/dashboard/", onMessage() {}, onState: (state) => states.push(state),
+            socketPath: () => "/ws/dashboard/",
+            onMessage() {},
+            onState: (state) => states.push(state),
           });
           const { socket } = live;
           live.end();
