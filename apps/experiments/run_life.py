@@ -93,7 +93,8 @@ class RunLife(Leased):
     def move_to(self, status: RunStatus, **fields: Any) -> None:
         """Change the status by compare-and-set, and refresh this object.
 
-        The row must still have the status and the attempt that this object was read with.
+        The row must still have the status and the attempt that this object was read with, and to
+        queue again also the same request to end: one that has come since is not forgotten.
 
         Raises:
             IllegalMove: The run's life does not allow it, or somebody else moved it first.
@@ -108,6 +109,8 @@ class RunLife(Leased):
         elif status == RunStatus.RUNNING:
             stamps = {"started_at": now}
         mine = self._rows().filter(status=self.status, attempt=self.attempt)
+        if status == RunStatus.QUEUED:
+            mine = mine.filter(stop_requested_at=self.stop_requested_at)
         changed = mine.update(status=status, **stamps, **fields)
         self._refresh(bool(changed))
         if not changed:

@@ -204,13 +204,17 @@ def _finish_run(run: Run, trainer: TrainerProcess, copier: LogCopier, was_forced
 
 
 def end_lost(run: Run, reason: str, **columns: Any) -> None:
-    """End an attempt that vanished: the run queues again while it may go on by itself.
+    """End an attempt that vanished: as asked, or it queues again while it may go on by itself.
 
     Raises:
         IllegalMove: Somebody else moved it first.
     """
     status = RunStatus.LOST
-    if run.auto_resumes < settings.MAX_ATTEMPTS and run.stop_requested_at is None:
+    run.refresh_from_db(fields=["stop_requested_at", "stop_as"])
+    if run.stop_requested_at is not None:
+        status = RunStatus(run.stop_as)
+        reason = f"It was asked to end, and was gone before it could save. {reason}"
+    elif run.auto_resumes < settings.MAX_ATTEMPTS:
         status = RunStatus.QUEUED
         columns["auto_resumes"] = run.auto_resumes + 1
         reason += f" It goes on by itself ({run.auto_resumes + 1} of {settings.MAX_ATTEMPTS})."

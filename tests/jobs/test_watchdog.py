@@ -4,14 +4,15 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 from pytest_django import Settings
 
 from apps.engine import events
 from apps.engine.spec import EvalSpec
-from apps.experiments.models import Evaluation, JobStatus, Run, RunStatus
-from apps.jobs import control, watchdog
+from apps.experiments.models import Evaluation, IllegalMove, JobStatus, Run, RunStatus
+from apps.jobs import control, supervisor, watchdog
 from apps.jobs.queue import huey
 from apps.jobs.watchdog import Watchdog
 from apps.metrics import store
@@ -62,6 +63,19 @@ def test_a_run_of_a_dead_process_of_this_machine_is_lost_at_once(dead_pid: int) 
     assert store.tail(run.directory.log, 0).events[-1]["status"] == "lost"
 
 
+@pytest.mark.parametrize(("ask", "status"), [(control.stop, "stopped"), (control.pause, "paused")])
+def test_a_run_asked_to_end_as_its_process_dies_ends_as_asked(
+    ask: Callable[[Run], Run], status: str, dead_pid: int
+) -> None:
+    run = running(f"{socket.gethostname()}:{dead_pid}:x")
+    ask(Run.objects.get(pk=run.pk))
+    with pytest.raises(IllegalMove):  # Whoever read it before that does not queue it again.
+        run.move_to(RunStatus.QUEUED)
+    supervisor.end_lost(run, "Its worker vanished.")
+    assert run.status == status
+    assert "Its worker vanished." in run.status_reason
+
+
 def test_a_run_goes_on_by_itself_as_often_as_allowed(settings: Settings, dead_pid: int) -> None:
     settings.MAX_ATTEMPTS = 2
     run = running(f"{socket.gethostname()}:{dead_pid}:x")
@@ -84,7 +98,7 @@ def test_a_run_that_was_asked_to_stop_does_not_go_on_by_itself(
     control.stop(run)
     Watchdog().tick()
     run.refresh_from_db()
-    assert run.status == RunStatus.LOST
+    assert run.status == RunStatus.STOPPED
 
 
 def test_a_run_that_its_log_says_completed_is_completed(dead_pid: int) -> None:
