@@ -1,6 +1,8 @@
 # Every target sets up what it needs; `make` alone lists them.
 PYTHON ?= python3
 BIN := .venv/bin
+FAMILIES := box2d,mujoco,atari,minigrid
+EXTRAS := $(FAMILIES),sbx,bench
 .DEFAULT_GOAL := help
 .PHONY: help install demo run test test-exact test-soak check bench lock
 
@@ -28,7 +30,7 @@ test: $(BIN)/.installed-tools ## run the whole suite
 	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 test-exact: $(BIN)/.installed-tools ## kill every algorithm three times in every environment it fits, and compare
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt '.[box2d,mujoco,atari,minigrid]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt '.[$(FAMILIES)]'
 	$(BIN)/python -m pytest -m exact tests/engine/test_exact.py $(ARGS)
 
 test-soak: $(BIN)/.installed-tools ## two workers and a thousand real runs, most of an hour
@@ -47,6 +49,6 @@ bench: $(BIN)/.installed-tools ## measure, for example make bench NAME=overhead
 
 lock: ## write constraints.txt from the newest versions that pyproject.toml admits
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
-	.venv-lock/bin/python -m pip install --quiet '.[test,dev]'
+	.venv-lock/bin/python -m pip install --quiet '.[test,dev,$(EXTRAS)]'
 	.venv-lock/bin/python -m pip freeze --exclude rlgym | sed 's/^\(torch==[0-9.]*\)+.*/\1/' > constraints.txt
 	rm -rf .venv-lock
