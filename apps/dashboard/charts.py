@@ -1,9 +1,14 @@
 """Which charts a run's page shows; the browser draws them from the series that REST serves."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from apps.engine.algorithms import Algorithm
+from apps.engine.metric_aliases import ALIASES, Alias
+from apps.engine.metric_catalogue import METRICS
+
+WIDE = frozenset({"rollout/ep_rew_mean", "episode/return"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +22,7 @@ class Chart:
         faint: Metric key drawn as faint points behind the line, empty for none.
         is_higher_better: Whether the greatest value is the best one; None where neither end is.
         is_wide: Whether it takes the full width of its grid.
+        about: What else is known of its metric, each with its name.
     """
 
     title: str
@@ -25,6 +31,7 @@ class Chart:
     faint: str = ""
     is_higher_better: bool | None = None
     is_wide: bool = False
+    about: tuple[tuple[str, str], ...] = ()
 
     @property
     def keys(self) -> str:
@@ -32,80 +39,55 @@ class Chart:
         return ",".join(filter(None, (self.line, self.faint)))
 
 
-RETURN = Chart(
-    "Training return",
-    "Mean return of the last 100 training episodes; each dot is one episode.",
-    "rollout/ep_rew_mean",
-    "episode/return",
-    is_higher_better=True,
-    is_wide=True,
-)
-LENGTH = Chart(
-    "Episode length",
-    "Mean length of the last 100 training episodes, in steps.",
-    "rollout/ep_len_mean",
-    "episode/length",
-)
-DIAGNOSTICS: dict[str, Chart] = {
-    chart.line: chart
-    for chart in (
-        Chart(
-            "Entropy loss",
-            "Negative entropy of the policy; it rises towards 0 as the policy makes up its mind.",
-            "train/entropy_loss",
-        ),
-        Chart(
-            "Approximate KL",
-            "How far an update moved the policy; steadily above 0.02 is fast.",
-            "train/approx_kl",
-        ),
-        Chart(
-            "Clip fraction",
-            "Share of samples whose update was clipped; above 0.3 the steps are too large.",
-            "train/clip_fraction",
-        ),
-        Chart("Exploration rate", "Share of random actions.", "rollout/exploration_rate"),
-        Chart("Loss", "Temporal-difference loss of the Q network.", "train/loss"),
+def _chart(key: str) -> Chart:
+    metric = METRICS[key]
+    about = {"metric": key, "estimate": metric.estimator, "unit": metric.unit,
+             "healthy": metric.healthy}  # fmt: skip
+    return Chart(
+        metric.title,
+        metric.meaning,
+        key,
+        is_higher_better=metric.is_higher_better,
+        is_wide=key in WIDE,
+        about=tuple((name, told.replace("`", "")) for name, told in about.items() if told),
     )
-}
 
 
-# What scripts log under names of their own: CleanRL's, and episodes without any mean of them.
-OF_SCRIPTS = (
-    Chart(
-        "Episodic return",
-        "Return of each training episode.",
-        "charts/episodic_return",
-        is_higher_better=True,
-        is_wide=True,
-    ),
-    Chart(
-        "Episode return",
-        "Return of each training episode.",
-        "episode/return",
-        is_higher_better=True,
-        is_wide=True,
-    ),
-    Chart("Episode length", "Length of each training episode, in steps.", "episode/length"),
-    Chart(
-        "Episodic length", "Length of each training episode, in steps.", "charts/episodic_length"
-    ),
-    Chart(
-        "Evaluation",
-        "Mean return of each evaluation.",
-        "eval/mean_reward",
-        is_higher_better=True,
-    ),
+def _chart_of(alias: Alias) -> Chart:
+    own = _chart(alias.target)
+    about = (("logged as", f"{alias.key} ({alias.library})"), *own.about)
+    differs = f"{alias.note}; times {alias.factor:g} it is the metric"
+    if alias.factor == 1:
+        note = (("differs", alias.note),) if alias.note else ()
+        return replace(own, line=alias.key, about=(*about, *note))
+    meaning = f"{own.meaning} Here: {alias.note}."
+    return replace(own, line=alias.key, meaning=meaning, about=(*about, ("differs", differs)))
+
+
+CHARTS = {key: _chart(key) for key in METRICS}
+RETURN = replace(
+    CHARTS["rollout/ep_rew_mean"],
+    meaning="Mean return of the last 100 training episodes; each dot is one episode.",
+    faint="episode/return",
 )
+LENGTH = replace(CHARTS["rollout/ep_len_mean"], faint="episode/length")
 BLANK_CHART = Chart("", "", "")
 
 
 def known_charts() -> list[dict[str, Any]]:
     """Return the charts whose meaning is known, as the browser makes them for any run."""
-    return [asdict(chart) for chart in (RETURN, LENGTH, *OF_SCRIPTS, *DIAGNOSTICS.values())]
+    return [asdict(chart) for chart in _known()]
+
+
+def _known() -> Iterator[Chart]:
+    aliases = [_chart_of(alias) for alias in ALIASES.values()]
+    yield from (RETURN, LENGTH)
+    for key in METRICS:
+        if key not in {RETURN.line, LENGTH.line}:
+            yield CHARTS[key]
+        yield from (chart for chart in aliases if ALIASES[chart.line].target == key)
 
 
 def charts_for(algorithm: Algorithm | None) -> list[Chart]:
     """Return the charts of a run's page, most telling first."""
-    keys = algorithm.diagnostics if algorithm else ()
-    return [RETURN, LENGTH, *(DIAGNOSTICS.get(key) or Chart(key, "", key) for key in keys)]
+    return [RETURN, LENGTH, *(CHARTS[key] for key in (algorithm.diagnostics if algorithm else ()))]

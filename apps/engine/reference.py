@@ -1,6 +1,6 @@
-"""The reference pages docs/algorithms.md and docs/presets.md, written from the catalogues.
+"""The pages docs/algorithms.md, presets.md and metrics.md, written from the catalogues.
 
-A test fails when a page is stale; `python -m apps.engine.presets` rewrites both.
+A test fails when a page is stale; `python -m apps.engine.presets` rewrites them all.
 """
 
 from collections.abc import Iterable
@@ -10,6 +10,8 @@ from typing import Any
 from apps.engine.algorithms import ALGORITHMS, Algorithm, Hyperparameter
 from apps.engine.backends import BACKENDS, foreign_values
 from apps.engine.environment_cards import ENVIRONMENTS, FAMILIES
+from apps.engine.metric_aliases import ALIASES, Alias
+from apps.engine.metric_catalogue import EPISODE_FIELDS, EVALUATION_FIELDS, METRICS, Metric
 from apps.engine.normalization import what_is_normalized
 from apps.engine.presets import (
     ENVIRONMENT_PRESETS,
@@ -24,9 +26,10 @@ _WRITTEN = "*Written by `python -m apps.engine.presets`; change the catalogue, n
 
 
 def write_pages() -> None:
-    """Rewrite both pages."""
+    """Rewrite the pages."""
     (DOCS / "algorithms.md").write_text(algorithms_page(), encoding="utf-8")
     (DOCS / "presets.md").write_text(presets_page(), encoding="utf-8")
+    (DOCS / "metrics.md").write_text(metrics_page(), encoding="utf-8")
 
 
 def algorithms_page() -> str:
@@ -96,6 +99,58 @@ def presets_page() -> str:
             lines += _table(["environment", "preset", "environments", "values", "source"], rows)
     lines += ["", *_refused_by_sbx()]
     return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def metrics_page() -> str:
+    """Return docs/metrics.md: what each key of a log means, and what others call it."""
+    lines = [
+        "# Metrics",
+        "",
+        _WRITTEN,
+        "",
+        "Stable-Baselines3's keys are kept verbatim; `rlgym/…` are ours. Values of algorithms of",
+        "sb3-contrib and sbx are as their Stable-Baselines3 kin's where nothing else is said.",
+        "*Healthy* is what a training that goes well tends to show, not a limit.",
+    ]
+    groups = dict.fromkeys(key.partition("/")[0] for key in METRICS)
+    for group in groups:
+        own = (metric for key, metric in METRICS.items() if key.startswith(f"{group}/"))
+        lines += ["", f"## `{group}/`", ""]
+        head = ["key", "meaning", "estimate", "unit", "healthy", "source"]
+        lines += _table(head, map(_metric_cells, own))
+    for title, fields in _FIELD_TABLES.items():
+        lines += ["", f"## {title}", ""]
+        lines += _table(["field", "meaning"], ([f"`{key}`", fields[key]] for key in fields))
+    lines += [
+        "",
+        "## Other libraries' names",
+        "",
+        "In a run that a script logs, charts explain these as the metric they stand for; lists",
+        "read returns and lengths from them. Values stay as they were logged; times the *factor*",
+        "they are the metric. The same word of another library than the one named here may mean",
+        "something else.",
+        "",
+        *_table(
+            ["key", "library", "metric", "factor", "differs"], map(_alias_cells, ALIASES.values())
+        ),
+    ]
+    return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+_FIELD_TABLES = {
+    "Lines of type `episode`": EPISODE_FIELDS,
+    "Summary of an evaluation": EVALUATION_FIELDS,
+}
+
+
+def _metric_cells(metric: Metric) -> list[str]:
+    told = [metric.meaning, metric.estimator, metric.unit, metric.healthy, metric.source]
+    return [f"`{metric.key}`", *told]
+
+
+def _alias_cells(alias: Alias) -> list[str]:
+    named = [f"`{alias.key}`", alias.library, f"`{alias.target}`"]
+    return [*named, "" if alias.factor == 1 else f"{alias.factor:g}", alias.note]
 
 
 def _ported(original: Algorithm, ported: Algorithm) -> list[str]:

@@ -1,8 +1,8 @@
 """Fold a run's log into the few numbers that lists show.
 
 The same fold serves a supervisor, line by line while a run trains, and a rebuild from disk. A log
-that an outside script fills seldom has Stable-Baselines3's means: there the last 100 episodes
-stand for them, sent as episodes or under CleanRL's keys.
+that an outside script fills may call the means otherwise, or have none: there the last 100
+episodes stand for them, sent as episodes or as metrics of a step.
 """
 
 import math
@@ -13,11 +13,14 @@ from typing import Any
 
 from apps.engine import early_stop
 from apps.engine.events import Event, value_of
+from apps.engine.metric_aliases import names_of
 
 RETURN_KEY = "rollout/ep_rew_mean"
 LENGTH_KEY = "rollout/ep_len_mean"
-EPISODE_RETURN_KEY = "charts/episodic_return"
-EPISODE_LENGTH_KEY = "charts/episodic_length"
+EPISODE_RETURN_KEY = "episode/return"
+EPISODE_LENGTH_KEY = "episode/length"
+OWN_NAMES = {RETURN_KEY: RETURN_KEY, LENGTH_KEY: LENGTH_KEY}
+NAMES_OF_SCRIPTS = names_of((*OWN_NAMES, EPISODE_RETURN_KEY, EPISODE_LENGTH_KEY))
 EPISODE_WINDOW = 100
 SPEED_WINDOW_S = 10.0
 TENTHS = 10
@@ -119,18 +122,28 @@ class RunSummary:
             self.steps_per_second = (step - first_step) / (at - first_at)
 
     def _fold_metrics(self, event: Event) -> None:
-        mean_return = value_of(event, RETURN_KEY)
-        if mean_return is not None and math.isfinite(mean_return):
+        told = self._told(event)
+        if RETURN_KEY in told:
             self._close_tenths(event["step"])
             self._n_returns += 1
-            self._returns_mean += (mean_return - self._returns_mean) / self._n_returns
-            self._fold_mean_return(mean_return)
-        mean_length = value_of(event, LENGTH_KEY)
-        if mean_length is not None and math.isfinite(mean_length):
-            self.length_last = mean_length
-        if self.is_logged and EPISODE_RETURN_KEY in event["values"]:
-            self._fold_return(value_of(event, EPISODE_RETURN_KEY))
-            self._fold_length(value_of(event, EPISODE_LENGTH_KEY))
+            self._returns_mean += (told[RETURN_KEY] - self._returns_mean) / self._n_returns
+            self._fold_mean_return(told[RETURN_KEY])
+        self.length_last = told.get(LENGTH_KEY, self.length_last)
+        self._fold_return(told.get(EPISODE_RETURN_KEY))
+        self._fold_length(told.get(EPISODE_LENGTH_KEY))
+
+    def _told(self, event: Event) -> dict[str, float]:
+        """Return the finite values that count here, whatever the script calls them."""
+        names = NAMES_OF_SCRIPTS if self.is_logged else OWN_NAMES
+        told: dict[str, float] = {}
+        for key in event["values"]:
+            target = names.get(key)
+            if target is None or (target in told and target != key):
+                continue
+            value = value_of(event, key)
+            if value is not None and math.isfinite(value):
+                told[target] = value
+        return told
 
     def _fold_mean_return(self, mean_return: float) -> None:
         self.return_last = mean_return

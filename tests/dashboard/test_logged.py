@@ -2,6 +2,7 @@
 
 import re
 
+import orjson
 import pytest
 from django.test import Client
 from django.urls import reverse
@@ -47,6 +48,20 @@ def test_its_page_shows_what_its_script_told(reader: Client, outside: Run) -> No
     assert 'id="known-charts"' in html
     for missing in ("Checkpoints", "Lineage", "seed None", "/ —", "It printed nothing"):
         assert missing not in html
+
+
+def test_its_charts_explain_the_names_of_other_libraries(reader: Client, outside: Run) -> None:
+    html = reader.get(outside.get_absolute_url()).content.decode()
+    told = re.search(r'<script id="known-charts"[^>]*>(.*?)</script>', html, re.DOTALL)
+    assert told
+    charts = {chart["line"]: chart for chart in orjson.loads(told[1])}
+    entropy, canonical = charts["losses/entropy"], charts["train/entropy_loss"]
+    assert entropy["title"] == canonical["title"] == "Entropy loss"
+    assert entropy["meaning"] == f"{canonical['meaning']} Here: the entropy itself."
+    assert entropy["about"][:2] == [
+        ["logged as", "losses/entropy (CleanRL)"], ["metric", "train/entropy_loss"],
+    ]  # fmt: skip
+    assert charts["charts/episodic_return"]["is_higher_better"]
 
 
 def test_it_can_be_stopped_while_it_runs_and_deleted_when_it_has_ended(

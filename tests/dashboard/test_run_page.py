@@ -36,6 +36,7 @@ def test_charts_are_figures_that_name_their_keys(reader: Client, finished: Run) 
     assert 'data-keys="rollout/ep_rew_mean,episode/return"' in html
     assert 'data-keys="train/approx_kl"' in html
     assert html.count("<figcaption>") == html.count("View as table") == 5
+    assert html.count("About this metric") == html.count("<dt>unit</dt>") == 5
     assert (
         'id="chart-view" aria-label="How the charts are drawn" autocomplete="off" hidden' in html
     )

@@ -17,7 +17,7 @@ from apps.engine.presets import (
     lengths_for,
     preset_for,
 )
-from apps.engine.reference import DOCS, algorithms_page, presets_page
+from apps.engine.reference import DOCS, algorithms_page, metrics_page, presets_page
 from apps.engine.spec import BOUNDS, RunSpec
 
 WHERE_IT_CAN_ACT = [
@@ -139,7 +139,12 @@ def test_what_was_tuned_with_normalisation_is_offered_with_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "page"), [("algorithms.md", algorithms_page), ("presets.md", presets_page)]
+    ("name", "page"),
+    [
+        ("algorithms.md", algorithms_page),
+        ("presets.md", presets_page),
+        ("metrics.md", metrics_page),
+    ],
 )
 def test_a_reference_page_is_what_the_catalogues_say(name: str, page: Callable[[], str]) -> None:
     written = (DOCS / name).read_text(encoding="utf-8")

@@ -98,8 +98,12 @@ def test_of_a_logged_run_the_last_hundred_episodes_stand_for_a_mean() -> None:
         for step, value in ((1, 2.0), (2, 4.0), (3, math.nan))
     ]
     assert logged(*cleanrl) == (3.0, 3.0, 2)
-    # Where the script logs means of its own, they count.
+    # Where the script logs means of its own, they count, whatever it calls them.
     assert logged(*returns(7.0), *episodes) == (7.0, 7.0, 101)
+    means = {"env_runners/episode_return_mean": 8.0, "reward/reward": 6.0}
+    assert logged(events.metrics(1, means)) == (8.0, 8.0, 0)
+    assert logged(events.metrics(1, {**means, "rollout/ep_rew_mean": 5.0})) == (5.0, 5.0, 0)
+    assert fold(events.metrics(1, means)).return_last is None
     assert fold(*episodes).return_last is None
 
 

@@ -24,7 +24,7 @@ export class Finder {
     const known = present.filter((chart) => !faint.has(chart.line));
     const covered = new Set(known.flatMap((chart) => [chart.line, chart.faint]));
     const others = fresh.filter((key) => !covered.has(key)).sort();
-    const charts = [...known, ...others.map((key) => ({ title: key, meaning: "", line: key, faint: "" }))];
+    const charts = [...known, ...others.map((key) => ({ title: key, meaning: "", line: key, faint: "", about: [] }))];
     const shown = charts.filter((chart) => this.hasRoom(chart));
     this.tell();
     return shown.map((chart) => this.make(chart));
@@ -49,8 +49,19 @@ export class Finder {
     figure.classList.toggle("chart-wide", Boolean(chart.is_wide));
     figure.querySelector("strong").textContent = chart.title;
     figure.querySelector(".chart-meaning").textContent = chart.meaning;
+    this.explain(figure.querySelector(".chart-about"), chart.about);
     this.root.querySelector("#more-metrics").before(figure);
     return figure;
+  }
+
+  explain(details, about) {
+    details.hidden = !about.length;
+    for (const [name, told] of about) {
+      const [term, description] = ["dt", "dd"].map((tag) => document.createElement(tag));
+      term.textContent = name;
+      description.textContent = told;
+      details.querySelector("dl").append(term, description);
+    }
   }
 
   tell() {
