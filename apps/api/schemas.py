@@ -216,13 +216,31 @@ class RunSummary(Schema):
     steps_per_second: float | None
     elapsed_s: float | None
     eta_s: float | None
-    return_last: float | None
-    return_best: float | None
-    return_mean: float | None
-    length_last: float | None
+    return_min: float | None = Field(description="Least return of a training episode.")
+    return_max: float | None = Field(description="Greatest.")
+    return_mean: float | None = Field(description="Mean of all of them.")
+    return_last: float | None = Field(description="Latest mean of the last 100 episodes.")
+    return_best: float | None = Field(description="Greatest of those means.")
+    return_auc: float | None = Field(
+        description="Area under the curve of those means by its width: their mean over steps."
+    )
+    length_min: float | None = Field(description="Of episode lengths, as of returns.")
+    length_max: float | None
     length_mean: float | None
-    evaluation_last: float | None
-    evaluation_best: float | None
+    length_last: float | None
+    length_auc: float | None
+    evaluation_min: float | None = Field(description="Least return of an evaluated episode.")
+    evaluation_max: float | None
+    evaluation_mean: float | None
+    evaluation_last: float | None = Field(description="Mean of the evaluation at the last step.")
+    evaluation_best: float | None = Field(description="Greatest of those means.")
+    evaluation_auc: float | None
+    loss_key: str = Field(description="The metric that stands for the loss, empty without one.")
+    loss_min: float | None
+    loss_max: float | None
+    loss_mean: float | None
+    loss_last: float | None
+    loss_auc: float | None
     created_at: datetime
     queued_at: datetime | None
     started_at: datetime | None

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from apps.experiments.listing import SUMMARY_COLUMNS
 from apps.experiments.models import Evaluation, Run, RunStatus
 from apps.jobs.waiting import why_it_waits
 
@@ -45,11 +46,8 @@ def run_as_dict(run: Run) -> dict[str, Any]:
         "progress": run.progress,
         "episodes": run.episodes,
         "steps_per_second": run.steps_per_second,
-        "return_last": run.return_last,
-        "return_best": run.return_best,
-        "return_mean": run.return_mean,
-        "evaluation_last": run.evaluation_last,
-        "evaluation_best": run.evaluation_best,
+        **{name: getattr(run, name) for name in SUMMARY_COLUMNS},
+        "loss_key": run.loss_key,
         "created_at": run.created_at.isoformat(),
         "started_at": run.started_at.isoformat() if run.started_at else None,
         "finished_at": run.finished_at.isoformat() if run.finished_at else None,

@@ -99,16 +99,34 @@ class Run(RunLife):
     step = models.PositiveBigIntegerField(default=0, editable=False)
     episodes = models.PositiveBigIntegerField(default=0, editable=False)
     steps_per_second = models.FloatField(null=True, editable=False)
+    # Least, greatest and mean are over episodes; last, best and AUC are of the curve of their
+    # means (`metrics.figures`). Of a loss the best is the least.
+    return_min = models.FloatField("least return", null=True, editable=False)
+    return_max = models.FloatField("greatest return", null=True, editable=False)
+    return_mean = models.FloatField("mean return", null=True, editable=False)
     return_last = models.FloatField("last return", null=True, editable=False)
     return_best = models.FloatField("best return", null=True, editable=False)
-    return_mean = models.FloatField("mean return", null=True, editable=False)
+    return_auc = models.FloatField("return AUC", null=True, editable=False)
     return_tenths = models.JSONField(
         default=list, editable=False, help_text="Running mean of the return at each tenth."
     )
-    length_last = models.FloatField("last episode length", null=True, editable=False)
+    length_min = models.FloatField("least episode length", null=True, editable=False)
+    length_max = models.FloatField("greatest episode length", null=True, editable=False)
     length_mean = models.FloatField("mean episode length", null=True, editable=False)
+    length_last = models.FloatField("last episode length", null=True, editable=False)
+    length_auc = models.FloatField("episode length AUC", null=True, editable=False)
+    evaluation_min = models.FloatField("least evaluated return", null=True, editable=False)
+    evaluation_max = models.FloatField("greatest evaluated return", null=True, editable=False)
+    evaluation_mean = models.FloatField("mean evaluated return", null=True, editable=False)
     evaluation_last = models.FloatField("last evaluation", null=True, editable=False)
     evaluation_best = models.FloatField("best evaluation", null=True, editable=False)
+    evaluation_auc = models.FloatField("evaluation AUC", null=True, editable=False)
+    loss_key = models.CharField("loss", max_length=100, blank=True, editable=False)
+    loss_min = models.FloatField("least loss", null=True, editable=False)
+    loss_max = models.FloatField("greatest loss", null=True, editable=False)
+    loss_mean = models.FloatField("mean loss", null=True, editable=False)
+    loss_last = models.FloatField("last loss", null=True, editable=False)
+    loss_auc = models.FloatField("loss AUC", null=True, editable=False)
 
     objects = RunQuerySet.as_manager()
 

@@ -5,11 +5,11 @@ The directory is the truth; everything here can be done again at any time and en
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import F, Max, Min, Sum
+from django.db.models.functions import Coalesce
 
 from apps.engine.events import Event
 from apps.engine.expansion import configuration_hash
@@ -26,6 +26,7 @@ from apps.experiments.models import (
     Video,
 )
 from apps.metrics import store
+from apps.metrics.figures import Figures
 from apps.metrics.summary import RunSummary
 
 FINAL_STATUSES = frozenset(
@@ -56,11 +57,9 @@ class LogCopier:
     """Follows one run's log by cursor and keeps the rows that depend on it in step."""
 
     def __init__(self, run: Run) -> None:
-        # Tenths are for comparing what is trained here with its like.
-        self._total_timesteps = 0 if run.is_logged else run.total_timesteps or 0
-        self.summary = RunSummary(run.is_logged, total_timesteps=self._total_timesteps)
-        self.n_checkpoints = 0  # How many were ever saved.
         self._run = run
+        self.summary = self._new_summary()
+        self.n_checkpoints = 0  # How many were ever saved.
         self._cursor = 0
 
     def advance(self) -> tuple[dict[str, Any], list[int]]:
@@ -75,9 +74,9 @@ class LogCopier:
             new_checkpoints += [one for one in piece.events if one["type"] == "checkpoint"]
             if any(event["type"] == "attempt" for event in piece.events):
                 # What it supersedes was folded in already: begin again without it.
-                self.summary = summarize(
-                    self._run.directory.log, self._cursor, self._total_timesteps
-                )
+                self.summary = self._new_summary()
+                for event in store.visible_events(self._run.directory.log, self._cursor):
+                    self.summary.fold(event)
             else:
                 for event in piece.events:
                     self.summary.fold(event)
@@ -87,13 +86,10 @@ class LogCopier:
         asked = [event["step"] for event in new_checkpoints if event.get("evaluate")]
         return {**self.summary.columns(), "log_cursor": self._cursor}, asked
 
-
-def summarize(log: Path, until: int, total_timesteps: int) -> RunSummary:
-    """Fold what is visible of a log's first bytes, superseded points left out."""
-    summary = RunSummary(total_timesteps=total_timesteps)
-    for event in store.visible_events(log, until):
-        summary.fold(event)
-    return summary
+    def _new_summary(self) -> RunSummary:
+        # Tenths are for comparing what is trained here with its like.
+        total_timesteps = 0 if self._run.is_logged else self._run.total_timesteps or 0
+        return RunSummary(self._run.is_logged, total_timesteps=total_timesteps)
 
 
 def sync_checkpoints(run: Run, summary: RunSummary) -> None:
@@ -182,11 +178,29 @@ def record_told_film(run: Run, line: Event) -> Video:
 
 
 def update_evaluation_summary(run: Run) -> None:
-    """Set the run's last and best evaluation from its evaluation rows."""
-    done = Evaluation.objects.filter(run=run, status=JobStatus.COMPLETED)
-    last = done.order_by("-step", "-finished_at").values_list("return_mean", flat=True).first()
-    best = done.aggregate(best=Max("return_mean"))["best"]
-    Run.objects.filter(pk=run.pk).update(evaluation_last=last, evaluation_best=best)
+    """Set the run's evaluation columns from its evaluation rows.
+
+    As of training: least, greatest and mean are over every episode; last, best and the area under
+    the curve are over the evaluations, each the mean of its episodes, in the order of their steps.
+    """
+    done = Evaluation.objects.filter(
+        run=run, status=JobStatus.COMPLETED, return_mean__isnull=False
+    )
+    curve = Figures()
+    for step, value in done.order_by("step", "finished_at").values_list("step", "return_mean"):
+        curve.take(step, value)
+    total = Sum(F("return_mean") * F("n_episodes"))
+    spread = done.aggregate(
+        evaluation_min=Min(Coalesce("return_min", "return_mean")),
+        evaluation_max=Max(Coalesce("return_max", "return_mean")),
+        evaluation_mean=total / Sum("n_episodes"),
+    )
+    Run.objects.filter(pk=run.pk).update(
+        **spread,
+        evaluation_last=curve.last,
+        evaluation_best=curve.greatest,
+        evaluation_auc=curve.auc,
+    )
 
 
 def at(unix_s: float) -> datetime:

@@ -1,8 +1,7 @@
 """Fold a run's log into the few numbers that lists show.
 
 The same fold serves a supervisor, line by line while a run trains, and a rebuild from disk. A log
-that an outside script fills may call the means otherwise, or have none: there the last 100
-episodes stand for them, sent as episodes or as metrics of a step.
+that an outside script fills may call things otherwise.
 """
 
 import math
@@ -13,15 +12,27 @@ from typing import Any
 
 from apps.engine import early_stop
 from apps.engine.events import Event, value_of
-from apps.engine.metric_aliases import names_of
+        step, told = event["step"], self._told(event)
+        if RETURN_KEY in told:
+            self._close_tenths(step)
+        self.returns.take_mean(step, told.get(RETURN_KEY))
+        self.lengths.take_mean(step, told.get(LENGTH_KEY))
+        self.returns.take_episode(step, told.get(EPISODE_RETURN_KEY), self.is_logged)
+        self.lengths.take_episode(step, told.get(EPISODE_LENGTH_KEY), self.is_logged)
+        self.losses.take(event)
 
-RETURN_KEY = "rollout/ep_rew_mean"
-LENGTH_KEY = "rollout/ep_len_mean"
-EPISODE_RETURN_KEY = "episode/return"
-EPISODE_LENGTH_KEY = "episode/length"
-OWN_NAMES = {RETURN_KEY: RETURN_KEY, LENGTH_KEY: LENGTH_KEY}
-NAMES_OF_SCRIPTS = names_of((*OWN_NAMES, EPISODE_RETURN_KEY, EPISODE_LENGTH_KEY))
-EPISODE_WINDOW = 100
+    def _told(self, event: Event) -> dict[str, float]:
+        """Return the finite values that count here, whatever the script calls them."""
+        names = NAMES_OF_SCRIPTS if self.is_logged else OWN_NAMES
+        told: dict[str, float] = {}
+        for key in event["values"]:
+            target = names.get(key)
+            if target is None or (target in told and target != key):
+                continue
+            value = value_of(event, key)
+            if value is not None and math.isfinite(value):
+                told[target] = value
+        return told
 SPEED_WINDOW_S = 10.0
 TENTHS = 10
 MAX_MARKS = 10_000  # Times that stand still would keep every mark for ever.
@@ -34,12 +45,9 @@ class RunSummary:
     Attributes:
         is_logged: Whether an outside script fills the log.
         step: Environment steps done.
-        episodes: Training episodes that ended.
-        return_last: Latest mean return of the last 100 training episodes.
-        return_best: Best of those means.
-        return_mean: Mean return of all training episodes.
-        length_last: Latest mean length of the last 100 training episodes.
-        length_mean: Mean length of all training episodes.
+        returns: Return of training episodes, and its mean over the last 100.
+        lengths: Their length likewise.
+        losses: The loss.
         steps_per_second: Speed over the last ten seconds of training.
         status: Latest status in the log.
         reason: Its reason.
@@ -59,12 +67,9 @@ class RunSummary:
 
     is_logged: bool = False
     step: int = 0
-    episodes: int = 0
-    return_last: float | None = None
-    return_best: float | None = None
-    return_mean: float | None = None
-    length_last: float | None = None
-    length_mean: float | None = None
+    returns: EpisodeFigures = field(default_factory=EpisodeFigures)
+    lengths: EpisodeFigures = field(default_factory=EpisodeFigures)
+    losses: FirstOf = field(default_factory=partial(FirstOf, NAMES_OF_LOSSES))
     steps_per_second: float | None = None
     status: str = "draft"
     reason: str = ""
@@ -79,10 +84,7 @@ class RunSummary:
     total_timesteps: int = 0
     return_tenths: list[float | None] = field(default_factory=list)
     was_stopped_early: bool = False
-    _n_returns: int = 0
-    _returns_mean: float = 0.0
     _marks: deque[tuple[float, int]] = field(default_factory=partial(deque, maxlen=MAX_MARKS))
-    _latest: deque[float] = field(default_factory=partial(deque, maxlen=EPISODE_WINDOW))
 
     def fold(self, event: Event) -> None:
         """Take one more event into account."""
@@ -104,11 +106,15 @@ class RunSummary:
 
     def columns(self) -> dict[str, Any]:
         """Return the values of the run's summary columns."""
-        names = (
-            "step", "episodes", "return_last", "return_best", "return_mean", "length_last",
-            "length_mean", "steps_per_second", "fidelity", "fidelity_notes", "return_tenths",
-        )  # fmt: skip
-        return {name: getattr(self, name) for name in names}
+        names = ("step", "steps_per_second", "fidelity", "fidelity_notes", "return_tenths")
+        return {
+            **{name: getattr(self, name) for name in names},
+            "episodes": self.returns.episodes.n,
+            **self.returns.columns("return"),
+            "return_best": self.returns.curve.greatest,
+            **self.lengths.columns("length"),
+            **self.losses.columns("loss"),
+        }
 
     def _advance(self, at: float, step: int) -> None:
         self.step = max(self.step, step)
@@ -122,6 +128,7 @@ class RunSummary:
             self.steps_per_second = (step - first_step) / (at - first_at)
 
     def _fold_metrics(self, event: Event) -> None:
+<<<<<<< HEAD
         told = self._told(event)
         if RETURN_KEY in told:
             self._close_tenths(event["step"])
@@ -149,36 +156,31 @@ class RunSummary:
         self.return_last = mean_return
         is_best = self.return_best is None or mean_return > self.return_best
         self.return_best = mean_return if is_best else self.return_best
+=======
+        step, mean_return = event["step"], value_of(event, RETURN_KEY)
+        if mean_return is not None and math.isfinite(mean_return):
+            self._close_tenths(step)
+        self.returns.take_mean(step, mean_return)
+        self.lengths.take_mean(step, value_of(event, LENGTH_KEY))
+        self.losses.take(event)
+        if self.is_logged and EPISODE_RETURN_KEY in event["values"]:
+            self.returns.take_episode(step, value_of(event, EPISODE_RETURN_KEY), self.is_logged)
+            self.lengths.take_episode(step, value_of(event, EPISODE_LENGTH_KEY), self.is_logged)
+>>>>>>> 39bc5ef (Keep least, greatest, mean, last, best and area of each run's main metrics)
 
     def _close_tenths(self, step: float) -> None:
-        """Note the running mean of the returns at each tenth before a step."""
+        """Note the mean of the curve of returns at each tenth before a step."""
         while self.total_timesteps and len(self.return_tenths) < TENTHS:
             if step * TENTHS <= (len(self.return_tenths) + 1) * self.total_timesteps:
                 return
-            self.return_tenths.append(self._returns_mean if self._n_returns else None)
+            self.return_tenths.append(self.returns.curve.mean)
 
     def _fold_episode(self, event: Event) -> None:
         episode_return, length = event.get("return"), event.get("length")
         if not isinstance(episode_return, int | float) or not isinstance(length, int | float):
             return
-        self._fold_return(episode_return)
-        self._fold_length(length)
-
-    def _fold_return(self, episode_return: float | None) -> None:
-        if episode_return is None or not math.isfinite(episode_return):
-            return
-        self.episodes += 1
-        share = 1.0 / self.episodes
-        self.return_mean = (self.return_mean or 0.0) * (1.0 - share) + episode_return * share
-        if self.is_logged and not self._n_returns:
-            self._latest.append(episode_return)
-            self._fold_mean_return(sum(self._latest) / len(self._latest))
-
-    def _fold_length(self, length: float | None) -> None:
-        if length is None or not math.isfinite(length):
-            return
-        share = 1.0 / max(self.episodes, 1)
-        self.length_mean = (self.length_mean or 0.0) * (1.0 - share) + length * share
+        self.returns.take_episode(event["step"], episode_return, self.is_logged)
+        self.lengths.take_episode(event["step"], length, self.is_logged)
 
     def _fold_status(self, event: Event) -> None:
         self.status = str(event.get("status", ""))

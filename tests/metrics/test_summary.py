@@ -6,6 +6,7 @@ import pytest
 
 from apps.engine import events
 from apps.engine.events import Event
+from apps.metrics.figures import Figures
 from apps.metrics.summary import RunSummary
 
 
@@ -25,11 +26,13 @@ def returns(*values: float) -> list[Event]:
 
 def test_an_empty_log_says_nothing() -> None:
     summary = fold()
-    assert summary.columns() == {
-        "step": 0, "episodes": 0, "return_last": None, "return_best": None, "return_mean": None,
-        "length_last": None, "length_mean": None, "steps_per_second": None, "fidelity": "",
-        "fidelity_notes": {}, "return_tenths": [],
+    columns = summary.columns()
+    told = {name: value for name, value in columns.items() if value is not None}
+    assert told == {
+        "step": 0, "episodes": 0, "fidelity": "", "fidelity_notes": {}, "return_tenths": [],
+        "loss_key": "",
     }  # fmt: skip
+    assert len(columns) == 23
 
 
 @pytest.mark.parametrize(
@@ -44,9 +47,9 @@ def test_an_empty_log_says_nothing() -> None:
 def test_last_and_best_return_follow_the_moving_average(
     values: tuple[float, ...], last: float, best: float
 ) -> None:
-    summary = fold(*returns(*values))
-    assert (summary.return_last, summary.return_best) == (last, best)
-    assert summary.length_last == last / 2
+    columns = fold(*returns(*values)).columns()
+    assert (columns["return_last"], columns["return_best"]) == (last, best)
+    assert columns["length_last"] == last / 2
 
 
 def test_the_running_mean_of_the_returns_is_kept_at_each_tenth() -> None:
@@ -62,11 +65,45 @@ def test_the_running_mean_of_the_returns_is_kept_at_each_tenth() -> None:
     assert summary.was_stopped_early
 
 
-def test_means_are_over_all_episodes() -> None:
-    summary = fold(
-        *(events.episode(step, value, 10 * step, 0) for step, value in [(1, 4), (2, 8)])
-    )
-    assert (summary.episodes, summary.return_mean, summary.length_mean) == (2, 6.0, 15.0)
+def test_least_greatest_and_mean_are_over_all_episodes() -> None:
+    episodes = [events.episode(step, value, 10 * step, 0) for step, value in [(1, 4), (2, 8)]]
+    columns = fold(*episodes, *returns(5.0, 7.0)).columns()
+    figures = [columns[f"return_{name}"] for name in ("min", "max", "mean", "last", "best", "auc")]
+    assert figures == [4.0, 8.0, 6.0, 7.0, 7.0, 6.0]
+    assert [columns[f"length_{name}"] for name in ("min", "max", "mean")] == [10.0, 20.0, 15.0]
+    assert columns["episodes"] == 2
+    # A log that tells no episode has them of its curve.
+    assert fold(*returns(5.0, 7.0)).columns()["return_min"] == 5.0
+
+
+def test_the_area_under_a_curve_is_its_mean_over_steps() -> None:
+    def auc(*points: tuple[int, float]) -> float | None:
+        figures = Figures()
+        for step, value in points:
+            figures.take(step, value)
+        return figures.auc
+
+    assert auc() is None
+    assert auc((7, 3.0)) == 3.0
+    assert auc((7, 3.0), (7, 5.0)) == 5.0  # No width: the latest.
+    assert auc((0, 0.0), (10, 10.0), (40, 10.0)) == pytest.approx((50 + 300) / 40)
+    assert auc((0, 1.0), (10, math.nan), (20, 3.0)) == 2.0
+    assert auc((10, 4.0), (5, 100.0), (20, 4.0)) == 4.0  # What goes back has no area.
+    assert auc((0, -1e308), (1, 1e308), (2, 1e308)) == pytest.approx(5e307)
+
+
+def test_the_loss_is_that_of_the_preferred_metric_that_the_log_has() -> None:
+    lines = [
+        events.metrics(1, {"train/value_loss": 9.0, "train/actor_loss": 1.0}),
+        events.metrics(2, {"train/loss": 4.0, "train/value_loss": 9.0}),
+        events.metrics(3, {"train/value_loss": 9.0}),
+        events.metrics(4, {"train/loss": 2.0}),
+    ]
+    before, after = fold(*lines[:1]).columns(), fold(*lines).columns()
+    assert (before["loss_key"], before["loss_last"]) == ("train/value_loss", 9.0)
+    assert (after["loss_key"], after["loss_min"], after["loss_max"]) == ("train/loss", 2.0, 4.0)
+    assert after["loss_auc"] == 3.0
+    assert fold(events.metrics(1, {"losses/td_loss": 1.0})).columns()["loss_last"] == 1.0
 
 
 def test_the_speed_is_that_of_the_last_ten_seconds() -> None:
@@ -86,7 +123,8 @@ def test_of_a_logged_run_the_last_hundred_episodes_stand_for_a_mean() -> None:
         summary = RunSummary(is_logged=True)
         for event in several:
             summary.fold(event)
-        return summary.return_last, summary.return_best, summary.episodes
+        columns = summary.columns()
+        return columns["return_last"], columns["return_best"], columns["episodes"]
 
     episodes = [
         events.episode(step, value, 5, 0) for step, value in enumerate([9.0, *[1.0] * 100])
@@ -103,8 +141,8 @@ def test_of_a_logged_run_the_last_hundred_episodes_stand_for_a_mean() -> None:
     means = {"env_runners/episode_return_mean": 8.0, "reward/reward": 6.0}
     assert logged(events.metrics(1, means)) == (8.0, 8.0, 0)
     assert logged(events.metrics(1, {**means, "rollout/ep_rew_mean": 5.0})) == (5.0, 5.0, 0)
-    assert fold(events.metrics(1, means)).return_last is None
-    assert fold(*episodes).return_last is None
+    assert fold(events.metrics(1, means)).columns()["return_last"] is None
+    assert fold(*episodes).columns()["return_last"] is None
 
 
 def test_the_step_never_goes_back() -> None:
