@@ -125,6 +125,7 @@ def list_presets(
                 "name": preset_name,
                 "title": title,
                 "n_envs": preset.n_envs,
+                "vectorization": preset.vectorization,
                 "hyperparameters": preset.hyperparameters,
                 "normalize": preset.normalize,
                 "source": preset.source,

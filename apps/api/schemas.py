@@ -21,6 +21,7 @@ from apps.engine.logged import LOGGED_BOUNDS, MAX_BYTES
 from apps.engine.normalization import NORMALIZATION
 from apps.engine.presets import LENGTH_TITLES, PRESET_TITLES
 from apps.engine.spec import BOUNDS, DEVICES, EVALUATION_BOUNDS
+from apps.engine.vectorization import VECTORIZATIONS
 from apps.experiments.models import Evaluation, JobStatus, Run, RunKind, RunStatus, Video
 from apps.experiments.turns import PRIORITY_BOUNDS
 from apps.jobs.waiting import why_it_waits
@@ -84,6 +85,9 @@ class RunIn(BaseModel):
     total_timesteps: Any = _documented("integer", "Steps to train.", BOUNDS["total_timesteps"])
     length: Any = _documented("string", "In place of total_timesteps.", enum=[*LENGTH_TITLES])
     n_envs: Any = _documented("integer", "Parallel environments.", BOUNDS["n_envs"])
+    vectorization: Any = _documented(
+        "string", "How they are stepped; auto chooses.", enum=[*VECTORIZATIONS]
+    )
     preset: Any = _documented("string", "Where missing values come from.", enum=[*PRESET_TITLES])
     hyperparameters: Any = _documented("object", "Values by name; GET /algorithms has the schema.")
     wrappers: Any = _documented("array", "Wrappers, innermost first: module:Class.")
@@ -644,6 +648,7 @@ class PresetOut(Schema):
     name: str
     title: str
     n_envs: int
+    vectorization: str
     hyperparameters: dict[str, Any] = Field(description="Values that differ from the defaults.")
     normalize: dict[str, Any] | None = Field(description="What VecNormalize is given.")
     source: str

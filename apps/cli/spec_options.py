@@ -14,6 +14,7 @@ from apps.engine.normalization import NORMALIZATION
 from apps.engine.presets import LENGTH_TITLES, PRESET_TITLES
 from apps.engine.safe_yaml import MAX_YAML_BYTES
 from apps.engine.spec import DEFAULT_ALGORITHM, DEFAULT_ENVIRONMENT, DEVICES
+from apps.engine.vectorization import VECTORIZATIONS
 from apps.engine.zoo import ZooEntry, find_zoo_entry, read_normalize, spec_data_over
 from apps.jobs import starting
 from apps.jobs.starting import Start
@@ -27,6 +28,7 @@ SPEC_OPTIONS = {
     "preset": "preset",
     "seed": "seed",
     "n_envs": "n_envs",
+    "vectorization": "vectorization",
     "eval_freq": "eval_freq",
     "eval_episodes": "eval_episodes",
     "save_freq": "save_freq",
@@ -47,6 +49,9 @@ def add_spec_options(parser: CommandParser) -> None:
     add_hyperparameters(parser)
     parser.add_argument("--env-kwargs", nargs="+", default=[], metavar="NAME:VALUE")
     parser.add_argument("--n-envs", type=int, metavar="N", help="parallel environments")
+    parser.add_argument(
+        "--vectorization", metavar="NAME", help=f"one of {', '.join(VECTORIZATIONS)}"
+    )
     parser.add_argument("--eval-freq", type=int, metavar="N", help="steps between evaluations")
     parser.add_argument("--eval-episodes", type=int, metavar="N")
     parser.add_argument("--save-freq", type=int, metavar="N", help="steps between checkpoints")

@@ -29,6 +29,7 @@ from apps.engine.spec import (
     EVALUATION_BOUNDS,
     default_evaluation_seed,
 )
+from apps.engine.vectorization import VECTORIZATIONS
 from apps.experiments.models import Experiment, Run, RunKind, RunQuerySet, RunStatus
 from apps.experiments.turns import PRIORITY_BOUNDS
 from apps.jobs.environments import cards_for, profiles
@@ -38,7 +39,7 @@ NAME_LENGTH = 120
 DEFAULT_PRESET = "fast"
 SPEC_FIELDS = (
     "algorithm", "environment", "preset", "length", "total_timesteps", "seed", "n_envs",
-    "eval_freq", "milestones", "eval_episodes", "save_freq", "backend", "device",
+    "vectorization", "eval_freq", "milestones", "eval_episodes", "save_freq", "backend", "device",
 )  # fmt: skip
 
 
@@ -120,6 +121,12 @@ class RunForm(forms.Form):
     film = forms.ChoiceField(
         label="Film evaluations", required=False, choices=[("", "yes"), ("no", "no")]
     )
+    vectorization = forms.ChoiceField(
+        label="Stepping environments",
+        required=False,
+        choices=[("", "the preset's, else auto"), *((name, name) for name in VECTORIZATIONS)],
+        help_text="; ".join(f"{name}: {words}" for name, words in VECTORIZATIONS.items()),
+    )
     backend = forms.ChoiceField(required=False, help_text="The library that trains.")
     device = forms.ChoiceField(required=False, choices=[(name, name) for name in DEVICES])
     priority = number_field("Priority", PRIORITY_BOUNDS, "The highest leaves the queue first.")
@@ -141,8 +148,8 @@ class RunForm(forms.Form):
         "normalize", "name", "experiment",
     )  # fmt: skip
     schedule_fields = (
-        "eval_freq", "milestones", "eval_episodes", "save_freq", "film", "early_stop", "backend",
-        "device", "priority",
+        "eval_freq", "milestones", "eval_episodes", "save_freq", "film", "early_stop",
+        "vectorization", "backend", "device", "priority",
     )  # fmt: skip
     start_fields = ("init", "file")
 

@@ -6,20 +6,18 @@ itself: generators, environments amid their episodes, counters, schedules, repla
 
 import copy
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cloudpickle
 import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecEnvWrapper
+from stable_baselines3.common.vec_env import VecEnv
 
-from apps.engine import vec_normalize
-from apps.engine.journal import CannotRestore, journal_of
+from apps.engine import environment_states, vec_normalize
+from apps.engine.journal import CannotRestore
 from apps.engine.networks import load_networks
 from apps.engine.spec import RunSpec
 from apps.engine.transitions import load_buffer, position_of
@@ -33,12 +31,8 @@ MODEL_ATTRIBUTES = (
 LOGGER_ATTRIBUTES = ("name_to_value", "name_to_count", "name_to_excluded")
 # State-dependent exploration draws its matrices before a rollout begins.
 NOISE_ATTRIBUTES = ("exploration_mat", "exploration_matrices")
-VECTOR_ATTRIBUTES = (
-    "buf_obs", "buf_dones", "buf_rews", "buf_infos", "actions", "_seeds", "_options",
-)  # fmt: skip
 # When one of these differs, the environments of a checkpoint are not those of the run.
 ENVIRONMENT_FIELDS = ("environment", "environment_kwargs", "wrappers", "frame_stack", "n_envs")
-MONITOR_ATTRIBUTES = ("rewards", "needs_reset", "total_steps", "current_reset_info")
 
 
 @dataclass(slots=True)
@@ -72,7 +66,8 @@ def capture(model: BaseAlgorithm, spec: RunSpec, progress: dict[str, Any]) -> di
         "noise": _noise_matrices(model),
         "buffer": position_of(model),
         "threads": torch.get_num_threads(),
-        "environments": _capture_environments(env),
+        "environments": environment_states.capture(env),
+        "vectorization": environment_states.vectorization_of(env),
         "normalizer": vec_normalize.step_state(env),
         "generators": _generators(model),
         "progress": progress,
@@ -106,12 +101,15 @@ def restore(model: BaseAlgorithm, spec: RunSpec, folder: Path, state: dict[str, 
     assert env is not None
     notes = vec_normalize.restore(env, folder, state.get("normalizer", {}))
     restored.not_restored.update(notes)
-    if any(getattr(before, name) != getattr(spec, name) for name in ENVIRONMENT_FIELDS):
+    if _has_other_environments(before, spec):
         _start_anew(model, env, restored, "the environments are others now")
     elif notes:
         _start_anew(model, env, restored, "what is normalised is another now")
     else:
-        _restore_environments(model, env, state["environments"], restored)
+        try:
+            environment_states.restore(env, state["environments"])
+        except CannotRestore as error:
+            _start_anew(model, env, restored, str(error))
     if reason := load_buffer(model, folder, state.get("buffer")):
         restored.not_restored["replay buffer"] = reason
 
@@ -129,6 +127,21 @@ def restore(model: BaseAlgorithm, spec: RunSpec, folder: Path, state: dict[str, 
 
     restored.finish = finish
     return restored
+
+
+def vectorization_before(state: Mapping[str, Any], spec: RunSpec) -> str:
+    """Return how a checkpoint's environments were stepped, for a spec that goes on from it.
+
+    Empty where the spec asks for other environments, or for another way to step them.
+    """
+    before = RunSpec.from_dict(state["spec"])
+    if before.vectorization != spec.vectorization or _has_other_environments(before, spec):
+        return ""
+    return str(state.get("vectorization", "dummy"))
+
+
+def _has_other_environments(before: RunSpec, spec: RunSpec) -> bool:
+    return any(getattr(before, name) != getattr(spec, name) for name in ENVIRONMENT_FIELDS)
 
 
 def _noise_matrices(model: BaseAlgorithm) -> dict[str, Any]:
@@ -151,99 +164,12 @@ def _noise_distribution(model: BaseAlgorithm) -> Any:
     return getattr(policy, "action_dist", None)
 
 
-def _base(env: VecEnv) -> DummyVecEnv:
-    while isinstance(env, VecEnvWrapper):
-        env = env.venv
-    assert isinstance(env, DummyVecEnv)
-    return env
-
-
-def _capture_environments(env: VecEnv) -> dict[str, Any]:
-    base = _base(env)
-    for one in base.envs:
-        monitor = _monitor(one)  # Its histories grow for ever, and nothing reads them.
-        for history in (monitor.episode_returns, monitor.episode_lengths, monitor.episode_times):
-            history.clear()
-    journals = [journal_of(one) for one in base.envs]
-    if all(journal is None for journal in journals):
-        return {"method": "pickle", "pickled": cloudpickle.dumps(base)}
-    return {
-        "method": "replay",
-        "episodes": [journal.so_far() if journal else None for journal in journals],
-        "buffers": {
-            name: getattr(base, name) for name in VECTOR_ATTRIBUTES if hasattr(base, name)
-        },
-        "outside": [_state_outside(one) for one in base.envs],
-        "monitors": [
-            {name: getattr(_monitor(one), name) for name in MONITOR_ATTRIBUTES}
-            for one in base.envs
-        ],
-    }
-
-
-def _restore_environments(
-    model: BaseAlgorithm, env: VecEnv, state: dict[str, Any], restored: Restored
-) -> None:
-    base = _base(env)
-    try:
-        if state["method"] == "pickle":
-            _unpickle_into(base, state["pickled"])
-        else:
-            _play_again(base, state)
-    except (CannotRestore, AttributeError, TypeError, ValueError) as error:
-        _start_anew(model, env, restored, str(error))
-
-
 def _start_anew(model: BaseAlgorithm, env: VecEnv, restored: Restored, why: str) -> None:
     restored.not_restored["environment state"] = why
     model._last_obs = env.reset()  # type: ignore[assignment]
     normalizer = model.get_vec_normalize_env()
     model._last_original_obs = normalizer.get_original_obs() if normalizer else None
     model._last_episode_starts = np.ones((env.num_envs,), dtype=bool)
-
-
-def _unpickle_into(base: DummyVecEnv, pickled: bytes) -> None:
-    saved: DummyVecEnv = cloudpickle.loads(pickled)
-    if saved.num_envs != base.num_envs or saved.observation_space != base.observation_space:
-        raise CannotRestore("the environments are others now")
-    base.__dict__.update(saved.__dict__)
-
-
-def _play_again(base: DummyVecEnv, state: dict[str, Any]) -> None:
-    if len(state["episodes"]) != base.num_envs:
-        raise CannotRestore("the number of environments is another now")
-    for env, episode, totals in zip(base.envs, state["episodes"], state["monitors"], strict=True):
-        journal = journal_of(env)
-        if episode is None or journal is None:
-            raise CannotRestore("its episode was too long to be played again")
-        journal.play_again(episode)
-        monitor = _monitor(env)
-        for name, value in totals.items():
-            setattr(monitor, name, value)
-    for env, layers in zip(base.envs, state["outside"], strict=True):
-        for layer, attributes in zip(_layers_outside(env), layers, strict=True):
-            vars(layer).update(attributes)
-    base.__dict__.update(state["buffers"])
-
-
-def _layers_outside(env: Any) -> Iterator[Any]:
-    """Yield the wrappers around the monitor: those that are for training only."""
-    while not isinstance(env, Monitor):
-        yield env
-        env = env.env
-
-
-def _state_outside(env: Any) -> list[dict[str, Any]]:
-    return [
-        {name: value for name, value in vars(layer).items() if name != "env"}
-        for layer in _layers_outside(env)
-    ]
-
-
-def _monitor(env: Any) -> Monitor:
-    while not isinstance(env, Monitor):
-        env = env.env
-    return env
 
 
 def _generators(model: BaseAlgorithm) -> dict[str, Any]:

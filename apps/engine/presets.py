@@ -13,6 +13,7 @@ from typing import Any, Literal
 import orjson
 
 from apps.engine.environment_cards import ENVIRONMENTS
+from apps.engine.vectorization import DEFAULT_VECTORIZATION
 
 PresetName = Literal["fast", "stable", "high_score"]
 LengthName = Literal["quick", "standard", "epic"]
@@ -36,6 +37,7 @@ class Preset:
     Attributes:
         hyperparameters: Values that differ from the library's defaults.
         n_envs: Parallel environments.
+        vectorization: How they are stepped.
         source: Where the values come from.
         total_timesteps: Steps that they were tuned for, None where nobody says.
         normalize: Keywords of VecNormalize that belong to them, None without it.
@@ -48,6 +50,7 @@ class Preset:
     total_timesteps: int | None = None
     normalize: dict[str, Any] | None = None
     notes: tuple[str, ...] = ()
+    vectorization: str = DEFAULT_VECTORIZATION
 
 
 _LIBRARY = "the library's defaults"

@@ -20,6 +20,7 @@ from apps.engine.presets import (
     Preset,
 )
 from apps.engine.sbx_algorithms import SBX_ALGORITHMS
+from apps.engine.vectorization import DEFAULT_VECTORIZATION
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 _WRITTEN = "*Written by `python -m apps.engine.presets`; change the catalogue, not this page.*"
@@ -208,10 +209,13 @@ def _cells(preset: Preset) -> list[str]:
     values = values or "defaults"
     if preset.normalize is not None:
         values += f"; {what_is_normalized(preset.normalize)} normalised"
+    environments = str(preset.n_envs)
+    if preset.vectorization != DEFAULT_VECTORIZATION:
+        environments += f", {preset.vectorization}"
     source = "; ".join([preset.source, *preset.notes])
     if preset.total_timesteps:
         source += f"; {preset.total_timesteps:,} steps"
-    return [str(preset.n_envs), values, source]
+    return [environments, values, source]
 
 
 def _sorted(preset: Preset) -> list[tuple[str, Any]]:

@@ -16,12 +16,13 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 
-from apps.engine.building import build_model, make_vec_env_for
+from apps.engine.building import build_model
 from apps.engine.descriptions import EnvironmentDescription
 from apps.engine.networks import OwnNetworks, file_of, save_networks
 from apps.engine.preflight import Memory, Probe
 from apps.engine.spec import RunSpec
 from apps.engine.storage import buffer_bytes
+from apps.engine.vectorizing import vectorized
 
 REHEARSAL_S = 2.5
 MOST_REHEARSAL_S = 10.0  # Where no cycle ends within that.
@@ -98,13 +99,13 @@ def rehearse(spec: RunSpec, description: EnvironmentDescription, probed: Probe) 
         EngineError: The device is not there.
     """
     before_s, before_bytes = time.perf_counter(), _own_bytes()
-    make_vec_env_for(replace(spec, n_envs=1)).close()
+    vectorized(replace(spec, n_envs=1))[0].close()
     construction_s = max(time.perf_counter() - before_s, 1e-6)
     one_bytes = max(_own_bytes() - before_bytes, 1)
     most = min(int(CONSTRUCTION_S / construction_s), machine_memory()[0] // 4 // one_bytes)
     n_envs = max(1, min(spec.n_envs, most))
     short = shortened(replace(spec, n_envs=n_envs), probed)
-    env = make_vec_env_for(short)
+    env, _ = vectorized(short)
     try:
         grown_bytes = max(_own_bytes() - before_bytes, 0)
         model = build_model(short, env)

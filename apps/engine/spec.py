@@ -21,6 +21,8 @@ from apps.engine.errors import FieldError, InvalidSpec
 from apps.engine.normalization import resolve_normalization
 from apps.engine.presets import PRESET_TITLES
 from apps.engine.spec_defaults import apply_family, apply_length, apply_preset
+from apps.engine.vectorization import DEFAULT_VECTORIZATION, VECTORIZATIONS
+from apps.engine.vectorization import refusals as vectorization_refusals
 
 MAX_SEED = 2**32 - 1
 MAX_KWARGS_BYTES = 16_384
@@ -64,6 +66,7 @@ class RunSpec:
         seed: Seed of every random stream of the run.
         total_timesteps: Environment steps, summed over parallel environments.
         n_envs: Parallel environments.
+        vectorization: How they are stepped, one of `VECTORIZATIONS`.
         hyperparameters: Every hyperparameter of the algorithm with its value.
         preset: The preset that the values came from, None when from none.
         device: `auto`, `cpu` or `cuda`.
@@ -98,6 +101,7 @@ class RunSpec:
     weights: str = ""
     normalize: dict[str, Any] | None = None
     backend: str = DEFAULT_BACKEND
+    vectorization: str = DEFAULT_VECTORIZATION
 
     @property
     def schema(self) -> Algorithm:
@@ -137,6 +141,7 @@ class RunSpec:
         _check_environment_id(values.setdefault("environment", DEFAULT_ENVIRONMENT), errors)
         _check_choice(values, "preset", [*PRESET_TITLES], errors, is_optional=True)
         _check_choice(values, "device", DEVICES, errors)
+        _check_choice(values, "vectorization", [*VECTORIZATIONS], errors)
         weights = values.get("weights", "")
         if not isinstance(weights, str) or not re.fullmatch("|[0-9a-f]{64}", weights):
             errors.append(FieldError("weights", "is no SHA-256 of a file; leave it out"))
@@ -182,6 +187,7 @@ class RunSpec:
                 f"{algorithm.max_envs}",
             ))  # fmt: skip
         errors += BACKENDS[self.backend].refusals(self.device, self.weights)
+        errors += vectorization_refusals(self)
         if self.frame_stack == 1:
             errors.append(FieldError(
                 "frame_stack", "1 is not allowed; it must be 0 (none) or from 2 to 16"

@@ -42,7 +42,7 @@ def apply_preset(
     algorithm: Algorithm,
     errors: list[FieldError],
 ) -> dict[str, Any]:
-    """Fill in a preset's environments and normalisation.
+    """Fill in a preset's environments, how they are stepped, and its normalisation.
 
     Args:
         values: Fields of the spec so far.
@@ -65,8 +65,10 @@ def apply_preset(
             f"{', '.join(foreign)}; give values of your own, another preset or backend torch",
         ))  # fmt: skip
         return dict(given)
-    # A spec with every hyperparameter was resolved before; an older one knows no `normalize`.
+    # A spec with every hyperparameter was resolved before; an older one knows neither field.
     is_resolved = set(algorithm.hyperparameters) <= set(given)
     normalize = values.get("normalize", None if is_resolved else preset.normalize)
     values["normalize"] = normalization_over(preset.normalize, normalize)
+    if not is_resolved:
+        values.setdefault("vectorization", preset.vectorization)
     return {**own, **given}

@@ -15,13 +15,14 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from apps.engine import capture, checkpoints, events, provenance
 from apps.engine.backends import BACKENDS
-from apps.engine.building import build_model, make_vec_env_for
+from apps.engine.building import build_model
 from apps.engine.callbacks import EventLog, StopTraining, TrainingCallback, scalar_logger
 from apps.engine.control import Control, StopStatus
 from apps.engine.errors import DamagedCheckpoint, EngineError
 from apps.engine.journal import with_journal
 from apps.engine.rundir import LogWriter, RunDirectory, write_json
 from apps.engine.spec import RunSpec
+from apps.engine.vectorizing import Choice, vectorized
 from apps.engine.weights import load_weights
 
 logger = logging.getLogger(__name__)
@@ -77,6 +78,21 @@ class Attempt:
 FIRST_ATTEMPT = Attempt()
 
 
+@dataclass(frozen=True, slots=True)
+class _Latest:
+    """The latest checkpoint that is intact.
+
+    Attributes:
+        step: Its step.
+        manifest: Its manifest.
+        state: What `capture` gathered.
+    """
+
+    step: int
+    manifest: dict[str, Any]
+    state: dict[str, Any]
+
+
 def train(
     spec: RunSpec,
     directory: RunDirectory,
@@ -113,14 +129,20 @@ def train(
         directory.clear_leftovers()
         begins_at = max(checkpoints.steps_of(directory), default=0)
         with _StatusLines(log, begins_at) as lines:
-            env = make_vec_env_for(spec, around=with_journal)
+            goes_on = attempt.number > 1 or checkpoints.steps_of(directory) or spec.weights
+            latest, notes = _latest_intact(directory, attempt)
+            before = capture.vectorization_before(latest.state, spec) if latest else ""
+            env, choice = vectorized(spec, with_journal, before)
+            if choice.is_fallback:
+                log.add(events.status(begins_at, "running", choice.reason))
             try:
                 model = build_model(spec, env)
                 model.set_logger(scalar_logger(log))
-                _write_provenance(spec, directory, model, command)
+                _write_provenance(spec, directory, model, command, choice)
                 callback = TrainingCallback(spec, directory, log, control, keep_checkpoints)
-                if attempt.number > 1 or checkpoints.steps_of(directory) or spec.weights:
-                    _go_on(spec, model, callback, log, attempt)
+                if goes_on:
+                    _go_on(spec, model, callback, log, attempt.number, latest, notes)
+                latest = None  # It may be large.
                 outcome = _learn(spec, model, callback, control)
             finally:
                 env.close()
@@ -128,41 +150,49 @@ def train(
     return outcome
 
 
+def _latest_intact(
+    directory: RunDirectory, attempt: Attempt
+) -> tuple[_Latest | None, dict[str, str]]:
+    """Read the latest checkpoint that is intact, and say which later ones are not, and why."""
+    notes: dict[str, str] = {}
+    for step in reversed(checkpoints.steps_of(directory)):
+        try:
+            manifest = checkpoints.verify(directory, step, attempt.manifest_of(step))
+            return _Latest(step, manifest, checkpoints.load_state(directory, step)), notes
+        except DamagedCheckpoint as error:
+            logger.warning("%s", error)
+            notes[f"checkpoint {step}"] = str(error)
+    return None, notes
+
+
 def _go_on(
     spec: RunSpec,
     model: BaseAlgorithm,
     callback: TrainingCallback,
     log: EventLog,
-    attempt: Attempt,
+    number: int,
+    latest: _Latest | None,
+    notes: dict[str, str],
 ) -> None:
-    """Bring model and callback to the latest intact checkpoint, and say so in the log.
+    """Bring model and callback to a checkpoint, and say so in the log.
 
     Without one the run begins, from the weights that its spec names or from new ones.
     """
     directory = callback.directory
-    notes: dict[str, str] = {}
-    for step in reversed(checkpoints.steps_of(directory)):
-        try:
-            manifest = checkpoints.verify(directory, step, attempt.manifest_of(step))
-            state = checkpoints.load_state(directory, step)
-        except DamagedCheckpoint as error:
-            logger.warning("%s", error)
-            notes[f"checkpoint {step}"] = str(error)
-            continue
-        folder = directory.checkpoints / str(step)
-        restored = capture.restore(model, spec, folder, state)
-        callback.chunks.remember(model, folder, manifest["files"])
-        callback.set_progress(state["progress"])
+    if latest:
+        folder = directory.checkpoints / str(latest.step)
+        restored = capture.restore(model, spec, folder, latest.state)
+        callback.chunks.remember(model, folder, latest.manifest["files"])
+        callback.set_progress(latest.state["progress"])
         callback.finish_restoring = restored.finish
+        step, notes = latest.step, {**notes, **restored.not_restored}
         # A damaged checkpoint costs time, not exactness: the steps are taken again.
         fidelity = "warm" if restored.not_restored else "exact"
-        log.add(events.attempt(step, attempt.number, fidelity, {**notes, **restored.not_restored}))
-        log.flush()
-        return
-    if spec.weights:
-        load_weights(model, directory.init, spec.weights)
-    fidelity = "weights-only" if spec.weights else "exact"
-    log.add(events.attempt(0, attempt.number, fidelity, notes))
+    else:
+        if spec.weights:
+            load_weights(model, directory.init, spec.weights)
+        step, fidelity = 0, "weights-only" if spec.weights else "exact"
+    log.add(events.attempt(step, number, fidelity, notes))
     log.flush()
 
 
@@ -224,7 +254,7 @@ class _StatusLines:
 
 
 def _write_provenance(
-    spec: RunSpec, directory: RunDirectory, model: BaseAlgorithm, command: str
+    spec: RunSpec, directory: RunDirectory, model: BaseAlgorithm, command: str, choice: Choice
 ) -> None:
     write_json(
         directory.provenance,
@@ -239,6 +269,7 @@ def _write_provenance(
                 torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else "CPU"
             ),
             "torch_threads": torch.get_num_threads(),
+            "vectorization": choice.as_dict(),
             "started_at": provenance.now(),
         },
     )

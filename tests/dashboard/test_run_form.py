@@ -90,6 +90,15 @@ def test_what_cannot_be_normalised_is_told_beside_the_field(reader: Client) -> N
     assert "norm_obs" in refusals(response)["normalize"][0]
 
 
+def test_how_environments_are_stepped_is_chosen_or_refused_beside_the_field(
+    reader: Client,
+) -> None:
+    post(reader, vectorization="native")
+    assert Run.objects.get().spec["vectorization"] == "native"
+    response = post(reader, vectorization="native", environment="Acrobot-v1")
+    assert "no vector version" in refusals(response)["vectorization"][0]
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
