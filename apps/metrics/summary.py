@@ -12,27 +12,18 @@ from typing import Any
 
 from apps.engine import early_stop
 from apps.engine.events import Event, value_of
-        step, told = event["step"], self._told(event)
-        if RETURN_KEY in told:
-            self._close_tenths(step)
-        self.returns.take_mean(step, told.get(RETURN_KEY))
-        self.lengths.take_mean(step, told.get(LENGTH_KEY))
-        self.returns.take_episode(step, told.get(EPISODE_RETURN_KEY), self.is_logged)
-        self.lengths.take_episode(step, told.get(EPISODE_LENGTH_KEY), self.is_logged)
-        self.losses.take(event)
+from apps.engine.metric_aliases import names_of
+from apps.metrics.figures import EpisodeFigures, FirstOf
 
-    def _told(self, event: Event) -> dict[str, float]:
-        """Return the finite values that count here, whatever the script calls them."""
-        names = NAMES_OF_SCRIPTS if self.is_logged else OWN_NAMES
-        told: dict[str, float] = {}
-        for key in event["values"]:
-            target = names.get(key)
-            if target is None or (target in told and target != key):
-                continue
-            value = value_of(event, key)
-            if value is not None and math.isfinite(value):
-                told[target] = value
-        return told
+RETURN_KEY = "rollout/ep_rew_mean"
+LENGTH_KEY = "rollout/ep_len_mean"
+EPISODE_RETURN_KEY = "episode/return"
+EPISODE_LENGTH_KEY = "episode/length"
+OWN_NAMES = {RETURN_KEY: RETURN_KEY, LENGTH_KEY: LENGTH_KEY}
+NAMES_OF_SCRIPTS = names_of((*OWN_NAMES, EPISODE_RETURN_KEY, EPISODE_LENGTH_KEY))
+# What stands for the loss of a run, the preferred one first, whatever the script calls it.
+LOSSES = ("train/loss", "train/critic_loss", "train/value_loss")
+NAMES_OF_LOSSES = sorted(names_of(LOSSES), key=lambda name: LOSSES.index(names_of(LOSSES)[name]))
 SPEED_WINDOW_S = 10.0
 TENTHS = 10
 MAX_MARKS = 10_000  # Times that stand still would keep every mark for ever.
@@ -128,16 +119,14 @@ class RunSummary:
             self.steps_per_second = (step - first_step) / (at - first_at)
 
     def _fold_metrics(self, event: Event) -> None:
-<<<<<<< HEAD
-        told = self._told(event)
+        step, told = event["step"], self._told(event)
         if RETURN_KEY in told:
-            self._close_tenths(event["step"])
-            self._n_returns += 1
-            self._returns_mean += (told[RETURN_KEY] - self._returns_mean) / self._n_returns
-            self._fold_mean_return(told[RETURN_KEY])
-        self.length_last = told.get(LENGTH_KEY, self.length_last)
-        self._fold_return(told.get(EPISODE_RETURN_KEY))
-        self._fold_length(told.get(EPISODE_LENGTH_KEY))
+            self._close_tenths(step)
+        self.returns.take_mean(step, told.get(RETURN_KEY))
+        self.lengths.take_mean(step, told.get(LENGTH_KEY))
+        self.returns.take_episode(step, told.get(EPISODE_RETURN_KEY), self.is_logged)
+        self.lengths.take_episode(step, told.get(EPISODE_LENGTH_KEY), self.is_logged)
+        self.losses.take(event)
 
     def _told(self, event: Event) -> dict[str, float]:
         """Return the finite values that count here, whatever the script calls them."""
@@ -151,22 +140,6 @@ class RunSummary:
             if value is not None and math.isfinite(value):
                 told[target] = value
         return told
-
-    def _fold_mean_return(self, mean_return: float) -> None:
-        self.return_last = mean_return
-        is_best = self.return_best is None or mean_return > self.return_best
-        self.return_best = mean_return if is_best else self.return_best
-=======
-        step, mean_return = event["step"], value_of(event, RETURN_KEY)
-        if mean_return is not None and math.isfinite(mean_return):
-            self._close_tenths(step)
-        self.returns.take_mean(step, mean_return)
-        self.lengths.take_mean(step, value_of(event, LENGTH_KEY))
-        self.losses.take(event)
-        if self.is_logged and EPISODE_RETURN_KEY in event["values"]:
-            self.returns.take_episode(step, value_of(event, EPISODE_RETURN_KEY), self.is_logged)
-            self.lengths.take_episode(step, value_of(event, EPISODE_LENGTH_KEY), self.is_logged)
->>>>>>> 39bc5ef (Keep least, greatest, mean, last, best and area of each run's main metrics)
 
     def _close_tenths(self, step: float) -> None:
         """Note the mean of the curve of returns at each tenth before a step."""
