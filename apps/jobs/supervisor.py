@@ -57,6 +57,11 @@ def new_owner() -> str:
     return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
+def refill_reserve() -> None:
+    """Have a trainer wait for the next job: warm for a click, quickly there while runs wait."""
+    reserve().fill(should_warm=not Run.objects.filter(status=RunStatus.QUEUED).exists())
+
+
 def most_runs() -> int:
     """Return how many runs this process lets its machine train at once."""
     return settings.MAX_RUNS or settings.WORKERS
@@ -121,7 +126,7 @@ def supervise_run(
                 "manifests": manifests,
             }
         )
-        reserve().fill()
+        refill_reserve()
         judge = Judge(run, copier.summary)
         requests = Requests(run, trainer, copier, shutdown, shutdown_status)
         while not trainer.wait(settings.HEARTBEAT_S):
@@ -157,7 +162,7 @@ def supervise_evaluation(evaluation: Evaluation, trainer: TrainerProcess) -> Eva
                 "manifest": manifest or "",
             }
         )
-        reserve().fill()
+        refill_reserve()
         while not trainer.wait(settings.HEARTBEAT_S):
             if not evaluation.beat():
                 return evaluation

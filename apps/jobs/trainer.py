@@ -190,7 +190,8 @@ class Reserve:
 
     A warm trainer has imported everything and run two tiny jobs; it waits for its one job and is
     replaced when taken. It costs about 300 MB of memory while it waits (docs/settings.md), hence
-    the switch.
+    the switch. The tiny jobs cost a second of processor time: while others wait in the queue the
+    next trainer is started ahead, and does without them.
     """
 
     def __init__(self, is_enabled: bool) -> None:
@@ -198,11 +199,12 @@ class Reserve:
         self._lock = threading.Lock()
         self._waiting: TrainerProcess | None = None
 
-    def fill(self) -> None:
+    def fill(self, should_warm: bool = True) -> None:
         """Start the waiting trainer if there is none."""
+        flags = ("--warm",) if should_warm else ()
         with self._lock:
             if self._is_enabled and (self._waiting is None or not self._waiting.is_running()):
-                self._waiting = TrainerProcess(*TRAINER, "--warm")
+                self._waiting = TrainerProcess(*TRAINER, *flags)
 
     def take(self) -> TrainerProcess:
         """Return a trainer without a job, warm if one waits; call `fill` once it is at work."""

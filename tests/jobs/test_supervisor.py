@@ -296,3 +296,18 @@ def test_the_reserve_gives_a_warm_trainer_and_closes() -> None:
     assert waiting is not None
     reserve.close()
     assert not waiting.is_running()
+
+
+@pytest.mark.parametrize(("status", "is_warm"), [("queued", False), ("completed", True)])
+def test_no_trainer_is_warmed_while_runs_wait(
+    settings: Settings, status: str, is_warm: bool
+) -> None:
+    settings.WARM_TRAINER = True
+    make_run(status=status)
+    supervisor.reserve.cache_clear()
+    supervisor.refill_reserve()
+    waiting = supervisor.reserve()._waiting
+    supervisor.reserve().close()
+    supervisor.reserve.cache_clear()
+    assert waiting is not None
+    assert ("--warm" in waiting._process.args) == is_warm
