@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 FAMILIES := box2d,mujoco,atari,minigrid
-EXTRAS := $(FAMILIES),sbx,bench
+EXTRAS := $(FAMILIES),sbx,tensorboard,bench
 .DEFAULT_GOAL := help
 .PHONY: help install demo run test test-exact test-soak check bench lock
 

@@ -114,6 +114,9 @@ class RunIn(BaseModel):
     milestones: Any = _documented(
         "boolean", "Whether each tenth of the run is evaluated, in place of eval_freq."
     )
+    tensorboard: Any = _documented(
+        "boolean", "Whether its scalars are written as TensorBoard's event files too."
+    )
 
     name: str = Field("", max_length=120, description="Empty: made from the spec.")
     experiment: str = Field("", max_length=120, description="Made when it is new.")

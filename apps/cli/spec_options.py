@@ -63,6 +63,9 @@ def add_spec_options(parser: CommandParser) -> None:
         help="stop it when it is hopeless beside the other seeds (after_fraction, below)",
     )  # fmt: skip
     parser.add_argument("--no-video", action="store_true", help="do not film its evaluations")
+    parser.add_argument(
+        "--tensorboard", action="store_true", help="write its scalars for TensorBoard too"
+    )
     parser.add_argument("--device", help=f"one of {', '.join(DEVICES)}")
     parser.add_argument("--backend", metavar="NAME", help=f"one of {', '.join(BACKENDS)}")
     parser.add_argument(
@@ -124,8 +127,9 @@ def _spec_of(options: dict[str, Any]) -> dict[str, Any]:
     }
     if options["early_stop"] is not None:
         data["early_stop"] = parse_assignments(options["early_stop"], "--early-stop")
-    if options["milestones"]:
-        data["milestones"] = True
+    for switch in ("milestones", "tensorboard"):
+        if options[switch]:
+            data[switch] = True
     if options["no_video"]:
         data["film"] = False
     if options["env_kwargs"]:

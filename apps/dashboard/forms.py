@@ -39,7 +39,8 @@ NAME_LENGTH = 120
 DEFAULT_PRESET = "fast"
 SPEC_FIELDS = (
     "algorithm", "environment", "preset", "length", "total_timesteps", "seed", "n_envs",
-    "vectorization", "eval_freq", "milestones", "eval_episodes", "save_freq", "backend", "device",
+    "vectorization", "eval_freq", "milestones", "eval_episodes", "save_freq", "tensorboard",
+    "backend", "device",
 )  # fmt: skip
 
 
@@ -127,6 +128,11 @@ class RunForm(forms.Form):
         choices=[("", "the preset's, else auto"), *((name, name) for name in VECTORIZATIONS)],
         help_text="; ".join(f"{name}: {words}" for name, words in VECTORIZATIONS.items()),
     )
+    tensorboard = forms.BooleanField(
+        label="TensorBoard",
+        required=False,
+        help_text="Write its scalars as TensorBoard's event files, too.",
+    )
     backend = forms.ChoiceField(required=False, help_text="The library that trains.")
     device = forms.ChoiceField(required=False, choices=[(name, name) for name in DEVICES])
     priority = number_field("Priority", PRIORITY_BOUNDS, "The highest leaves the queue first.")
@@ -149,7 +155,7 @@ class RunForm(forms.Form):
     )  # fmt: skip
     schedule_fields = (
         "eval_freq", "milestones", "eval_episodes", "save_freq", "film", "early_stop",
-        "vectorization", "backend", "device", "priority",
+        "vectorization", "tensorboard", "backend", "device", "priority",
     )  # fmt: skip
     start_fields = ("init", "file")
 

@@ -17,6 +17,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from apps.engine import capture, checkpoints, events
 from apps.engine.control import Control
+from apps.engine.mirror import Mirror
 from apps.engine.rundir import LogWriter, RunDirectory
 from apps.engine.spec import RunSpec
 from apps.engine.transitions import SharedChunks
@@ -44,8 +45,9 @@ class StopTraining(Exception):
 class EventLog:
     """Events on their way to the log: gathered for a moment, then written in one go."""
 
-    def __init__(self, writer: LogWriter) -> None:
+    def __init__(self, writer: LogWriter, mirror: Mirror | None = None) -> None:
         self._writer = writer
+        self._mirror = mirror
         self._pending: list[events.Event] = []
         self._flushed_at = time.monotonic()
 
@@ -63,7 +65,9 @@ class EventLog:
         """
         if self._pending:
             self._writer.write(self._pending)
-            self._pending.clear()
+            written, self._pending = self._pending, []
+            if self._mirror:
+                self._mirror.take(written)
         self._flushed_at = time.monotonic()
 
 

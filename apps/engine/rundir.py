@@ -45,6 +45,7 @@ class RunDirectory:
         self.checkpoints = self.path / "checkpoints"
         self.evaluations = self.path / "eval"
         self.films = self.path / "films"
+        self.tensorboard = self.path / "tensorboard"
         self.init = self.path / "init.zip"
         self.lock_file = self.path / "lock"
 

@@ -77,6 +77,7 @@ class RunSpec:
         early_stop: When it may be stopped for being worse than its like (`early_stop` module),
             None: never.
         milestones: Whether each tenth of the run is evaluated, in place of `eval_freq`.
+        tensorboard: Whether its scalars are written as TensorBoard's event files too.
         weights: SHA-256 of the model file that the run starts from (`init.zip` in its directory);
             empty: it starts from new networks.
     """
@@ -93,6 +94,7 @@ class RunSpec:
     save_freq: int = 0
     film: bool = True
     milestones: bool = False
+    tensorboard: bool = False
     early_stop: dict[str, Any] | None = None
     environment_kwargs: dict[str, Any] = field(default_factory=dict)
     hyperparameters: dict[str, Any] = field(default_factory=dict)
@@ -164,8 +166,8 @@ class RunSpec:
         values["normalize"], refused = resolve_normalization(values.get("normalize"))
         errors += refused
         check_numbers(values, BOUNDS, errors)
-        _check_switch(values, "film", errors)
-        _check_switch(values, "milestones", errors)
+        for switch in ("film", "milestones", "tensorboard"):
+            _check_switch(values, switch, errors)
         check_early_stop(values, errors)
         if errors:
             raise InvalidSpec(errors)

@@ -20,6 +20,7 @@ from apps.engine.callbacks import EventLog, StopTraining, TrainingCallback, scal
 from apps.engine.control import Control, StopStatus
 from apps.engine.errors import DamagedCheckpoint, EngineError
 from apps.engine.journal import with_journal
+from apps.engine.mirror import Mirror
 from apps.engine.rundir import LogWriter, RunDirectory, write_json
 from apps.engine.spec import RunSpec
 from apps.engine.vectorizing import Choice, vectorized
@@ -124,8 +125,12 @@ def train(
         DiskFull: The log or a checkpoint could not be written.
     """
     control = control or Control()
-    with directory.locked(), LogWriter(directory.log) as writer:
-        log = EventLog(writer)
+    with (
+        directory.locked(),
+        LogWriter(directory.log) as writer,
+        Mirror(directory.tensorboard) as mirror,
+    ):
+        log = EventLog(writer, mirror if spec.tensorboard else None)
         directory.clear_leftovers()
         begins_at = max(checkpoints.steps_of(directory), default=0)
         with _StatusLines(log, begins_at) as lines:

@@ -15,7 +15,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from apps.engine import events
+from apps.engine import events, mirror
 from apps.engine.backends import BACKENDS
 from apps.engine.conflicts import check_goals
 from apps.engine.descriptions import EnvironmentDescription, known_descriptions
@@ -112,6 +112,8 @@ def check_spec(data: Mapping[str, Any]) -> RunSpec:
         raise InvalidSpec([FieldError("weights", message)])
     if words := BACKENDS[spec.backend].missing():
         raise InvalidSpec([FieldError("backend", words)])
+    if spec.tensorboard and (words := mirror.missing()):
+        raise InvalidSpec([FieldError("tensorboard", words)])
     description = _description_of(spec)
     spec.check_action_space(description.action_space.kind)
     seen = description.observation_space

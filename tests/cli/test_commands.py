@@ -294,8 +294,8 @@ class TestWithRows:
     def test_doctor_finds_this_machine_in_order(self) -> None:
         found = {entry["name"]: entry["state"] for entry in json.loads(call("doctor", "--json"))}
         assert found == {
-            "packages": "ok", "sbx": "ok", "device": "ok", "ffmpeg": "ok", "database": "ok",
-            "disk": "ok", "worker": "warning",
+            "packages": "ok", "sbx": "ok", "tensorboard": "ok", "device": "ok", "ffmpeg": "ok",
+            "database": "ok", "disk": "ok", "worker": "warning",
         }  # fmt: skip
 
 

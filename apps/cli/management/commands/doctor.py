@@ -14,7 +14,7 @@ from django.core import checks
 from django.core.management.base import CommandError
 
 from apps.cli.command import Command as OurCommand
-from apps.engine import provenance
+from apps.engine import mirror, provenance
 from apps.engine.backends import BACKENDS, DEFAULT_BACKEND
 from apps.jobs import system
 
@@ -28,7 +28,7 @@ class Command(OurCommand):
 
     def run(self, options: dict[str, Any]) -> None:
         findings = [
-            _packages(), *_backends(), _device(), _ffmpeg(), _database(), _disk(), _worker()
+            _packages(), *_extras(), _device(), _ffmpeg(), _database(), _disk(), _worker()
         ]  # fmt: skip
         if options["json"]:
             self.print_json(
@@ -60,13 +60,15 @@ def _packages() -> Finding:
     return "packages", "ok", ", ".join(versions)
 
 
-def _backends() -> Iterator[Finding]:
-    """Yield what there is to say of each backend that comes as an extra."""
+def _extras() -> Iterator[Finding]:
+    """Yield what there is to say of what a run may ask for and comes as an extra."""
     for backend in BACKENDS.values():
         if backend.name != DEFAULT_BACKEND:
             installed = provenance.package_versions(backend.distributions)
             own = (f"{name} {installed.get(name)}" for name in backend.distributions)
             yield backend.name, "ok", backend.missing() or ", ".join(own)
+    found = provenance.package_versions(("tensorboard",)).get("tensorboard")
+    yield "tensorboard", "ok", str(found or f"not installed; {mirror.INSTALL}")
 
 
 def _device() -> Finding:
