@@ -8,6 +8,8 @@ from pathlib import Path
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
+from apps.engine import machine
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 
@@ -82,10 +84,14 @@ ALLOWED_HOSTS = [
     *(host.strip() for host in _text("RLGYM_ALLOWED_HOSTS", "").split(",") if host.strip()),
 ]
 
-# Training runs at once. Trainers use one torch thread for small networks, so one a core pays.
-WORKERS = _whole_number("RLGYM_WORKERS", min(os.cpu_count() or 1, 8), 1, 64)
+# Training runs at once. Trainers use one torch thread for small networks, so one a core pays, as
+# far as there is memory for twice what a small one takes.
+_ROOM_FOR = machine.memory_bytes()[1] // (2 * machine.PROCESS_BYTES)
+WORKERS = _whole_number("RLGYM_WORKERS", max(1, min(machine.cores(), _ROOM_FOR, 8)), 1, 64)
 # Over all workers of this machine; 0: as many as the worker that asks has slots.
 MAX_RUNS = _whole_number("RLGYM_MAX_RUNS", 0, 0, 1024)
+# All runs of this machine together; 0: what is free at the moment.
+MAX_MEMORY_MB = _whole_number("RLGYM_MAX_MEMORY_MB", 0, 0, 1 << 30)
 HEARTBEAT_S = _whole_number("RLGYM_HEARTBEAT_S", 1, 1, 60)
 # A run that an outside script logs is given up after so long a silence; the next word revives it.
 LOGGED_LEASE_S = _whole_number("RLGYM_LOGGED_LEASE_S", 300, 10, 86_400)

@@ -265,6 +265,9 @@ class RunDetail(RunSummary):
     fidelity_notes: dict[str, str] = Field(description="What was not restored, and why.")
     auto_resumes: int = Field(description="How often it went on by itself.")
     waiting: str = Field(description="Why a queued run waits, and how many go before it.")
+    memory_bytes: int = Field(
+        description="About what its training takes of memory when its buffer is full."
+    )
     stop_requested_at: datetime | None
     save_requested_at: datetime | None = Field(description="Null once the checkpoint is there.")
     log_cursor: int = Field(description="How far the summary has read the log.")

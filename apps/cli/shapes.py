@@ -60,6 +60,8 @@ def run_with_evaluations(run: Run) -> dict[str, Any]:
     return {
         **run_as_dict(run),
         "directory": str(run.directory.path),
+        "waiting": why_it_waits(run),
+        "memory_bytes": run.memory_bytes,
         "error": run.error,
         "evaluations": [evaluation_as_dict(evaluation) for evaluation in evaluations],
     }

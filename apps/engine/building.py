@@ -41,7 +41,8 @@ OUR_CLASSES = {
     "ppo": "apps.engine.lean:LeanPPO",
     "a2c": "apps.engine.lean:LeanA2C",
 }
-# As the process began: whatever it trained before must not decide in which order sums are taken.
+# Of OMP_NUM_THREADS, the share of the cores that a worker gives each trainer; else all cores. As
+# the process began: whatever it trained before must not decide in which order sums are taken.
 DEFAULT_THREADS = torch.get_num_threads()
 ACTIVATIONS: dict[str, type[torch.nn.Module]] = {
     "tanh": torch.nn.Tanh,

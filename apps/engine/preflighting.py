@@ -37,7 +37,7 @@ from apps.engine.process import (
     private_replies,
     read_options,
 )
-from apps.engine.rehearsing import Rehearsal, machine_memory, rehearse
+from apps.engine.rehearsing import Rehearsal, free_memory, rehearse
 from apps.engine.spec import RunSpec
 
 # The checkers reset about ten times; they are left out where that takes long.
@@ -100,7 +100,7 @@ class _Check:
         probed = probe(env, self.spec.seed)
         env.close()
         self.known = replace(self.known, probe=probed)
-        free_bytes, _ = machine_memory()
+        free_bytes, _ = free_memory()
         self.find(*verdicts.on_probe(self.spec, description, probed, free_bytes))
         if probed.not_finite:
             return

@@ -5,23 +5,24 @@ of acting and learning fit into seconds. Nothing of it is kept.
 """
 
 import math
+import os
 import tempfile
 import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import psutil
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 
+from apps.engine import machine
 from apps.engine.building import build_model
 from apps.engine.descriptions import EnvironmentDescription
 from apps.engine.networks import OwnNetworks, file_of, save_networks
 from apps.engine.preflight import Memory, Probe
 from apps.engine.spec import RunSpec
-from apps.engine.storage import buffer_bytes
+from apps.engine.storage import spec_buffer_bytes
 from apps.engine.vectorizing import vectorized
 
 REHEARSAL_S = 2.5
@@ -30,7 +31,6 @@ ROLLOUT_S = 0.4
 CONSTRUCTION_S = 3.0
 MAX_CYCLE_STEPS = 64
 BUFFER_ROWS = 5000
-CGROUP = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ def rehearse(spec: RunSpec, description: EnvironmentDescription, probed: Probe) 
     vectorized(replace(spec, n_envs=1))[0].close()
     construction_s = max(time.perf_counter() - before_s, 1e-6)
     one_bytes = max(_own_bytes() - before_bytes, 1)
-    most = min(int(CONSTRUCTION_S / construction_s), machine_memory()[0] // 4 // one_bytes)
+    most = min(int(CONSTRUCTION_S / construction_s), free_memory()[0] // 4 // one_bytes)
     n_envs = max(1, min(spec.n_envs, most))
     short = shortened(replace(spec, n_envs=n_envs), probed)
     env, _ = vectorized(short)
@@ -110,10 +110,10 @@ def rehearse(spec: RunSpec, description: EnvironmentDescription, probed: Probe) 
         grown_bytes = max(_own_bytes() - before_bytes, 0)
         model = build_model(short, env)
         watch = _learn(model, short)
-        free_bytes, total_bytes = machine_memory()
+        free_bytes, total_bytes = free_memory()
         networks_bytes = _networks_bytes(model)
         counted_bytes = grown_bytes + networks_bytes
-        counted_bytes += _buffer_bytes(short, description, model.num_timesteps)
+        counted_bytes += spec_buffer_bytes(short, description, model.num_timesteps)
         return Rehearsal(
             watch.steps_per_s(),
             n_envs,
@@ -121,8 +121,8 @@ def rehearse(spec: RunSpec, description: EnvironmentDescription, probed: Probe) 
                 process_bytes=max(_own_bytes() - counted_bytes, 0),
                 environments_bytes=grown_bytes * spec.n_envs // n_envs,
                 networks_bytes=networks_bytes,
-                buffer_bytes=_buffer_bytes(spec, description, spec.total_timesteps),
-                allocated_bytes=_buffer_bytes(spec, description),
+                buffer_bytes=spec_buffer_bytes(spec, description, spec.total_timesteps),
+                allocated_bytes=spec_buffer_bytes(spec, description),
                 free_bytes=free_bytes,
                 total_bytes=total_bytes,
             ),
@@ -132,18 +132,16 @@ def rehearse(spec: RunSpec, description: EnvironmentDescription, probed: Probe) 
 
 
 def _own_bytes() -> int:
-    return int(psutil.Process().memory_info().rss)
+    return machine.resident_bytes(os.getpid())
 
 
-def _buffer_bytes(
-    spec: RunSpec, description: EnvironmentDescription, steps: int | None = None
-) -> int:
-    """Return the bytes of what a run learns from, as far as so many steps fill a replay buffer."""
-    values = spec.hyperparameters
-    if "buffer_size" in values and steps is not None:
-        values = {**values, "buffer_size": min(values["buffer_size"], steps)}
-    spaces = description.observation_space, description.action_space
-    return buffer_bytes(spec.algorithm, values, spec.n_envs, *spaces)
+def free_memory() -> tuple[int, int]:
+    """Return the free and the total bytes of memory.
+
+    What this process takes counts as free: it ends before a training begins.
+    """
+    free_bytes, total_bytes = machine.memory_bytes()
+    return free_bytes + _own_bytes(), total_bytes
 
 
 def shortened(spec: RunSpec, probed: Probe) -> RunSpec:
@@ -187,34 +185,3 @@ def _networks_bytes(model: BaseAlgorithm) -> int:
         each.numel() * each.element_size() * (4 if each.requires_grad else 1)
         for each in model.policy.parameters()
     )
-
-
-def machine_memory() -> tuple[int, int]:
-    """Return the free and the total bytes of memory, those of the container where there is one.
-
-    What this process takes counts as free: it ends before a training begins.
-    """
-    machine = psutil.virtual_memory()
-    own = _own_bytes()
-    free, total = machine.available + own, machine.total
-    limit = _number_in(CGROUP / "memory.max")
-    used = _number_in(CGROUP / "memory.current")
-    if limit is None or used is None or limit >= total:
-        return free, total
-    reclaimable = _cached_bytes(CGROUP / "memory.stat")
-    return min(free, max(limit - used + reclaimable, 0) + own), limit
-
-
-def _number_in(file: Path) -> int | None:
-    try:
-        text = file.read_text().strip()
-    except OSError:
-        return None
-    return int(text) if text.isdecimal() else None
-
-
-def _cached_bytes(file: Path) -> int:
-    """Return the bytes of files in memory that the kernel gives up when somebody needs room."""
-    lines = file.read_text().splitlines() if file.exists() else []
-    found = [line.split()[1] for line in lines if line.startswith("inactive_file ")]
-    return int(found[0]) if found else 0

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from apps.engine.algorithms import ALGORITHMS
-from apps.engine.descriptions import SpaceDescription
+from apps.engine.descriptions import EnvironmentDescription, SpaceDescription
+from apps.engine.machine import PROCESS_BYTES
+from apps.engine.spec import RunSpec
 
 FLOAT_BYTES = 4
 REPLAY_FLOATS = 3  # Of each transition: reward, done, timeout.
@@ -58,3 +60,29 @@ def buffer_bytes(
         layers, width = hyperparameters["n_lstm_layers"], hyperparameters["lstm_hidden_size"]
         step_bytes += 4 * layers * width * FLOAT_BYTES
     return int(hyperparameters["n_steps"] * n_envs * step_bytes)
+
+
+def spec_buffer_bytes(
+    spec: RunSpec, description: EnvironmentDescription, steps: int | None = None
+) -> int:
+    """Return the bytes of what a run learns from.
+
+    Args:
+        spec: The run's spec.
+        description: What its environment says of itself.
+        steps: Only as far as so many steps fill a replay buffer; None: all that is allocated.
+    """
+    values = spec.hyperparameters
+    if "buffer_size" in values and steps is not None:
+        values = {**values, "buffer_size": min(values["buffer_size"], steps)}
+    spaces = description.observation_space, description.action_space
+    return buffer_bytes(spec.algorithm, values, spec.n_envs, *spaces)
+
+
+def training_bytes(spec: RunSpec, description: EnvironmentDescription) -> int:
+    """Return about how many bytes of memory a training takes when it has filled its buffer.
+
+    A check before a run (`preflight`) measures instead of reckoning, and counts large networks
+    and environments as well.
+    """
+    return PROCESS_BYTES + spec_buffer_bytes(spec, description, spec.total_timesteps)

@@ -10,12 +10,13 @@ from pathlib import Path
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Count, F, Q, Subquery
+from django.db.models import Count, F, Q, Subquery, Sum
 from django.db.models.functions import Coalesce
-from django.db.models.lookups import LessThan
+from django.db.models.lookups import LessThan, LessThanOrEqual
 from django.urls import reverse
 from django.utils import timezone
 
+from apps.engine.machine import PROCESS_BYTES
 from apps.engine.presets import PRESET_TITLES
 from apps.engine.rundir import RunDirectory
 from apps.experiments.life import (
@@ -81,6 +82,11 @@ class Run(RunLife):
     preset = models.CharField(max_length=40, blank=True, editable=False)
     seed = models.PositiveBigIntegerField(null=True, editable=False)
     total_timesteps = models.PositiveBigIntegerField(null=True, editable=False)
+    memory_bytes = models.PositiveBigIntegerField(
+        default=PROCESS_BYTES,
+        editable=False,
+        help_text="About what its training takes of memory when its buffer is full.",
+    )
     configuration_hash = models.CharField(
         max_length=32, blank=True, editable=False, help_text="Of the spec without its seed."
     )
@@ -213,23 +219,28 @@ class Run(RunLife):
         """Whether it has ended early and has a checkpoint to go on from."""
         return self.status in RESUMABLE_STATUSES and self.checkpoints.exists()
 
-    def claim(self, owner: str, at_most: int | None = None) -> bool:
+    def claim(
+        self, owner: str, at_most: int | None = None, within_bytes: int | None = None
+    ) -> bool:
         """Become the run's supervisor; False when somebody else was first or it is not waiting.
 
         Args:
             owner: The supervisor's name, which begins with its host.
             at_most: How many runs may run on that host, this one included; False when it would be
                 one more. None sets no limit.
+            within_bytes: How much memory all runs on that host may take, likewise.
         """
         waiting = Run.objects.filter(
             pk=self.pk, status__in=(RunStatus.DRAFT, RunStatus.QUEUED), attempt=self.attempt
         )
+        # Counted by the same statement that claims, so that two workers cannot both be last.
+        running = Run.objects.running_on(owner.partition(":")[0]).order_by().values("status")
         if at_most is not None:
-            # Counted by the same statement that claims, so that two workers cannot both be last.
-            host = owner.partition(":")[0]
-            running = Run.objects.running_on(host).order_by().values("status")
             count = Coalesce(Subquery(running.values(count=Count("pk"))), 0)
             waiting = waiting.filter(LessThan(count, at_most))
+        if within_bytes is not None:
+            taken = Coalesce(Subquery(running.values(taken=Sum("memory_bytes"))), 0)
+            waiting = waiting.filter(LessThanOrEqual(taken, within_bytes - self.memory_bytes))
         now = timezone.now()
         changed = waiting.update(
             status=RunStatus.RUNNING,

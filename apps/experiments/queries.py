@@ -33,6 +33,10 @@ class RunQuerySet(models.QuerySet["Run"]):
         """Runs that are queued or running."""
         return self.filter(status__in=ACTIVE_STATUSES)
 
+    def that_fit(self, within_bytes: int) -> "RunQuerySet":
+        """Runs that take no more memory than this."""
+        return self.filter(memory_bytes__lte=within_bytes)
+
     def next_queued(self) -> "Run | None":
         """Return the run whose turn it is (see `turns`), None when none waits."""
         queued = self.filter(status=RunStatus.QUEUED)

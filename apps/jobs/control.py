@@ -18,9 +18,7 @@ from django.utils import timezone
 from apps.engine import events, mirror
 from apps.engine.backends import BACKENDS
 from apps.engine.conflicts import check_goals
-from apps.engine.descriptions import EnvironmentDescription, known_descriptions
 from apps.engine.environment_profiles import misfit
-from apps.engine.environments import ENVIRONMENTS, FAMILIES, is_installed
 from apps.engine.errors import EngineError, FieldError, InvalidSpec
 from apps.engine.normalization import check_observations
 from apps.engine.rundir import (
@@ -31,6 +29,7 @@ from apps.engine.rundir import (
     write_json,
 )
 from apps.engine.spec import EvalSpec, RunSpec, check_numbers, default_evaluation_seed
+from apps.engine.storage import training_bytes
 from apps.experiments.models import (
     Checkpoint,
     Evaluation,
@@ -43,7 +42,8 @@ from apps.experiments.models import (
     new_run_id,
 )
 from apps.experiments.turns import PRIORITY_BOUNDS
-from apps.jobs import bookkeeping, trainer
+from apps.jobs import bookkeeping
+from apps.jobs.describing import description_of
 from apps.jobs.tasks import work_on_evaluations, work_on_runs
 
 MAX_NAME_LENGTH = 120
@@ -114,7 +114,7 @@ def check_spec(data: Mapping[str, Any]) -> RunSpec:
         raise InvalidSpec([FieldError("backend", words)])
     if spec.tensorboard and (words := mirror.missing()):
         raise InvalidSpec([FieldError("tensorboard", words)])
-    description = _description_of(spec)
+    description = description_of(spec)
     spec.check_action_space(description.action_space.kind)
     seen = description.observation_space
     check_goals(spec.hyperparameters, spec.environment, seen.parts)
@@ -123,32 +123,6 @@ def check_spec(data: Mapping[str, Any]) -> RunSpec:
         message = f"{spec.schema.title} cannot act in {spec.environment}: it {reason}"
         raise InvalidSpec([FieldError("algorithm", message)])
     return spec
-
-
-def _description_of(spec: RunSpec) -> EnvironmentDescription:
-    card = ENVIRONMENTS.get(spec.environment)
-    if card and is_installed(card.family) and is_as_its_card_says(spec):
-        return known_descriptions()[card.id]
-    return EnvironmentDescription.from_dict(describe(spec))
-
-
-def describe(spec: RunSpec) -> dict[str, Any]:
-    """Construct a spec's environment in a process of its own and return its description.
-
-    Raises:
-        InvalidSpec: It cannot be made.
-    """
-    try:
-        return trainer.describe(spec)
-    except trainer.TrainerFailed as error:
-        raise InvalidSpec([FieldError("environment", str(error))]) from error
-
-
-def is_as_its_card_says(spec: RunSpec) -> bool:
-    """Whether a spec takes a known environment as its family does, so that its card holds."""
-    family = FAMILIES[ENVIRONMENTS[spec.environment].family]
-    own = (spec.environment_kwargs, spec.wrappers, spec.frame_stack)
-    return own == (family.kwargs, [*family.wrappers], family.frame_stack)
 
 
 def create(
@@ -170,6 +144,7 @@ def create(
         id=new_run_id(),
         name=naming.name.strip() or free_name(f"{spec.algorithm}-{spec.environment}-s{spec.seed}"),
         priority=naming.priority,
+        memory_bytes=_memory_bytes(spec, origin),
         **bookkeeping.spec_columns(spec),
     )
     if origin:
@@ -182,6 +157,7 @@ def create(
         "created_at": run.created_at.isoformat(),
         "command": naming.command,
         "priority": naming.priority,
+        "memory_bytes": run.memory_bytes,
         "parent": run.parent_id,
         "parent_step": run.parent_step,
         "relation": run.relation,
@@ -201,6 +177,12 @@ def create(
         run.experiment, _ = Experiment.objects.get_or_create(name=experiment)
         run.save(force_insert=True)
     return run
+
+
+def _memory_bytes(spec: RunSpec, origin: Origin | None) -> int:
+    if origin and origin.parent and origin.step is None:  # The same spec once more.
+        return origin.parent.memory_bytes
+    return training_bytes(spec, description_of(spec))
 
 
 def experiment_name(spec: RunSpec, given: str = "") -> str:

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from apps.engine.errors import EngineError, RunDirectoryError
 from apps.engine.logged import LoggedSpec, is_logged
+from apps.engine.machine import PROCESS_BYTES
 from apps.engine.rundir import RunDirectory, read_json
 from apps.engine.spec import RunSpec
 from apps.experiments.artifacts import experiment_file
@@ -125,6 +126,7 @@ def _index_run(
         "parent_step": record.get("parent_step"),
         "relation": str(record.get("relation") or ""),
         "priority": _priority(record),
+        "memory_bytes": _memory_bytes(record),
         "experiment": experiment,
         **bookkeeping.spec_columns(spec),
     }
@@ -161,6 +163,12 @@ def _priority(record: Mapping[str, Any]) -> int:
     value = record.get("priority")
     low, high = PRIORITY_BOUNDS
     return value if type(value) is int and low <= value <= high else 0
+
+
+def _memory_bytes(record: Mapping[str, Any]) -> int:
+    """Return what a record says a run takes; older records say nothing."""
+    value = record.get("memory_bytes")
+    return value if type(value) is int and 0 <= value < 2**63 else PROCESS_BYTES
 
 
 def _life(copier: LogCopier, run: Run) -> dict[str, Any]:

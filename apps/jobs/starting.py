@@ -23,6 +23,7 @@ from apps.experiments.models import Relation, Run
 from apps.experiments.queries import RunNotFound
 from apps.jobs import control
 from apps.jobs.control import Origin, Refused
+from apps.jobs.describing import describe
 from apps.jobs.lineage import NETWORK_HYPERPARAMETERS
 
 FILE_SUFFIX = ".zip"
@@ -219,7 +220,7 @@ def _makes_others(name: str, value: Any, needed: Any) -> bool:
 
 def _refuse_other_spaces(spec: RunSpec, networks: Networks) -> None:
     """Refuse an environment whose observations or actions are of other sizes than the file's."""
-    described = control.describe(spec)
+    described = describe(spec)
     told = {"observation": networks.n_inputs, "action": networks.n_outputs}
     words = []
     for what, theirs in told.items():

@@ -24,7 +24,7 @@ from apps.engine.protocol import Reply
 from apps.engine.rundir import read_json
 from apps.engine.spec import EvalSpec, default_evaluation_seed
 from apps.experiments.models import Evaluation, IllegalMove, JobStatus, Run, RunStatus
-from apps.jobs import bookkeeping
+from apps.jobs import bookkeeping, room
 from apps.jobs.bookkeeping import LogCopier
 from apps.jobs.judging import Judge
 from apps.jobs.requests import FORCE_AFTER_S, Requests
@@ -68,15 +68,21 @@ def most_runs() -> int:
 
 
 def train_queued(ring_evaluations: Callable[[], object]) -> None:
-    """Train queued runs in turn, until none waits or no slot is free, here or on this machine."""
+    """Train queued runs in turn, until none waits or slots or memory are taken, here or by others.
+
+    Memory is looked at anew for each run; see `room` for whose turn it is when it is short.
+    """
     slots = training_slots()
     while not shutdown.is_set() and slots.acquire(blocking=False):
         try:
             is_full = Run.objects.running_on(socket.gethostname()).count() >= most_runs()
-            run = None if is_full else Run.objects.next_queued()
-            if run is None:
+            if is_full or not Run.objects.filter(status=RunStatus.QUEUED).exists():
                 return
-            if run.claim(new_owner(), most_runs()):
+            memory = room.look()
+            run = Run.objects.that_fit(memory.for_runs_bytes).next_queued()
+            if run is None or not memory.has(run):
+                return
+            if run.claim(new_owner(), most_runs(), memory.for_runs_bytes):
                 supervise_run(run, reserve().take(), ring_evaluations)
         finally:
             slots.release()

@@ -7,7 +7,7 @@ from pathlib import Path
 from django.conf import settings
 
 from apps.experiments.models import Run, RunStatus
-from apps.jobs import presence
+from apps.jobs import presence, room
 from apps.jobs.presence import Worker
 
 
@@ -17,18 +17,33 @@ def training_slots(workers: Sequence[Worker]) -> int:
     return min(own, max((worker.max_runs for worker in workers), default=0))
 
 
-def why_runs_wait() -> str:
-    """Say what holds the queue up: no worker, no free slot, or nothing but a moment."""
+def why_runs_wait(run: Run | None = None) -> str:
+    """Say what holds the queue up: no worker, no free slot, no memory, or nothing but a moment.
+
+    Args:
+        run: The queued run that asks; None: any.
+    """
     workers = presence.living(Path(settings.HOME))
     if not workers:
         return "no worker is alive; start one with `python manage.py worker`"
     slots = training_slots(workers)
     busy = Run.objects.running_on(socket.gethostname()).count()
     if busy < slots:
-        return "a worker takes the next one in a moment"
+        return _why_memory(run) or "a worker takes the next one in a moment"
     told = f"{busy} of {slots} training slots are busy"
     is_limited = slots < sum(worker.slots for worker in workers)
     return f"{told}, the limit of this machine (RLGYM_MAX_RUNS)" if is_limited else told
+
+
+def _why_memory(run: Run | None) -> str:
+    """Say which memory is missing: of a run that cannot fit now, else of the first in turn."""
+    memory = room.look()
+    first = Run.objects.that_fit(memory.for_runs_bytes).next_queued()
+    asking = run or first or Run.objects.next_queued()
+    if asking is None or first in (asking, None) or asking.memory_bytes > memory.for_runs_bytes:
+        return memory.why_not(asking) if asking else ""
+    words = memory.why_not(first)
+    return f"the first in turn, {first.name}, waits: {words}" if words else ""
 
 
 def why_it_waits(run: Run) -> str:
@@ -42,4 +57,4 @@ def why_it_waits(run: Run) -> str:
         if not ahead
         else f"{ahead:,} {'runs go' if ahead > 1 else 'run goes'} before it"
     )
-    return f"{why_runs_wait()}; {place}"
+    return f"{why_runs_wait(run)}; {place}"

@@ -1,0 +1,130 @@
+"""Runs and memory: what does not fit stays queued, says why, and neither starves nor blocks."""
+
+import socket
+import threading
+
+import psutil
+import pytest
+from django.utils import timezone
+from pytest_django import Settings
+
+from apps.engine import machine
+from apps.engine.machine import PROCESS_BYTES
+from apps.experiments.models import Run, RunStatus
+from apps.jobs import control, reindexing, room, supervisor
+from apps.jobs.presence import Worker, announced
+from apps.jobs.trainer import DESCRIBER, TrainerProcess
+from apps.jobs.waiting import why_it_waits, why_runs_wait
+from tests.conftest import TINY_DQN, TINY_PPO, make_run
+from tests.jobs.test_supervisor import quiet_worker  # noqa: F401 - a fixture
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
+MB = 1 << 20
+HERE = f"{socket.gethostname()}:1:x"
+
+
+def waiting(megabytes: int, **fields: object) -> Run:
+    since = timezone.now()
+    fields = {"status": RunStatus.QUEUED, "queued_at": since, **fields}
+    return make_run(memory_bytes=megabytes * MB, **fields)
+
+
+def running(megabytes: int) -> Run:
+    return make_run(status=RunStatus.RUNNING, owner=HERE, memory_bytes=megabytes * MB)
+
+
+def test_a_run_that_would_fit_later_keeps_its_turn_and_says_why_it_waits(
+    settings: Settings, home: object
+) -> None:
+    settings.MAX_MEMORY_MB = 1000
+    running(700)
+    large, small = waiting(400, name="large"), waiting(100)
+    supervisor.train_queued(lambda: None)
+    assert Run.objects.filter(status=RunStatus.QUEUED).count() == 2
+    with announced(settings.HOME, Worker(slots=4, max_runs=4)):
+        why = (
+            "it takes about 400.0 MB of memory, 1,000.0 MB are there for runs "
+            "(RLGYM_MAX_MEMORY_MB) and running ones need 700.0 MB"
+        )
+        assert why_it_waits(large) == f"{why}; it is next"
+        told = f"the first in turn, large, waits: {why}"
+        assert why_it_waits(small) == f"{told}; 1 run goes before it"
+        assert why_runs_wait() == why
+
+
+def test_a_run_that_fits_nowhere_lets_others_go_first(settings: Settings) -> None:
+    settings.MAX_MEMORY_MB = 1000
+    huge, small = waiting(1001), waiting(100)
+    memory = room.look()
+    assert Run.objects.that_fit(memory.for_runs_bytes).next_queued() == small
+    assert "make its buffer smaller" in memory.why_not(huge)
+    with announced(settings.HOME, Worker(slots=4, max_runs=4)):
+        assert "make its buffer smaller" in why_it_waits(huge)
+        assert "in a moment" in why_it_waits(small)
+
+
+def test_without_a_limit_what_is_free_decides() -> None:
+    memory = room.Room(
+        free_bytes=300 * MB, ours_bytes=500 * MB, reserved_bytes=600 * MB, limit_bytes=None
+    )
+    assert memory.for_runs_bytes == 800 * MB
+    assert memory.has(waiting(200))
+    assert not memory.has(waiting(201))  # Its running runs will yet fill 100 MB more.
+    assert memory.why_not(waiting(200)) == ""
+    taken = room.Room(
+        free_bytes=100 * MB, ours_bytes=900 * MB, reserved_bytes=600 * MB, limit_bytes=None
+    )
+    assert not taken.has(waiting(101))  # Running ones took more than they were to.
+
+
+def test_trainers_share_the_cores_and_sleep_while_they_wait(settings: Settings) -> None:
+    settings.MAX_RUNS = 1
+    with TrainerProcess(*DESCRIBER) as alone:
+        assert psutil.Process(alone.pid).environ()["OMP_NUM_THREADS"] == str(machine.cores())
+    settings.MAX_RUNS = 1000
+    with TrainerProcess(*DESCRIBER) as crowded:
+        environ = psutil.Process(crowded.pid).environ()
+    assert (environ["OMP_NUM_THREADS"], environ["OMP_WAIT_POLICY"]) == ("1", "PASSIVE")
+
+
+def test_two_workers_cannot_both_take_the_last_memory() -> None:
+    running(500)
+    one, two = waiting(300), waiting(300)
+    assert one.claim(HERE, at_most=9, within_bytes=1000 * MB)
+    assert not two.claim(HERE, at_most=9, within_bytes=1000 * MB)
+    assert two.status == RunStatus.QUEUED
+    one.move_to(RunStatus.COMPLETED)
+    assert two.claim(HERE, at_most=9, within_bytes=1000 * MB)
+
+
+def test_what_a_run_takes_is_reckoned_from_its_buffer_and_outlives_the_database() -> None:
+    small = control.create(control.check_spec(TINY_DQN))
+    large = control.create(control.check_spec({
+        "algorithm": "dqn", "environment": "CartPole-v1", "total_timesteps": 10_000_000,
+        "hyperparameters": {"buffer_size": 5_000_000},
+    }))  # fmt: skip
+    # Two observations of 4 floats, an action of 8 bytes, 3 floats.
+    assert small.memory_bytes == PROCESS_BYTES + 256 * 52
+    assert large.memory_bytes == PROCESS_BYTES + 5_000_000 * 52
+    Run.objects.all().delete()
+    reindexing.reindex()
+    assert Run.objects.get(pk=large.pk).memory_bytes == large.memory_bytes
+
+
+@pytest.mark.slow
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("quiet_worker")
+def test_more_runs_than_memory_train_one_after_another(settings: Settings) -> None:
+    settings.WORKERS = 2
+    settings.MAX_MEMORY_MB = 500  # For one.
+    runs = [control.launch(control.check_spec({**TINY_PPO, "seed": seed})) for seed in (1, 2)]
+    slots = [threading.Thread(target=supervisor.train_queued, args=(lambda: None,)) for _ in runs]
+    for slot in slots:
+        slot.start()
+    for slot in slots:
+        slot.join()
+    for run in runs:
+        run.refresh_from_db()
+        assert run.status == RunStatus.COMPLETED
+    first, second = sorted(runs, key=lambda run: run.started_at)
+    assert first.finished_at <= second.started_at
