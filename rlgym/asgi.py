@@ -9,8 +9,11 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "rlgym.settings")
 http_application = get_asgi_application()
 
 from apps.api.limits import BodyLimit  # noqa: E402 - needs Django set up, like the next
-from apps.live.routing import websocket_application  # noqa: E402
+from apps.live.routing import StreamsInOneThread, websocket_application  # noqa: E402
 
 application = ProtocolTypeRouter(
-    {"http": BodyLimit(http_application), "websocket": websocket_application}
+    {
+        "http": StreamsInOneThread(BodyLimit(http_application)),
+        "websocket": websocket_application,
+    }
 )

@@ -35,8 +35,8 @@ def reader_of(request: HttpRequest) -> User | None:
 
 
 def reader_of_scope(scope: dict[str, Any]) -> User | None:
-    """Return who sends an ASGI request, before its body is read and any middleware has run."""
-    request = ASGIRequest(scope, io.BytesIO())
+    """Return who sends an ASGI request or opens a websocket, where no middleware has run."""
+    request = ASGIRequest({"method": "GET", **scope}, io.BytesIO())
     store = import_module(settings.SESSION_ENGINE).SessionStore
     request.session = store(request.COOKIES.get(settings.SESSION_COOKIE_NAME))
     request.user = get_user(request)

@@ -3,6 +3,7 @@
 import ctypes
 import logging
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -19,6 +20,8 @@ END_TIMEOUT_S = 35.0
 START_TIMEOUT_S = 60.0
 MAX_RESTARTS = 5
 RESTART_WINDOW_S = 60.0
+# A viewer is an open file of the web server; systems often allow 1,024 unless more are asked for.
+MAX_OPEN_FILES = 16_384
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +65,7 @@ class Stack:
         Raises:
             StackFailed: The web server ended or did not answer in time.
         """
+        _allow_many_files()
         for service in self._services:
             self._spawn(service)
         if not self._with_web:
@@ -140,6 +144,13 @@ def _web_command(host: str, port: int) -> list[str]:
         "--websocket-max-message-size", "65536", "--ping-interval", "20", "--ping-timeout", "30",
         "--application-close-timeout", "5", "rlgym.asgi:application",
     ]  # fmt: skip
+
+
+def _allow_many_files() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(MAX_OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _end_with_parent() -> None:

@@ -70,7 +70,8 @@ class Board:
         """Wait for a snapshot newer than one that was seen; False when nothing happened."""
         if self.version == seen:
             try:
-                await asyncio.wait_for(self._news.wait(), timeout_s)
+                async with asyncio.timeout(timeout_s):
+                    await self._news.wait()
             except TimeoutError:
                 return False
         if self._polling.done() and not self._polling.cancelled():

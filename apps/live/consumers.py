@@ -7,19 +7,23 @@ messages are on their way; what comes meanwhile waits in the log and travels wit
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 from urllib.parse import parse_qs
 
 import orjson
 from channels.db import database_sync_to_async
-from channels.generic.websocket import AsyncWebsocketConsumer
 
+from apps.accounts.authentication import reader_of_scope
 from apps.experiments.models import Run
 from apps.live import board, tail
 
 logger = logging.getLogger(__name__)
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 MAX_UNACKNOWLEDGED = 2
 ACK_TIMEOUT_S = 30.0
@@ -35,10 +39,6 @@ NO_ACKNOWLEDGEMENT = 4408
 BAD_CURSOR = 4422
 
 
-class BadAcknowledgement(Exception):
-    """An acknowledgement of a message that was never sent."""
-
-
 class Window:
     """The messages that are on their way to one viewer, and how long the oldest has been."""
 
@@ -48,12 +48,14 @@ class Window:
         self._last_sent: int | None = None
         self._is_open = asyncio.Event()
         self._is_open.set()
-        self._deadline = asyncio.timeout(None)
 
     @property
-    def deadline(self) -> asyncio.Timeout:
-        """A context that ends with TimeoutError when an acknowledgement is overdue."""
-        return self._deadline
+    def patience_s(self) -> float:
+        """How long from now until an acknowledgement may be overdue; 0 or less when one is."""
+        oldest = next(iter(self._sent_at.values()), None)
+        if oldest is None:
+            return self._timeout_s
+        return oldest + self._timeout_s - asyncio.get_running_loop().time()
 
     async def wait_open(self) -> None:
         """Wait until another message may be sent."""
@@ -65,106 +67,107 @@ class Window:
         self._sent_at[message_id] = asyncio.get_running_loop().time()
         self._update()
 
-    def acknowledge(self, message_id: int) -> None:
+    def acknowledge(self, message_id: int) -> bool:
         """Note that a message and every earlier one arrived; one acknowledged already is fine.
 
-        Raises:
-            BadAcknowledgement: No message of that id was sent.
+        Returns:
+            Whether a message of that id was sent.
         """
         if self._last_sent is None or message_id > self._last_sent:
-            raise BadAcknowledgement(message_id)
+            return False
         while self._sent_at and next(iter(self._sent_at)) <= message_id:
             self._sent_at.popitem(last=False)
         self._update()
+        return True
 
     def _update(self) -> None:
         if len(self._sent_at) < MAX_UNACKNOWLEDGED:
             self._is_open.set()
         else:
             self._is_open.clear()
-        oldest = next(iter(self._sent_at.values()), None)
-        if not self._deadline.expired():
-            self._deadline.reschedule(None if oldest is None else oldest + self._timeout_s)
 
 
-class Viewer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels carries no types
+class Viewer:
     """One websocket that is sent numbered messages and acknowledges them.
 
+    An ASGI application of its own: Channels' consumers look after the database's connections at
+    every message they receive, in a thread, which took most of the time of an acknowledgement.
     A subclass says who may watch what (`prepare`) and what there is to see (`messages`).
     """
 
-    def __init__(self, ack_timeout_s: float = ACK_TIMEOUT_S) -> None:
-        super().__init__()
-        self._ack_timeout_s = ack_timeout_s
-        self._window: Window | None = None
-        self._pumping: asyncio.Task[None] | None = None
-        self._is_closed = False
+    def __init__(self, scope: Scope, send: Send, ack_timeout_s: float = ACK_TIMEOUT_S) -> None:
+        self.scope = scope
+        self._send = send
+        self._window = Window(ack_timeout_s)
 
-    async def prepare(self) -> int | None:
-        """Get ready; return the close code of a refusal."""
-        return None
+    @classmethod
+    def as_asgi(cls, **options: Any) -> Any:
+        """Return an ASGI application that makes a viewer of each socket."""
+
+        async def application(scope: Scope, receive: Receive, send: Send) -> None:
+            await cls(scope, send, **options).serve(receive)
+
+        return application
+
+    def prepare(self) -> int | None:
+        """Get ready, with the database at hand; return the close code of a refusal."""
+        return NOT_LOGGED_IN if reader_of_scope(self.scope) is None else None
 
     def messages(self) -> AsyncGenerator[tuple[int, str] | None]:
         """Yield ids with messages; None only lets time pass."""
         raise NotImplementedError
 
-    async def connect(self) -> None:
-        await self.accept()  # A browser sees close codes only on a socket that was accepted.
-        user = self.scope.get("user")
-        code = await self.prepare() if user and user.is_authenticated else NOT_LOGGED_IN
+    async def serve(self, receive: Receive) -> None:
+        """Serve the socket to its end."""
+        await receive()  # It wants to connect.
+        # A browser sees close codes only on a socket that was accepted.
+        await self._send({"type": "websocket.accept"})
+        code = await database_sync_to_async(self.prepare)()
+        if code is None:
+            code = await self._exchange(receive)
         if code is not None:
-            await self._end(code)
-            return
-        self._window = Window(self._ack_timeout_s)
-        self._pumping = asyncio.create_task(self._pump(self._window))
-        self._pumping.add_done_callback(_report_failure)
+            await self._send({"type": "websocket.close", "code": code})
 
-    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
-        message_id = _acknowledged(text_data)
-        if self._is_closed:
-            return
+    async def _exchange(self, receive: Receive) -> int | None:
+        """Send and listen until either ends; return the close code, None when they are gone."""
+        listening = asyncio.create_task(self._listen(receive))
+        pumping = asyncio.create_task(self._pump())
+        both = {listening, pumping}
+        ended: set[asyncio.Task[int | None]] = set()
         try:
-            if message_id is None or self._window is None:
-                raise BadAcknowledgement
-            self._window.acknowledge(message_id)
-        except BadAcknowledgement:
-            await self._stop_pumping()
-            await self._end(MALFORMED)
-
-    async def disconnect(self, code: int) -> None:
-        self._is_closed = True
-        await self._stop_pumping()
-
-    async def _pump(self, window: Window) -> None:
-        code: int | None = SERVER_FAILED
-        try:
-            async with window.deadline, aclosing(self.messages()) as messages:
-                async for message in messages:
-                    if message is not None:
-                        await self.send(text_data=message[1])
-                        window.sent(message[0])
-                        await window.wait_open()
-            code = DONE
-        except TimeoutError:
-            if not window.deadline.expired():
-                raise
-            code = NO_ACKNOWLEDGEMENT
-        except asyncio.CancelledError:
-            code = None  # Whoever cancelled says why, if the socket is still there.
-            raise
+            while not ended:
+                patience_s = self._window.patience_s
+                if patience_s <= 0:
+                    return NO_ACKNOWLEDGEMENT
+                ended, _ = await asyncio.wait(
+                    both, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED
+                )
         finally:
-            if code is not None:
-                await self._end(code)
+            for task in both:
+                task.cancel()
+            await asyncio.wait(both)
+        # What the viewer said last explains more than what there was to send.
+        first = listening if listening in ended else pumping
+        if error := first.exception():
+            logger.error("A live stream failed", exc_info=error)
+            return SERVER_FAILED
+        return first.result()
 
-    async def _stop_pumping(self) -> None:
-        if self._pumping is not None:
-            self._pumping.cancel()
-            await asyncio.wait({self._pumping})
+    async def _listen(self, receive: Receive) -> int | None:
+        while (message := await receive())["type"] == "websocket.receive":
+            message_id = _acknowledged(message.get("text"))
+            if message_id is None or not self._window.acknowledge(message_id):
+                return MALFORMED
+        return None
 
-    async def _end(self, code: int) -> None:
-        if not self._is_closed:
-            self._is_closed = True
-            await self.close(code)
+    async def _pump(self) -> int | None:
+        async with aclosing(self.messages()) as messages:
+            async for message in messages:
+                if message is not None:
+                    await self._send({"type": "websocket.send", "text": message[1]})
+                    self._window.sent(message[0])
+                    await self._window.wait_open()
+        return DONE
 
 
 class RunConsumer(Viewer):
@@ -173,9 +176,11 @@ class RunConsumer(Viewer):
     _run: Run
     _cursor = 0
 
-    async def prepare(self) -> int | None:
+    def prepare(self) -> int | None:
+        if (refusal := super().prepare()) is not None:
+            return refusal
         run_id = self.scope["url_route"]["kwargs"]["run_id"]
-        run = await database_sync_to_async(Run.objects.filter(pk=run_id).only("id").first)()
+        run = Run.objects.filter(pk=run_id).only("id").first()
         if run is None:
             return NO_SUCH_RUN
         query = parse_qs(self.scope.get("query_string", b"").decode("latin-1"))
@@ -192,7 +197,7 @@ class RunConsumer(Viewer):
             aclosing(tail.follow(watched, self._cursor)) as pieces,
         ):
             async for piece in pieces:
-                yield (piece.cursor, piece.as_message()) if piece else None
+                yield (piece.cursor, piece.message) if piece else None
 
 
 class DashboardConsumer(Viewer):
@@ -205,11 +210,6 @@ class DashboardConsumer(Viewer):
         ):
             async for snapshot in snapshots:
                 yield snapshot
-
-
-def _report_failure(pumping: asyncio.Task[None]) -> None:
-    if not pumping.cancelled() and (error := pumping.exception()):
-        logger.error("A live stream failed", exc_info=error)
 
 
 def _acknowledged(text: str | None) -> int | None:

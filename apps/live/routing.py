@@ -1,9 +1,11 @@
-"""Which consumer answers which websocket address, and from which pages."""
+"""Which consumer answers which websocket address, and from which pages; where streams run."""
 
+import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
 
-from channels.auth import AuthMiddlewareStack
+from asgiref.sync import ThreadSensitiveContext
 from channels.generic.websocket import AsyncWebsocketConsumer
 from channels.routing import URLRouter
 from channels.security.websocket import WebsocketDenier
@@ -13,6 +15,7 @@ from django.urls import path, re_path
 
 from apps.live.consumers import DashboardConsumer, RunConsumer
 
+STREAM_PATH = re.compile(r"/api/v1/runs/[^/]+/stream")
 DEFAULT_PORTS = {"http": 80, "https": 443}
 Origin = tuple[str, str, int]
 
@@ -75,6 +78,25 @@ def _values(scope: dict[str, Any], name: bytes) -> list[str]:
     return [value.decode("latin-1") for key, value in scope.get("headers", []) if key == name]
 
 
+class StreamsInOneThread:
+    """Lets all event streams share one thread for what is not asynchronous in a request.
+
+    Django keeps a thread for each request until its answer has been sent, and a stream's answer
+    takes minutes. What streams do there, the login and a look at the run, takes milliseconds.
+    """
+
+    def __init__(self, application: Any) -> None:
+        self.application = application
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="streams")
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        if scope["type"] == "http" and STREAM_PATH.fullmatch(scope["path"]):
+            async with ThreadSensitiveContext(executor=self._thread):
+                await self.application(scope, receive, send)
+        else:
+            await self.application(scope, receive, send)
+
+
 class NoSuchAddress(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels has no types
     """Answers addresses that no consumer does, which URLRouter would raise an error for."""
 
@@ -83,11 +105,9 @@ class NoSuchAddress(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels h
 
 
 websocket_application = SameOrigin(
-    AuthMiddlewareStack(
-        URLRouter([
-            path("ws/runs/<str:run_id>/", RunConsumer.as_asgi()),
-            path("ws/dashboard/", DashboardConsumer.as_asgi()),
-            re_path(r"^", NoSuchAddress.as_asgi()),
-        ])
-    )
+    URLRouter([
+        path("ws/runs/<str:run_id>/", RunConsumer.as_asgi()),
+        path("ws/dashboard/", DashboardConsumer.as_asgi()),
+        re_path(r"^", NoSuchAddress.as_asgi()),
+    ])
 )  # fmt: skip

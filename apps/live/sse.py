@@ -74,7 +74,7 @@ async def _events(run: Run, cursor: int) -> AsyncIterator[bytes]:
         aclosing(tail.follow(watched, cursor, idle_s=KEEP_ALIVE_S)) as pieces,
     ):
         async for piece in pieces:
-            chunk = piece.as_sse() if piece else KEEP_ALIVE
+            chunk = piece.server_sent if piece else KEEP_ALIVE
             yield chunk
             n_bytes += len(chunk)
             if n_bytes >= MAX_BYTES or loop.time() >= close_at:

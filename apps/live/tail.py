@@ -1,6 +1,6 @@
 """One tail of a log per run and process, whatever the number of viewers.
 
-While anybody watches, the log's size is asked five times a second and the run's row once a
+While anybody watches, the log's size is asked twenty times a second and the run's row once a
 second; with nobody watching nothing is polled. Viewers read from their own cursors; those in step
 share one read and one encoded message. Nothing here depends on what another process sends: a
 cursor outlives reconnects and restarts.
@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 
 import orjson
@@ -26,8 +27,8 @@ from apps.metrics import store
 
 logger = logging.getLogger(__name__)
 
-POLL_S = 0.2
-POLLS_BETWEEN_ROW_CHECKS = 5
+POLL_S = 0.05
+POLLS_BETWEEN_ROW_CHECKS = 20
 MIN_GAP_S = 0.25
 IDLE_S = 15.0
 # Messages stay below 64 kB with their envelope. One longer event travels alone, never cut.
@@ -39,7 +40,7 @@ DELETED = "deleted"
 END_MARK = "-end"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Piece:
     """Some whole events of a log, encoded once for every viewer.
 
@@ -53,12 +54,14 @@ class Piece:
     events: str
     is_end: bool = False
 
-    def as_message(self) -> str:
-        """Return the websocket message."""
+    @cached_property
+    def message(self) -> str:
+        """The websocket message."""
         return f'{{"id":{self.cursor},"events":{self.events}}}'
 
-    def as_sse(self) -> bytes:
-        """Return the server-sent event; the end's id is marked, so that having seen it shows."""
+    @cached_property
+    def server_sent(self) -> bytes:
+        """The server-sent event; the end's id is marked, so that having seen it shows."""
         mark = END_MARK if self.is_end else ""
         return f'id: {self.cursor}{mark}\ndata: {{"events":{self.events}}}\n\n'.encode()
 
@@ -117,7 +120,8 @@ class Tail:
         """Wait until the state is another than the one seen; False when nothing happened."""
         if self.state == seen:
             try:
-                await asyncio.wait_for(self._news.wait(), timeout_s)
+                async with asyncio.timeout(timeout_s):
+                    await self._news.wait()
             except TimeoutError:
                 return False
         self._raise_if_broken()
@@ -129,13 +133,14 @@ class Tail:
             return None
         key = (cursor, self.size)
         if key not in self._pieces:
-            reading = asyncio.to_thread(_read_piece, self.log, cursor, self.size - cursor)
-            self._pieces[key] = asyncio.create_task(reading)
+            read = asyncio.to_thread(_read_piece, self.log, cursor, self.size - cursor)
+            self._pieces[key] = asyncio.create_task(read)
             self.reads += 1
             if len(self._pieces) > SHARED_PIECES:
                 self._pieces.popitem(last=False)
+        reading = self._pieces[key]
         # Shielded: a viewer that leaves must not cancel what others wait for.
-        piece = await asyncio.shield(self._pieces[key])
+        piece = reading.result() if reading.done() else await asyncio.shield(reading)
         return piece if piece.cursor > cursor else None
 
     def _raise_if_broken(self) -> None:

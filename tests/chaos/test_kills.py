@@ -6,9 +6,13 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+from websockets import Origin
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
+from websockets.sync.client import ClientConnection, connect
 
 from tests.live_stack import LiveStack, wait_until
 
@@ -90,6 +94,51 @@ def test_a_killed_web_server_costs_a_stream_no_line_and_repeats_none(stack: Live
     assert kills == 2
     lines = [json.loads(line) for line in log.read_bytes().splitlines()]
     assert seen[:-1] == lines
+
+
+def test_a_killed_web_server_costs_a_socket_no_line_and_a_dashboard_nothing_that_stays(
+    stack: LiveStack,
+) -> None:
+    headers = {"Authorization": f"Bearer {stack.token()}"}
+    run = stack.launch(timesteps=30_000)
+    log = stack.wait_for_training(run["id"])
+    seen: list[dict[str, Any]] = []
+    shown: list[list[dict[str, Any]]] = []
+    cursor, kills = 0, 0
+
+    def open_socket(path: str) -> ClientConnection:
+        address = f"ws{stack.address.removeprefix('http')}/ws/{path}"
+        return connect(address, origin=Origin(stack.address), additional_headers=headers)
+
+    def take(socket: ClientConnection) -> dict[str, Any]:
+        message: dict[str, Any] = json.loads(socket.recv(timeout=20))
+        socket.send(json.dumps({"ack": message["id"]}))
+        return message
+
+    while not seen or seen[-1]["type"] != "end":
+        try:
+            with (
+                open_socket("dashboard/") as dashboard,
+                open_socket(f"runs/{run['id']}/?after={cursor}") as socket,
+            ):
+                shown.append(take(dashboard)["runs"])
+                while not seen or seen[-1]["type"] != "end":
+                    message = take(socket)
+                    seen += message["events"]
+                    cursor = message["id"]
+                    if kills < 2 and len(seen) > 40 * (kills + 1):
+                        kills += 1
+                        (web,) = stack.find("daphne")
+                        web.kill()
+        except (OSError, InvalidHandshake, ConnectionClosed):
+            time.sleep(0.2)  # The server is on its way back.
+    assert kills == 2
+    lines = [json.loads(line) for line in log.read_bytes().splitlines()]
+    assert seen[:-1] == lines
+    # Each dashboard that came back showed the run as it was by then.
+    steps = [row["step"] for rows in shown for row in rows]
+    assert len(shown) == len(steps) == 3
+    assert steps == sorted(steps)
 
 
 def test_the_end_of_everything_saves_and_requeues_the_run_and_leaves_no_process(

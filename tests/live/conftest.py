@@ -78,10 +78,13 @@ async def finish(run: Run, status: RunStatus = RunStatus.COMPLETED) -> None:
 
 
 def socket(
-    path: str, cookie: bytes = b"", origin: bytes | None = b"http://lab.example:8000"
+    path: str,
+    cookie: bytes = b"",
+    origin: bytes | None = b"http://lab.example:8000",
+    authorization: bytes = b"",
 ) -> WebsocketCommunicator:
-    """Make a browser's websocket."""
-    headers = [(b"host", HOST), (b"cookie", cookie)]
+    """Make a browser's websocket, or a program's."""
+    headers = [(b"host", HOST), (b"cookie", cookie), (b"authorization", authorization)]
     if origin is not None:
         headers.append((b"origin", origin))
     return WebsocketCommunicator(websocket_application, path, headers=headers)

@@ -1,16 +1,19 @@
 """Server-sent events: resume, end, refusals."""
 
 import re
+import threading
 from typing import Any
 
 import orjson
 import pytest
 from asgiref.sync import sync_to_async
+from asgiref.testing import ApplicationCommunicator
 from django.test import AsyncClient, Client
 
 from apps.experiments.models import Run
 from apps.live import sse
-from tests.live.conftest import finish, metric, steps_of
+from rlgym.asgi import application
+from tests.live.conftest import PATIENCE_S, finish, metric, steps_of
 
 EVENT = re.compile(rb"id: (\d+)(?:-end)?\ndata: (.*)\n\n")
 
@@ -184,3 +187,22 @@ async def test_a_run_may_be_named(run: Run, program: Program) -> None:
     await finish(run)
     response = await program.get("/api/v1/runs/tiny/stream")
     assert steps_of(parse(await read_all(response))) == [*range(10)]
+
+
+async def test_open_streams_share_one_thread(run: Run, token: str) -> None:
+    before = {thread.name for thread in threading.enumerate()}
+    scope = {
+        "type": "http", "method": "GET", "path": f"/api/v1/runs/{run.pk}/stream",
+        "query_string": b"", "headers": [(b"host", b"testserver"),
+                                         (b"authorization", f"Bearer {token}".encode())],
+    }  # fmt: skip
+    streams = [ApplicationCommunicator(application, dict(scope)) for _ in range(8)]
+    for stream in streams:
+        await stream.send_input({"type": "http.request"})
+        assert (await stream.receive_output(PATIENCE_S))["status"] == 200
+    named = {thread.name for thread in threading.enumerate()} - before
+    # Beside it the event loop's own few, which nobody holds on to.
+    assert {name for name in named if not name.startswith("asyncio")} == {"streams_0"}
+    for stream in streams:
+        await stream.send_input({"type": "http.disconnect"})
+        await stream.wait(PATIENCE_S)

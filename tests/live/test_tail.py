@@ -122,7 +122,7 @@ def test_pieces_are_small_and_hold_every_event_once(
     while cursor < size:
         piece = tail._read_piece(log, cursor, size - cursor)
         assert piece.cursor > cursor
-        assert len(piece.as_message()) <= 64_000
+        assert len(piece.message) <= 64_000
         seen += steps([piece]) if piece.events else []
         cursor = piece.cursor
     assert seen == [*range(len(lengths))]
