@@ -20,7 +20,7 @@ from stable_baselines3.common.noise import (
 )
 from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.utils import LinearSchedule
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from apps.engine import checkpoints
 from apps.engine.algorithms import ALGORITHMS, SCHEDULE_PREFIX, Algorithm, ObservationKind
@@ -32,6 +32,7 @@ from apps.engine.hyperparameter_groups import HINDSIGHT_KEYWORDS
 from apps.engine.networks import FLAX_FILE, load_networks
 from apps.engine.rundir import RunDirectory
 from apps.engine.spec import RunSpec
+from apps.engine.subprocess_vec_env import OwnProcess, Processes
 from apps.engine.vec_normalize import normalized
 from apps.engine.wrappers import FrameStack
 
@@ -115,7 +116,9 @@ def make_env_for(spec: RunSpec, render_mode: str | None = None) -> Env:
     )
 
 
-def make_vec_env_for(spec: RunSpec, around: Callable[[Env], Env] = lambda env: env) -> VecEnv:
+def make_vec_env_for(
+    spec: RunSpec, around: Callable[[Env], Env] = lambda env: env, in_processes: bool = False
+) -> VecEnv:
     """Construct what a run trains in: `n_envs` seeded environments with all of their wrappers.
 
     Episodes and returns are counted inside the wrappers that are for training only, and before
@@ -124,16 +127,20 @@ def make_vec_env_for(spec: RunSpec, around: Callable[[Env], Env] = lambda env: e
     Args:
         spec: The run's spec.
         around: Puts one more wrapper around each environment, inside of that count.
+        in_processes: Whether each environment has a process of its own.
 
     Raises:
         UnknownEnvironment: As for `make_env_for`.
+        ProcessEnded: An environment could not be made in a process of its own.
         InvalidSpec: Observations that cannot be normalised are to be.
     """
+    wrap = training_wrapper(spec.wrappers)
     env = make_vec_env(
         lambda: around(make_env_for(spec)),
         n_envs=spec.n_envs,
         seed=spec.seed,
-        wrapper_class=training_wrapper(spec.wrappers),
+        wrapper_class=(lambda env: OwnProcess(wrap(env))) if in_processes else wrap,
+        vec_env_cls=Processes if in_processes else DummyVecEnv,
     )
     return normalized(env, spec)
 

@@ -68,6 +68,8 @@ class NativeVecEnv(VecEnv):
     Counts episodes itself: their returns are in the infos as the library's Monitor gives them.
     """
 
+    vectorization = "native"
+
     def __init__(self, env: VectorEnv[Any, Any, Any]) -> None:
         self._env = env
         self._returns = np.zeros(env.num_envs)

@@ -23,6 +23,8 @@ MAX_PROBE_STEPS = 5000
 REPEAT_S = 1.0
 MAX_REPEAT_STEPS = 100
 MAX_SCALES = 64
+MAX_TIMED_S = 0.25
+MAX_TIMED_STEPS = 256
 MEMORY_INTERVAL_S = 0.05
 # A probe must not do what it warns of: it stops where memory has grown by so much.
 MAX_GROWTH_BYTES = 512 * 1024**2
@@ -99,6 +101,26 @@ def probe(env: Env, seed: int) -> Probe:
         difference=difference,
         leak_bytes_per_step=leak(seen.memory),
     )
+
+
+def seconds_per_step(env: Env, seed: int) -> float:
+    """Return how long a random step takes, resets between episodes included.
+
+    Args:
+        env: The environment as the learner sees it, wrappers included.
+        seed: Seed of its reset and of the actions.
+    """
+    env.action_space.seed(seed)
+    env.reset(seed=seed)
+    steps, started = 0, time.perf_counter()
+    while steps < MAX_TIMED_STEPS:
+        _, _, is_terminated, is_truncated, _ = env.step(random_action(env))
+        steps += 1
+        if is_terminated or is_truncated:
+            env.reset()
+        if time.perf_counter() - started > MAX_TIMED_S:
+            break
+    return (time.perf_counter() - started) / steps
 
 
 def _walk(env: Env, seed: int, seen: _Seen) -> None:

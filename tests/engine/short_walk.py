@@ -5,6 +5,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 from gymnasium import spaces
+from gymnasium.utils import EzPickle
 
 
 class ShortWalk(gymnasium.Env[Any, Any]):
@@ -42,4 +43,28 @@ class ShortWalk(gymnasium.Env[Any, Any]):
         return np.array([self.place, self.time / 10], dtype=np.float32)
 
 
+class PretendingWalk(EzPickle, ShortWalk):
+    """The same walk, but it only pretends to pickle, as Box2D's environments do."""
+
+    def __init__(self, **options: Any) -> None:
+        EzPickle.__init__(self, **options)
+        ShortWalk.__init__(self, **options)
+
+
+class TroubledWalk(ShortWalk):
+    """The same walk, which draws its rewards from the process's generator, or raises."""
+
+    def __init__(self, raises_at: int = 0) -> None:
+        super().__init__()
+        self.raises_at = raises_at
+
+    def step(self, action: Any) -> Any:
+        if self.time + 1 == self.raises_at:
+            raise RuntimeError("the walk broke off")
+        observation, _, *rest = super().step(action)
+        return observation, np.random.random(), *rest  # noqa: NPY002 - on purpose
+
+
 gymnasium.register("ShortWalk-v0", entry_point=ShortWalk)
+gymnasium.register("PretendingWalk-v0", entry_point=PretendingWalk)
+gymnasium.register("TroubledWalk-v0", entry_point=TroubledWalk)
