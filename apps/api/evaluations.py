@@ -7,11 +7,11 @@ from django.urls import reverse
 from ninja import Router, Status
 from ninja.params.functions import Query
 
-from apps.api.paging import Order, page
 from apps.api.problems import responses
 from apps.api.runs import find_run
 from apps.api.schemas import EvaluationDetail, EvaluationIn, EvaluationPage
 from apps.experiments.models import Evaluation, EvaluationQuerySet, JobStatus, Run
+from apps.experiments.paging import Order, page
 from apps.jobs import control
 
 router = Router()
@@ -41,8 +41,8 @@ def list_evaluations(
 ) -> Any:
     """List a run's evaluations, newest first."""
     rows = _evaluations_of(find_run(run_id)).defer("result", "error")
-    found, next_cursor = page(rows, Order("created_at", is_descending=True), limit, cursor)
-    return {"evaluations": found, "next_cursor": next_cursor}
+    found = page(rows, Order("created_at", is_descending=True), limit, cursor)
+    return {"evaluations": found.rows, "next_cursor": found.next_cursor}
 
 
 @router.get("/{run_id}/evaluations/latest", response=responses({200: EvaluationDetail}))

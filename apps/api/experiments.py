@@ -7,10 +7,10 @@ from django.http import Http404, HttpRequest
 from ninja import Router, Status
 from ninja.params.functions import Query
 
-from apps.api.paging import Order, page
 from apps.api.problems import responses
 from apps.api.schemas import ExperimentChange, ExperimentIn, ExperimentOut, ExperimentPage
 from apps.experiments.models import Experiment
+from apps.experiments.paging import Order, page
 from apps.jobs import records
 
 router = Router()
@@ -28,8 +28,8 @@ def list_experiments(
 ) -> Any:
     """List experiments, newest first."""
     newest = Order("created_at", is_descending=True)
-    found, next_cursor = page(_experiments(), newest, limit, cursor)
-    return {"experiments": found, "next_cursor": next_cursor}
+    found = page(_experiments(), newest, limit, cursor)
+    return {"experiments": found.rows, "next_cursor": found.next_cursor}
 
 
 @router.post("", response=responses({201: ExperimentOut}, is_write=True))

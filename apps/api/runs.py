@@ -4,16 +4,13 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from django.core.files.uploadedfile import TemporaryUploadedFile
-from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from ninja import File, Router, Status, UploadedFile
 from ninja.params.functions import Query
 
-from apps.api.paging import Order, page
-from apps.api.problems import refusal, responses
+from apps.api.problems import responses
 from apps.api.schemas import (
-    RUN_STATUSES,
     Checkpoints,
     Config,
     RunChange,
@@ -22,19 +19,16 @@ from apps.api.schemas import (
     RunPage,
     RunsMade,
 )
+from apps.engine.errors import InvalidSpec
 from apps.engine.expansion import with_seeds
 from apps.engine.rundir import read_json
-from apps.experiments.models import Run, RunQuerySet
+from apps.experiments.listing import NEWEST_FIRST, SORTS, RunFilter
+from apps.experiments.models import Run
+from apps.experiments.paging import Order, page
 from apps.jobs import batches, control, records, starting
 from apps.jobs.starting import Start
 
 router = Router()
-
-ORDERS = (
-    "created_at", "started_at", "finished_at", "name", "status", "algorithm", "environment",
-    "seed", "total_timesteps", "step", "return_last", "return_best", "return_mean",
-    "evaluation_last", "evaluation_best",
-)  # fmt: skip
 
 
 def find_run(text: str) -> Run:
@@ -54,39 +48,24 @@ def list_runs(
     algorithm: str = "",
     environment: str = "",
     experiment: str = Query("", description="Its name."),
-    search: str = Query("", max_length=200, description="Part of a name, id or environment."),
-    order: str = Query(
-        "-created_at", description="A column, with a leading - for greatest first."
-    ),
+    search: str = Query("", description="Part of a name, environment or experiment, or of an id."),
+    created_from: str = Query("", description="A day, or a time; in UTC without a zone."),
+    created_to: str = Query("", description="Likewise; a day counts whole."),
+    order: str = Query(NEWEST_FIRST, description="A column, with a leading - for greatest first."),
     limit: int = Query(50, ge=1, le=200),
     cursor: str = Query("", max_length=1000, description="next_cursor of the page before."),
 ) -> Any:
     """List runs by page; reads summary columns only."""
-    runs: RunQuerySet = Run.objects.for_listing()
-    if status:
-        runs = runs.filter(status__in=_known_statuses(status))
-    exact = {
-        "kind": kind,
-        "algorithm": algorithm,
-        "environment": environment,
-        "experiment__name": experiment,
-    }
-    runs = runs.filter(**{name: value for name, value in exact.items() if value})
-    if search:
-        runs = runs.filter(
-            Q(name__icontains=search) | Q(pk__startswith=search) | Q(environment__icontains=search)
-        )
-    found, next_cursor = page(runs, Order.parse(order, ORDERS), limit, cursor)
-    return {"runs": found, "next_cursor": next_cursor}
-
-
-def _known_statuses(text: str) -> list[str]:
-    wanted = [part.strip() for part in text.split(",") if part.strip()]
-    for status in wanted:
-        if status not in RUN_STATUSES:
-            message = f"{status!r} is not allowed; allowed: {', '.join(RUN_STATUSES)}"
-            raise refusal("status", message)
-    return wanted
+    wanted, errors = RunFilter.read({
+        "status": status, "kind": kind, "algorithm": algorithm, "environment": environment,
+        "experiment": experiment, "search": search, "created_from": created_from,
+        "created_to": created_to,
+    })  # fmt: skip
+    if errors:
+        raise InvalidSpec(errors)
+    runs = wanted.apply(Run.objects.for_listing())
+    found = page(runs, Order.parse(order, SORTS), limit, cursor)
+    return {"runs": found.rows, "next_cursor": found.next_cursor}
 
 
 @router.post("", response=responses({201: RunDetail | RunsMade}, is_write=True))

@@ -9,11 +9,11 @@ from ninja import Router
 from ninja.params.functions import Query
 
 from apps.api import ranges
-from apps.api.paging import Order, page
 from apps.api.problems import responses
 from apps.api.runs import find_run
 from apps.api.schemas import Problem, VideoOut, VideoPage
 from apps.experiments.models import Video
+from apps.experiments.paging import Order, page
 
 router = Router()
 
@@ -47,8 +47,8 @@ def list_videos(
     videos = videos.filter(**{name: value for name, value in exact.items() if value})
     if run:
         videos = videos.filter(run=find_run(run))
-    found, next_cursor = page(videos, Order("created_at", is_descending=True), limit, cursor)
-    return {"videos": found, "next_cursor": next_cursor}
+    found = page(videos, Order("created_at", is_descending=True), limit, cursor)
+    return {"videos": found.rows, "next_cursor": found.next_cursor}
 
 
 def find_video(video_id: int) -> Video:

@@ -20,6 +20,7 @@ STATUS_STYLES = {
     "stopped": "yellow",
     "queued": "blue",
 }
+SHOWN_COLUMNS = ("return_last", "return_best", "evaluation_last")
 
 
 def run_as_dict(run: Run) -> dict[str, Any]:
@@ -88,13 +89,16 @@ def evaluation_as_dict(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def print_runs(runs: Iterable[Run]) -> None:
-    """Print runs as a table."""
+def print_runs(runs: Iterable[Run], sorted_by: str = "") -> None:
+    """Print runs as a table, with the summary column that they are sorted by."""
+    is_extra = sorted_by in SUMMARY_COLUMNS and sorted_by not in SHOWN_COLUMNS
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("id", "name", "status"):
         table.add_column(name)
     for name in ("progress", "return", "best", "evaluation", "steps/s"):
         table.add_column(name, justify="right")
+    if is_extra:
+        table.add_column(sorted_by.replace("_", " "), justify="right")
     for run in runs:
         style = STATUS_STYLES.get(run.status, "")
         table.add_row(
@@ -102,6 +106,7 @@ def print_runs(runs: Iterable[Run]) -> None:
             "-" if run.progress is None else f"{run.progress:.0%}",
             number(run.return_last), number(run.return_best),
             number(run.evaluation_last), number(run.steps_per_second, 0),
+            *([number(getattr(run, sorted_by))] if is_extra else []),
         )  # fmt: skip
     Console().print(table)
 

@@ -17,6 +17,8 @@ from apps.dashboard.views.actions import REFUSALS
 from apps.experiments.models import Checkpoint, Evaluation, Experiment, Run, Video
 from apps.jobs import control, lineage, records
 
+ROWS_PER_PAGE = 50
+
 admin.site.site_header = "rlgym"
 admin.site.site_title = "rlgym"
 admin.site.index_title = "The record"
@@ -25,6 +27,9 @@ admin.site.index_title = "The record"
 # The classes of the admin are generic for the type checker only, hence the ignored arguments.
 class Inspected(admin.ModelAdmin):  # type: ignore[type-arg]
     """Rows to look at: they index files, so that a raw form would make them lie."""
+
+    list_per_page = ROWS_PER_PAGE
+    show_full_result_count = False
 
     def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
@@ -67,12 +72,13 @@ class ExperimentAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = (
         "name", "page", "shown_status", "experiment", "environment", "algorithm", "shown_progress",
-        "shown_best", "shown_evaluation", "created_at",
+        "shown_best", "shown_auc", "shown_evaluation", "created_at",
     )  # fmt: skip
-    list_filter = ("status", "algorithm", "environment", "preset", "experiment")
+    list_filter = ("status", "kind", "algorithm", "environment", "created_at")
     list_select_related = ("experiment",)
+    list_per_page = ROWS_PER_PAGE
+    show_full_result_count = False
     search_fields = ("name", "id", "experiment__name", "environment")
-    date_hierarchy = "created_at"
     actions = (
         "start", "save", "pause", "resume", "stop", "raise_priority", "lower_priority", "evaluate",
         "move_to_trash",
@@ -82,6 +88,10 @@ class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         *(f.name for f in Run._meta.fields if f.name not in {"owner", "beats", "beat_at"}),
     )
     readonly_fields = ("page",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
+        runs: QuerySet[Run] = super().get_queryset(request)
+        return runs.defer("spec", "error")  # Lists show neither; a page of one run reads them.
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False  # A run starts at `run-new`, where its spec is checked.
@@ -141,6 +151,10 @@ class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     @admin.display(description="best return", ordering="return_best")
     def shown_best(self, run: Run) -> str:
         return number(run.return_best)
+
+    @admin.display(description="return AUC", ordering="return_auc")
+    def shown_auc(self, run: Run) -> str:
+        return number(run.return_auc)
 
     @admin.display(description="evaluation", ordering="evaluation_best")
     def shown_evaluation(self, run: Run) -> str:

@@ -7,8 +7,6 @@ one wording, whichever face was used.
 from typing import Any
 
 from django import forms
-from django.db.models import ExpressionWrapper, F, FloatField, Q
-from django.db.models.expressions import Expression, OrderBy
 
 from apps.dashboard.normalizing import (
     blank_normalization,
@@ -30,7 +28,7 @@ from apps.engine.spec import (
     default_evaluation_seed,
 )
 from apps.engine.vectorization import VECTORIZATIONS
-from apps.experiments.models import Experiment, Run, RunKind, RunQuerySet, RunStatus
+from apps.experiments.models import Experiment, Run
 from apps.experiments.turns import PRIORITY_BOUNDS
 from apps.jobs.environments import cards_for, profiles
 
@@ -356,88 +354,3 @@ class EvaluateForm(forms.Form):
             "is_deterministic": not self.cleaned_data["is_stochastic"],
             "should_film": self.cleaned_data["should_film"],
         }
-
-
-# Column of the list of runs -> what it is sorted by. Summary columns only: never a log.
-SORTS: dict[str, Expression | F] = {
-    "name": F("name"),
-    "status": F("status"),
-    "experiment": F("experiment__name"),
-    "environment": F("environment"),
-    "algorithm": F("algorithm"),
-    "progress": ExpressionWrapper(F("step") * 1.0 / F("total_timesteps"), FloatField()),
-    "best": F("return_best"),
-    "last": F("return_last"),
-    "evaluation": F("evaluation_best"),
-    "speed": F("steps_per_second"),
-    "created": F("created_at"),
-}
-DEFAULT_SORT = "-created"
-
-
-class RunFilterForm(forms.Form):
-    """What the list of runs shows, and in which order."""
-
-    q = forms.CharField(
-        label="Search",
-        required=False,
-        widget=forms.TextInput(attrs={"type": "search", "placeholder": "name, id, experiment"}),
-    )
-    status = forms.ChoiceField(required=False, choices=[("", "any status"), *RunStatus.choices])
-    algorithm = forms.ChoiceField(
-        required=False, choices=lambda: [("", "any algorithm"), *algorithm_choices()]
-    )
-    environment = forms.ChoiceField(required=False)
-    kind = forms.ChoiceField(
-        required=False,
-        choices=[("", "any"), (RunKind.TRAINED, "trained here"), (RunKind.LOGGED, "by a script")],
-    )
-    experiment = forms.ModelChoiceField(
-        Experiment.objects.order_by("name"), required=False, empty_label="any experiment"
-    )
-    order = forms.ChoiceField(
-        required=False,
-        choices=[(sign + name, sign + name) for name in SORTS for sign in ("", "-")],
-        widget=forms.HiddenInput,
-    )
-
-    def __init__(self, data: Any) -> None:
-        super().__init__(data, auto_id="filter-%s")
-        known = (
-            Run.objects.order_by("environment").values_list("environment", flat=True).distinct()
-        )
-        environment = self.fields["environment"]
-        assert isinstance(environment, forms.ChoiceField)
-        environment.choices = [("", "any environment"), *((name, name) for name in known)]
-
-    def wanted(self, name: str) -> Any:
-        """Return a filter's value, None when it is blank or was refused."""
-        return self.cleaned_data.get(name) or None
-
-    @property
-    def is_filtering(self) -> bool:
-        """Whether anything narrows the list."""
-        return any(self.wanted(name) for name in self.fields if name != "order")
-
-    @property
-    def sort(self) -> str:
-        """The column, with a minus when it falls; the default for none and for an unknown one."""
-        return self.wanted("order") or DEFAULT_SORT
-
-    def apply(self) -> RunQuerySet:
-        """Return the runs that pass the filter, in order; refused filters are ignored."""
-        self.full_clean()
-        # A child's mark names its parent; nothing else of the parent is read.
-        runs = Run.objects.for_listing().select_related("experiment", "parent")
-        runs = runs.defer("spec", "error", "parent__spec", "parent__error")
-        for name in ("status", "algorithm", "environment", "kind", "experiment"):
-            if value := self.wanted(name):
-                runs = runs.filter(**{name: value})
-        if text := self.wanted("q"):
-            runs = runs.filter(
-                Q(name__icontains=text)
-                | Q(pk__startswith=text)
-                | Q(experiment__name__icontains=text)
-            )
-        column = SORTS[self.sort.removeprefix("-")]
-        return runs.order_by(OrderBy(column, self.sort.startswith("-"), nulls_last=True), "-pk")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Count, F, Q, Subquery, Sum
+from django.db.models import Case, Count, F, Q, Subquery, Sum, When
 from django.db.models.functions import Coalesce
 from django.db.models.lookups import LessThan, LessThanOrEqual
 from django.urls import reverse
@@ -30,6 +30,7 @@ from apps.experiments.life import (
     RunKind,
     RunStatus,
 )
+from apps.experiments.listing import SORT_INDEXES
 from apps.experiments.queries import RunQuerySet
 from apps.experiments.results import Checkpoint, Evaluation, EvaluationQuerySet, Video
 from apps.experiments.run_life import RunLife
@@ -104,6 +105,15 @@ class Run(RunLife):
     log_cursor = models.PositiveBigIntegerField(default=0, editable=False)
     step = models.PositiveBigIntegerField(default=0, editable=False)
     episodes = models.PositiveBigIntegerField(default=0, editable=False)
+    # What lists are sorted by; `progress` is the same for rows that are not saved yet.
+    done_fraction = models.GeneratedField(
+        expression=Case(
+            When(Q(status=RunStatus.COMPLETED) | Q(step__gte=F("total_timesteps")), then=1.0),
+            default=F("step") * 1.0 / F("total_timesteps"),
+        ),
+        output_field=models.FloatField(),
+        db_persist=True,
+    )
     steps_per_second = models.FloatField(null=True, editable=False)
     # Least, greatest and mean are over episodes; last, best and AUC are of the curve of their
     # means (`metrics.figures`). Of a loss the best is the least.
@@ -139,15 +149,15 @@ class Run(RunLife):
     class Meta:
         ordering = ["-created_at", "-pk"]
         indexes = [
-            # These two make `next_queued` cheap; the second stands for the foreign key's own.
+            # These two make `next_queued` cheap; the second stands for the foreign key's own. With
+            # its id the first is wider than `run_by_status`, which SQLite then sorts by.
             models.Index(
-                fields=["status", "-priority", "experiment", "queued_at"], name="run_queue"
+                fields=["status", "-priority", "experiment", "queued_at", "id"], name="run_queue"
             ),
             models.Index(fields=["experiment", "status"], name="run_experiment_status"),
-            models.Index(fields=["-created_at"], name="run_created"),
             models.Index(fields=["environment", "algorithm"], name="run_environment_algorithm"),
-            models.Index(fields=["name"], name="run_name"),
             models.Index(fields=["experiment", "configuration_hash", "seed"], name="run_same"),
+            *(models.Index(fields=[column, "id"], name=n) for column, n in SORT_INDEXES.items()),
         ]
         constraints = [
             models.CheckConstraint(

@@ -124,7 +124,14 @@ class TestWithRows:
         assert names[0] == "high"
         only = json.loads(call("runs", "--json", "--status", "completed"))
         assert [run["name"] for run in only] == ["high"]
-        with pytest.raises(CommandError, match="allowed are"):
+        after = json.loads(call("runs", "--json", "--order=-return_best", "--after", "high"))
+        assert [run["name"] for run in after] == ["low"]
+        assert (
+            json.loads(call("runs", "--json", "--experiment", "Tests", "--search", "nobody")) == []
+        )
+        with pytest.raises(CommandError, match="created_from: 'today' is not allowed"):
+            call("runs", "--created-from", "today")
+        with pytest.raises(CommandError, match="allowed: created_at,"):
             call("runs", "--order", "secret")
 
     def test_tables_are_printed_too(self, capsys: pytest.CaptureFixture[str]) -> None:

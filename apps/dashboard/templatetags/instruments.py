@@ -11,6 +11,7 @@ from django.http import HttpRequest, QueryDict
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
+from apps.dashboard.run_list import natural_order
 from apps.engine.algorithms import ALGORITHMS
 from apps.engine.normalization import what_is_normalized
 from apps.experiments.models import Run
@@ -210,16 +211,24 @@ def query_with(context: dict[str, Any], **changes: Any) -> str:
     return "?" + query.urlencode()
 
 
+@register.simple_tag
+def column(run: Run, name: str) -> SafeString | str:
+    """Write what a run has in a column that its list is sorted by."""
+    value = getattr(run, name)
+    return moment(value) if isinstance(value, datetime) else number(value)
+
+
 @register.inclusion_tag("dashboard/partials/sort_header.html", takes_context=True)
 def sort_header(context: dict[str, Any], name: str, title: str, css: str = "") -> dict[str, Any]:
     """Head a column with a link that sorts by it; a second click turns the order around."""
+    order = natural_order(name) if name else ""
     current: str = context["sort"]
+    if current == order:
+        order = order.removeprefix("-") if order.startswith("-") else f"-{order}"
     is_current = current.removeprefix("-") == name
-    is_falling = current.startswith("-")
-    other = name if is_current and is_falling else f"-{name}"
     return {
         "title": title,
         "css": css,
-        "url": query_with(context, order=other, page=None),
-        "direction": ("descending" if is_falling else "ascending") if is_current else "",
+        "url": query_with(context, order=order, cursor=None) if name else "",
+        "direction": ("descending" if current[0] == "-" else "ascending") if is_current else "",
     }

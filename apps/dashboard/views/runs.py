@@ -1,19 +1,20 @@
 """The list of runs, and the form that starts one."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
 from django.core.files.uploadedfile import TemporaryUploadedFile
-from django.core.paginator import Page
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
-from apps.dashboard.forms import RunFilterForm, RunForm, show_refusals
-from apps.dashboard.pages import page_of, show
+from apps.dashboard.forms import RunForm, show_refusals
+from apps.dashboard.pages import show
+from apps.dashboard.run_list import COUNTED, RunListForm
 from apps.engine.algorithms import ALGORITHMS
 from apps.engine.errors import InvalidSpec
 from apps.engine.expansion import with_seeds
@@ -28,24 +29,25 @@ from apps.jobs.waiting import why_runs_wait
 
 @require_safe
 def run_list(request: HttpRequest) -> HttpResponse:
-    form = RunFilterForm(request.GET)
-    page = page_of(request, form.apply())
-    experiment = form.wanted("experiment")
+    form = RunListForm(request.GET)
+    page = form.page(request.GET.get("cursor", ""))
+    experiment = form.cleaned_data.get("experiment")
     return show(
         request,
         "dashboard/run_list.html",
         "Runs",
         form=form,
         page=page,
-        sort=form.sort,
+        sort=str(form.sorting),
+        counted=COUNTED,
         groups=groups_of(experiment) if experiment else [],
-        **_queue(page),
+        **_queue(page.rows),
     )
 
 
-def _queue(page: Page[Run]) -> dict[str, Any]:
+def _queue(runs: Sequence[Run]) -> dict[str, Any]:
     """Return why the page's queued runs wait, and the place of each in the queue."""
-    if not any(run.status == RunStatus.QUEUED for run in page):
+    if not any(run.status == RunStatus.QUEUED for run in runs):
         return {"why_runs_wait": "", "places": {}}
     order = Run.objects.in_turn()
     places = {run_id: place for place, run_id in enumerate(order, 1)}

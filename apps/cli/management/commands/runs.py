@@ -6,44 +6,60 @@ from django.core.management.base import CommandError, CommandParser
 
 from apps.cli.command import Command as OurCommand
 from apps.cli.shapes import print_runs, run_as_dict
-from apps.experiments.models import Run, RunKind, RunStatus
-
-ORDERS = (
-    "created_at", "name", "status", "step", "return_last", "return_best", "evaluation_last",
-    "steps_per_second",
-)  # fmt: skip
+from apps.engine.errors import InvalidSpec
+from apps.experiments.listing import NEWEST_FIRST, SORTS, RunFilter
+from apps.experiments.models import Run, RunKind
+from apps.experiments.paging import Order, cursor_after, page
 
 
 class Command(OurCommand):
     help = "List runs, newest first."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--status", choices=RunStatus.values)
         parser.add_argument(
-            "--kind", choices=RunKind.values, help="trained here, or logged by scripts outside"
+            "--status", default="", metavar="NAME", help="one or several, by comma"
         )
-        parser.add_argument("--algo", metavar="NAME")
-        parser.add_argument("--env", metavar="ID")
         parser.add_argument(
-            "--order", default="-created_at", metavar="KEY",
-            help=f"one of {', '.join(ORDERS)}; --order=-KEY for the reverse",
+            "--kind", default="", choices=RunKind.values,
+            help="trained here, or logged by scripts outside",
+        )  # fmt: skip
+        parser.add_argument("--algo", default="", metavar="NAME")
+        parser.add_argument("--env", default="", metavar="ID")
+        parser.add_argument("--experiment", default="", metavar="NAME")
+        parser.add_argument(
+            "--search", default="", metavar="TEXT",
+            help="part of a name, environment or experiment, or the start of an id",
+        )  # fmt: skip
+        for name, help_text in (("from", "a day or a time, in UTC"), ("to", "likewise")):
+            parser.add_argument(f"--created-{name}", default="", metavar="TIME", help=help_text)
+        parser.add_argument(
+            "--order", default=NEWEST_FIRST, metavar="KEY",
+            help=f"one of {', '.join(SORTS)}; --order=-KEY for the reverse",
         )  # fmt: skip
         parser.add_argument("--limit", type=int, default=50, metavar="N")
+        parser.add_argument(
+            "--after", metavar="RUN", help="go on after this run, the last one of the page before"
+        )
 
     def run(self, options: dict[str, Any]) -> None:
-        if options["order"].removeprefix("-") not in ORDERS:
-            raise CommandError(f"--order {options['order']!r}: allowed are {', '.join(ORDERS)}")
-        wanted = {
-            "status": options["status"],
-            "kind": options["kind"],
-            "algorithm": options["algo"],
-            "environment": options["env"],
-        }
-        runs = Run.objects.for_listing().filter(**{k: v for k, v in wanted.items() if v})
-        runs = runs.order_by(options["order"], "-pk")[: max(options["limit"], 0)]
+        if options["limit"] < 1:
+            raise CommandError(f"--limit {options['limit']}: it must be at least 1")
+        given = {**options, "algorithm": options["algo"], "environment": options["env"]}
+        texts = {name: value for name, value in given.items() if isinstance(value, str)}
+        wanted, errors = RunFilter.read(texts)
+        if errors:
+            raise InvalidSpec(errors)
+        order = Order.parse(options["order"], SORTS)
+        after = options["after"]
+        cursor = cursor_after(order, Run.objects.resolve(after)) if after else ""
+        runs = page(wanted.apply(Run.objects.for_listing()), order, options["limit"], cursor)
         if options["json"]:
-            self.print_json([run_as_dict(run) for run in runs])
-        elif runs:
-            print_runs(runs)
+            self.print_json([run_as_dict(run) for run in runs.rows])
+        elif runs.rows:
+            print_runs(runs.rows, order.column)
+            if runs.next_cursor:
+                self.note(f"there are more: --after {runs.rows[-1].pk}")
+        elif Run.objects.exists():
+            self.stdout.write("No run matches; leave out a filter.")
         else:
             self.stdout.write("No runs. `python manage.py train` starts the first one.")
