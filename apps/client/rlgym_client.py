@@ -60,6 +60,8 @@ MAX_MEMORY_ROWS = 20_000  # Taken and not yet sent; more wait in a file.
 BATCH_ROWS = 2_000
 BATCH_BYTES = 500_000
 MAX_STEP = 2**53 - 1
+# Made once: `json.dumps` makes an encoder for each call that asks for more than its defaults.
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False).encode
 MAX_NESTING = 15
 
 logger = logging.getLogger("rlgym_client")
@@ -163,7 +165,7 @@ class Outbox:
 
     def add(self, row: Row) -> None:
         """Take one more row."""
-        self._rows.append(json.dumps(row, separators=(",", ":"), allow_nan=False).encode())
+        self._rows.append(_encode(row).encode())
         if len(self._rows) > MAX_MEMORY_ROWS:
             self.spill()
 
@@ -300,6 +302,9 @@ class Run:
             self._warn("values", f"{values!r:.80} is not logged: it is no mapping")
             return
         for key, value in values.items():
+            if type(value) is float and type(key) is str and math.isfinite(value):
+                numbers[key] = value  # As nearly all are.
+                continue
             try:
                 numbers[str(key)] = _number(value)
             except NO_NUMBER as error:

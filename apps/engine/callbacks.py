@@ -82,6 +82,10 @@ class _ScalarWriter(KVWriter):
     ) -> None:
         numbers = {}
         for key, value in key_values.items():
+            kind = type(value)
+            if kind is float or kind is int:
+                numbers[key] = value
+                continue
             number = (
                 value.item()
                 if hasattr(value, "item") and getattr(value, "size", 1) == 1

@@ -8,6 +8,7 @@ touches a file.
 import math
 import time
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -58,10 +59,14 @@ def _flag_special(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, 
     finite: dict[str, Any] = {}
     special: dict[str, str] = {}
     for key, value in values.items():
+        kind = type(value)  # Most are plain; what makes sure of it costs more than the rest.
+        if (kind is float and isfinite(value)) or (kind is int and abs(value) <= MAX_INTEGER):
+            finite[key] = value
+            continue
         number = value.item() if isinstance(value, np.generic) else value
         if isinstance(number, int) and abs(number) > MAX_INTEGER:
             number = float(number)
-        if isinstance(number, float) and not math.isfinite(number):
+        if isinstance(number, float) and not isfinite(number):
             finite[key] = None
             special[key] = "nan" if math.isnan(number) else "inf" if number > 0 else "-inf"
         else:
@@ -195,10 +200,14 @@ def heads(values: list[Any]) -> Heads | None:
                     return None
     except (KeyError, TypeError):
         return None
-    step_array = np.fromiter(steps, np.float64, len(steps))
-    if (np.abs(step_array) > MAX_STEP).any():
+    # Of whole numbers: the one after the greatest is the greatest as floating point.
+    if steps and not -MAX_STEP <= min(steps) <= max(steps) <= MAX_STEP:
         return None
-    return types, step_array, np.fromiter(times, np.float64, len(times))
+    return (
+        types,
+        np.fromiter(steps, np.float64, len(steps)),
+        np.fromiter(times, np.float64, len(times)),
+    )
 
 
 def _are(values: list[Any], allowed: tuple[type, ...]) -> bool:

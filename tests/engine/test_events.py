@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from apps.engine import events
@@ -311,6 +311,7 @@ headed = st.builds(lambda one, more: {**one, **more}, good, fields)
 
 
 @given(st.lists(good | headed | fields | json_values, max_size=5))
+@example([{**events.metrics(1, {"a": 1.0}), "step": 2**53 + 1}])
 @LAW
 def test_many_values_are_events_exactly_when_each_is_one(values: list[Any]) -> None:
     def is_event(value: Any) -> bool:
