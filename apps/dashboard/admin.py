@@ -49,7 +49,9 @@ class Inspected(admin.ModelAdmin):  # type: ignore[type-arg]
 class ExperimentAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = ("name", "run_count", "hypothesis", "created_at")
     search_fields = ("name", "hypothesis")
-    date_hierarchy = "created_at"
+    list_filter = ("created_at",)
+    list_per_page = ROWS_PER_PAGE
+    show_full_result_count = False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Experiment]:
         experiments: QuerySet[Experiment] = super().get_queryset(request)

@@ -136,13 +136,13 @@ def _moment(field: str, text: str, errors: list[FieldError]) -> date | datetime 
         return None
     try:
         found = parse_date(text) or parse_datetime(text)
-    except ValueError:  # Well written, but there is no such day.
+        if isinstance(found, datetime):
+            return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):  # Well written, but there is no such day.
         found = None
     if found is None:
         rule = "it must be a day as 2026-11-21 or a time as 2026-11-21T04:51:11Z"
         errors.append(FieldError(field, f"{text[:80]!r} is not allowed; {rule}"))
-    if isinstance(found, datetime) and found.tzinfo is None:
-        return found.replace(tzinfo=UTC)
     return found
 
 

@@ -9,7 +9,7 @@ import base64
 import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 import orjson
@@ -147,8 +147,12 @@ def _decode(model: type[Model], order: Order, cursor: str) -> _Place:
         written_for, value, key, is_end = data
         if written_for != str(order) or key is None:
             raise ValueError
-        value = model._meta.get_field(order.column).to_python(value)  # type: ignore[union-attr]
+        # A generated column leaves it to a field of its kind to read a value.
+        field: Any = model._meta.get_field(order.column)
+        value = getattr(field, "output_field", field).to_python(value)
+        if isinstance(value, datetime):
+            value = value.astimezone(UTC)
         return _Place(value, model._meta.pk.to_python(key), bool(is_end))
-    except (ValueError, TypeError, binascii.Error, ValidationError):
+    except (ValueError, TypeError, OverflowError, binascii.Error, ValidationError):
         message = f"{cursor[:80]!r} is no cursor of this list in this order; take it from a page"
         raise InvalidSpec([FieldError("cursor", message)]) from None

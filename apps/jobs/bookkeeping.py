@@ -188,7 +188,7 @@ def update_evaluation_summary(run: Run) -> None:
     )
     curve = Figures()
     for step, value in done.order_by("step", "finished_at").values_list("step", "return_mean"):
-        curve.take(step, value)
+        curve.take_at(step, value)
     total = Sum(F("return_mean") * F("n_episodes"))
     spread = done.aggregate(
         evaluation_min=Min(Coalesce("return_min", "return_mean")),

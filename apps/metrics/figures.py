@@ -17,14 +17,39 @@ EPISODE_WINDOW = 100
 
 
 @dataclass(slots=True)
-class Figures:
-    """What the finite points of one curve come to; all None before the first.
+class Spread:
+    """What finite values come to, in whatever order; all None before the first.
 
     Attributes:
         n: How many there were.
         least: The least value.
         greatest: The greatest value.
-        mean: Mean of the values, each point counting once.
+        mean: Their mean.
+    """
+
+    n: int = 0
+    least: float | None = None
+    greatest: float | None = None
+    mean: float | None = None
+
+    def take(self, value: float) -> None:
+        """Take one more value into account."""
+        self.n += 1
+        if self.least is None or self.greatest is None or self.mean is None:
+            self.least = self.greatest = self.mean = value
+            return
+        if value < self.least:
+            self.least = value
+        elif value > self.greatest:
+            self.greatest = value
+        self.mean = _between(self.mean, value, 1.0 / self.n)
+
+
+@dataclass(slots=True)
+class Figures(Spread):
+    """What the finite points of one curve come to.
+
+    Attributes:
         last: The latest value.
         auc: Area under the curve by its width: the mean over steps, by the trapezoidal rule,
             between the first point and the last; in the unit of the values. The values of one step
@@ -32,39 +57,27 @@ class Figures:
             the one before it has no area either.
     """
 
-    n: int = 0
-    least: float | None = None
-    greatest: float | None = None
-    mean: float | None = None
     last: float | None = None
     auc: float | None = None
     _first_step: float = 0.0
     _corner: tuple[float, float] = (0.0, 0.0)
 
-    def take(self, step: float, value: float | None) -> None:
+    def take_at(self, step: float, value: float | None) -> None:
         """Take one more point into account; one that is not finite counts for nothing."""
         if value is None or not math.isfinite(value):
             return
-        self.n += 1
+        self.take(value)
         self.last = value
-        if self.least is None or self.greatest is None or self.mean is None or self.auc is None:
-            self.least = self.greatest = self.mean = self.auc = value
-            self._first_step, self._corner = step, (step, value)
-            return
-        self.least, self.greatest = min(self.least, value), max(self.greatest, value)
-        self.mean = _between(self.mean, value, 1.0 / self.n)
-        self._add_area(self.auc, step, value)
-
-    def _add_area(self, auc: float, step: float, value: float) -> None:
         before, height = self._corner
-        if step < before:
-            return
-        self._corner = step, value
-        if step == self._first_step:
-            self.auc = value
-        else:
-            share = (step - before) / (step - self._first_step)
-            self.auc = _between(auc, height / 2 + value / 2, share)
+        if self.auc is None:
+            self._first_step, self._corner, self.auc = step, (step, value), value
+        elif step >= before:
+            self._corner = step, value
+            if step == self._first_step:
+                self.auc = value
+            else:
+                share = (step - before) / (step - self._first_step)
+                self.auc = _between(self.auc, height / 2 + value / 2, share)
 
 
 def _between(low: float, high: float, share: float) -> float:
@@ -84,7 +97,7 @@ class EpisodeFigures:
         curve: Of the mean over the last 100 episodes as it went.
     """
 
-    episodes: Figures = field(default_factory=Figures)
+    episodes: Spread = field(default_factory=Spread)
     curve: Figures = field(default_factory=Figures)
     _latest: deque[float] = field(default_factory=partial(deque, maxlen=EPISODE_WINDOW))
     _has_means: bool = False
@@ -93,16 +106,16 @@ class EpisodeFigures:
         """Take a mean over the last episodes into account."""
         if mean is not None and math.isfinite(mean):
             self._has_means = True
-            self.curve.take(step, mean)
+            self.curve.take_at(step, mean)
 
     def take_episode(self, step: float, value: float | None, is_logged: bool) -> None:
         """Take an episode into account, of a run that a script logs or one that is trained."""
         if value is None or not math.isfinite(value):
             return
-        self.episodes.take(step, value)
+        self.episodes.take(value)
         if is_logged and not self._has_means:
             self._latest.append(value)
-            self.curve.take(step, sum(self._latest) / len(self._latest))
+            self.curve.take_at(step, sum(self._latest) / len(self._latest))
 
     def columns(self, name: str) -> dict[str, Any]:
         """Return the summary columns.
@@ -142,7 +155,7 @@ class FirstOf:
             # Curves of two metrics are no curve: the preferred one alone counts.
             self.key, self.figures = key, Figures()
         if key == self.key:
-            self.figures.take(event["step"], value_of(event, key))
+            self.figures.take_at(event["step"], value_of(event, key))
 
     def columns(self, name: str) -> dict[str, Any]:
         """Return the summary columns."""

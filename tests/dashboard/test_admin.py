@@ -5,6 +5,7 @@ import re
 import pytest
 from django.http import HttpResponse
 from django.test import Client
+from pytest_django import DjangoAssertNumQueries
 
 from apps.accounts.models import ApiToken
 from apps.experiments.models import Checkpoint, Experiment, Run, RunStatus
@@ -26,6 +27,18 @@ def test_actions_start_drafts_and_tell_what_was_refused(reader: Client, finished
     assert draft.status == RunStatus.QUEUED
     assert b"Queued: tiny." in response.content
     assert b"finished: a run that is completed cannot become queued" in response.content
+
+
+def test_the_list_of_runs_reads_no_spec_and_counts_once(
+    reader: Client, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    for _ in range(60):
+        make_run()
+    with django_assert_max_num_queries(7) as queries:
+        assert reader.get(RUNS, {"q": "tiny"}).content.count(b'name="_selected_action"') == 50
+    statements = [query["sql"] for query in queries.captured_queries]
+    assert not any('"spec"' in sql for sql in statements)
+    assert sum("COUNT(" in sql for sql in statements) == 1
 
 
 def test_actions_stop_and_evaluate(reader: Client, finished: Run) -> None:

@@ -80,7 +80,7 @@ def test_the_area_under_a_curve_is_its_mean_over_steps() -> None:
     def auc(*points: tuple[int, float]) -> float | None:
         figures = Figures()
         for step, value in points:
-            figures.take(step, value)
+            figures.take_at(step, value)
         return figures.auc
 
     assert auc() is None
