@@ -29,6 +29,7 @@ from apps.jobs.bookkeeping import LogCopier
 from apps.jobs.judging import Judge
 from apps.jobs.requests import FORCE_AFTER_S, Requests
 from apps.jobs.trainer import Reserve, TrainerProcess
+from apps.metrics.columns import keep_columns
 
 MAX_REASON_LENGTH = 500
 
@@ -140,11 +141,13 @@ def supervise_run(
             if not _beat(run, copier, ring_evaluations):
                 logger.warning("run %s belongs to another supervisor now", run.pk)
                 return run
+            keep_columns(run.directory.log)
             judge.look()
             if watch:
                 watch(run)
         if _beat(run, copier, ring_evaluations):
             _finish_run(run, trainer, copier, requests.was_forced)
+            keep_columns(run.directory.log)
     if watch:
         watch(run)
     logger.info("run %s (%s): %s %s", run.pk, run.name, run.status, run.status_reason)

@@ -21,6 +21,7 @@ from apps.experiments.models import (
 )
 from apps.jobs import bookkeeping, control, logged, supervisor
 from apps.jobs.bookkeeping import LogCopier
+from apps.metrics.columns import keep_columns
 
 MAX_EVALUATION_ATTEMPTS = 3
 RING_INTERVAL_S = 2.0
@@ -46,6 +47,8 @@ class Watchdog:
         runs = list(Run.objects.filter(status=RunStatus.RUNNING))
         evaluations = list(Evaluation.objects.filter(status=JobStatus.RUNNING))
         for run in runs:
+            if run.is_logged:  # Those that are trained here have a supervisor that does it.
+                keep_columns(run.directory.log)
             if self._is_dead(run, now):
                 decide_run(run)
         for evaluation in evaluations:

@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
+from apps.engine import events
 from apps.engine.spec import EvalSpec
 from apps.experiments.models import Evaluation, JobStatus, Run, RunStatus, Video
 from apps.jobs import control, supervisor
 from apps.jobs.requests import SHUTDOWN_REASON
 from apps.jobs.trainer import TRAINER, TrainerProcess
 from apps.metrics import store
+from apps.metrics.columns import SIDE_FILE
 from tests.conftest import TINY_PPO, make_run
 
 pytestmark = [
@@ -95,6 +97,14 @@ def test_queued_runs_are_trained_oldest_first_and_each_once() -> None:
     assert [run.status for run in runs] == [RunStatus.COMPLETED] * 3
     assert [run.attempt for run in runs] == [1, 1, 1]
     assert runs[0].started_at < runs[1].started_at < runs[2].started_at
+
+
+def test_a_long_log_is_kept_as_columns_by_the_end_of_its_run() -> None:
+    run = claimed()
+    run.directory.append(*[events.metrics(0, {"train/loss": 1.5})] * 15_000)
+    supervisor.supervise_run(run, TrainerProcess(*TRAINER), Bell())
+    assert run.status == RunStatus.COMPLETED
+    assert run.directory.log.with_name(SIDE_FILE).stat().st_size > 15_000 * 8
 
 
 def test_a_busy_worker_leaves_the_queue_alone() -> None:

@@ -10,12 +10,15 @@ import pytest
 from pytest_django import Settings
 
 from apps.engine import events
+from apps.engine.logged import LoggedSpec
 from apps.engine.spec import EvalSpec
 from apps.experiments.models import Evaluation, IllegalMove, JobStatus, Run, RunStatus
-from apps.jobs import control, supervisor, watchdog
+from apps.jobs import control, logged, supervisor, watchdog
+from apps.jobs.control import Naming
 from apps.jobs.queue import huey
 from apps.jobs.watchdog import Watchdog
 from apps.metrics import store
+from apps.metrics.columns import SIDE_FILE
 from tests.conftest import make_run
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("home")]
@@ -52,6 +55,15 @@ def test_it_is_quiet_when_nothing_waits() -> None:
     make_run(status=RunStatus.COMPLETED)
     Watchdog().tick()
     assert huey.pending_count() == 0
+
+
+def test_it_keeps_the_columns_of_what_outside_scripts_log() -> None:
+    run, _ = logged.begin(LoggedSpec(), Naming("outside", "Scripts"))
+    Watchdog().tick()
+    assert not run.directory.log.with_name(SIDE_FILE).exists()
+    run.directory.append(*[events.metrics(0, {"train/loss": 1.5})] * 15_000)
+    Watchdog().tick()
+    assert run.directory.log.with_name(SIDE_FILE).exists()
 
 
 def test_a_run_of_a_dead_process_of_this_machine_is_lost_at_once(dead_pid: int) -> None:

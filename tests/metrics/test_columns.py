@@ -169,6 +169,28 @@ def test_each_byte_of_a_log_that_is_followed_is_parsed_once(folder: Path) -> Non
     assert late.parsed_bytes < 1000, "what is in no segment yet"
 
 
+def test_a_log_is_kept_as_it_grows_and_never_much_at_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = begin(folder, b"")
+    keeper = LogColumns(log, 500)
+    for step in range(200):
+        with log.open("ab") as file:
+            file.write(joined(point(step, a=1.0), episode(step)))
+        keeper.keep()
+    assert keeper.parsed_bytes > log.stat().st_size - 500
+    first_reader = assert_exact(log, LogColumns(log, 500))
+    assert first_reader.parsed_bytes < 1000, "what is in no segment yet"
+    (folder / SIDE_FILE).unlink()
+    monkeypatch.setattr(columns, "CHUNK_BYTES", 200)
+    late = LogColumns(log, 100)
+    late.keep()
+    assert 1600 <= late.parsed_bytes <= 1800
+    assert_exact(log, late)
+    log.unlink()
+    late.keep()
+
+
 @pytest.mark.parametrize("ahead", [1, 40, 400])
 def test_what_another_reader_kept_first_is_taken_over_and_nothing_is_missed(
     folder: Path, ahead: int

@@ -255,6 +255,30 @@ def test_what_is_shown_never_overlaps_however_often_a_run_was_resumed(
     assert points_of(log) == sorted(expected.items())
 
 
+any_step, any_time = st.integers(0, 2**53), st.floats(-1e12, 1e12)
+wild = st.builds(
+    lambda step, t, value: point(step, t, a=value), any_step, any_time, st.floats(-9, 9)
+) | st.builds(attempt, st.integers(1, 9), any_step, any_time)
+
+
+@given(st.lists(wild, max_size=20), st.sampled_from(["step", "time", "episodes"]))
+@LAW
+def test_a_curve_goes_forward_whatever_steps_and_clocks_did(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[dict[str, Any]], axis: Axis
+) -> None:
+    log = tmp_path_factory.mktemp("run") / "metrics.jsonl"
+    write(log, *lines)
+    found = series(log, axis=axis, with_superseded=True).series.get("a")
+    n_points = sum(line["type"] == "metrics" for line in lines)
+    if found is None:
+        assert n_points == 0 or axis == "episodes"
+        return
+    assert found.n_raw + sum(one.n_raw for _, one in found.superseded) == n_points
+    for xs in (found.steps, found.xs):
+        assert np.isfinite(xs).all()
+        assert (np.diff(xs) >= 0).all()
+
+
 # Latest.
 
 
