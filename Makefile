@@ -33,7 +33,7 @@ test-exact: $(BIN)/.installed-tools ## kill every algorithm three times in every
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt '.[$(FAMILIES)]'
 	$(BIN)/python -m pytest -m exact tests/engine/test_exact.py $(ARGS)
 
-test-soak: $(BIN)/.installed-tools ## two workers and a thousand real runs, most of an hour
+test-soak: $(BIN)/.installed-tools ## fifty kills of each process, two workers and a thousand real runs: more than an hour
 	$(BIN)/python -m pytest -m soak $(ARGS)
 
 check: $(BIN)/.installed-tools ## lint, types, import contracts, migrations

@@ -162,6 +162,21 @@ def test_a_run_has_so_many_metrics_and_no_more(
     assert len(log_of(run)) == 3
 
 
+def test_of_ten_thousand_names_a_run_takes_half_and_says_which_rows_it_refused(
+    api: ApiClient, run: Run
+) -> None:
+    sent = [
+        {"step": nth, "values": {f"names/{nth}/{number}": 1.0 for number in range(1000)}}
+        for nth in range(10)
+    ]
+    errors = assert_problem(send(api, run, sent, seq=1), 422)["errors"]
+    assert [error["row"] for error in errors] == [5, 6, 7, 8, 9]
+    assert all("a run has at most 5000 metrics" in error["message"] for error in errors)
+    assert len(api.get(f"/runs/{run.pk}/metrics").json()["keys"]) == 5000
+    # What has a name already goes on.
+    assert send(api, run, sent[:5], seq=11).json()["taken"] == 5
+
+
 def test_steps_may_go_backward_and_are_counted(api: ApiClient, run: Run) -> None:
     assert send(api, run, rows(5, 3, 4, 6)).json()["backward"] == 2
     assert send(api, run, rows(1, 7)).json()["backward"] == 1

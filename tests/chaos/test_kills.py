@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import time
 from collections.abc import Iterator
@@ -68,9 +69,17 @@ def test_a_killed_trainer_s_run_goes_on_until_its_tries_are_used_up(stack: LiveS
     assert steps == sorted(steps)
 
 
-def test_a_killed_web_server_costs_a_stream_no_line_and_repeats_none(stack: LiveStack) -> None:
+@pytest.mark.parametrize(
+    ("n_kills", "timesteps"),
+    [(2, 30_000), pytest.param(50, 750_000, marks=[pytest.mark.soak, pytest.mark.timeout(1800)])],
+)
+def test_a_killed_web_server_costs_a_stream_no_line_and_repeats_none(
+    stack: LiveStack, n_kills: int, timesteps: int
+) -> None:
     token = stack.token()
-    run = stack.launch(timesteps=30_000)
+    run = stack.launch(timesteps=timesteps)
+    pick = random.Random(n_kills)
+    next_kill = 40
     log = stack.wait_for_training(run["id"])
     seen: list[dict[str, object]] = []
     cursor, kills = "0", 0
@@ -85,13 +94,14 @@ def test_a_killed_web_server_costs_a_stream_no_line_and_repeats_none(stack: Live
                     elif line.startswith(b"data: "):
                         seen += json.loads(line[6:])["events"]
                         cursor = cursor_after
-                        if kills < 2 and len(seen) > 40 * (kills + 1):
+                        if kills < n_kills and len(seen) > next_kill:
                             kills += 1
+                            next_kill = len(seen) + pick.randint(1, 40)
                             (web,) = stack.find("daphne")
                             web.kill()
         except (OSError, TimeoutError):
             time.sleep(0.2)  # The server is on its way back.
-    assert kills == 2
+    assert kills == n_kills
     lines = [json.loads(line) for line in log.read_bytes().splitlines()]
     assert seen[:-1] == lines
 

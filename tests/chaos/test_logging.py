@@ -2,8 +2,10 @@
 
 import json
 import os
+import random
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -13,27 +15,35 @@ from tests.live_stack import LiveStack, wait_until
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 
-N_ROWS = 3000
+STEPS_BETWEEN_KILLS = 1000
 # As CleanRL logs, one scalar after the other; it pauses until the server was killed.
-SCRIPT = f"""
+SCRIPT = """
 import sys, time
 import rlgym_client
 
-writer = rlgym_client.init("Chaos", name="outside", config={{"rows": {N_ROWS}}})
+n_steps, pause = int(sys.argv[1]), int(sys.argv[2])
+writer = rlgym_client.init("Chaos", name="outside", config={"steps": n_steps})
 print(writer.id, flush=True)
-for step in range({N_ROWS}):
+for step in range(n_steps):
     writer.add_scalar("charts/SPS", step / 2, step)
     writer.add_scalar("losses/value_loss", step / 3, step)
     if step % 100 == 99:
         writer.log_episode(step, 100, step)
-    if step % 1000 == 999:
+    if step % pause == pause - 1:
         sys.stdin.readline()
     time.sleep(0.001)
 writer.close()
 """
 
 
-def test_a_script_outlives_two_restarts_of_the_server_with_every_row_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "kills", [2, pytest.param(50, marks=[pytest.mark.soak, pytest.mark.timeout(1800)])]
+)
+def test_a_script_outlives_restarts_of_the_server_with_every_row_once(
+    tmp_path: Path, kills: int
+) -> None:
+    n_steps = STEPS_BETWEEN_KILLS * (kills + 1)
+    pick = random.Random(kills)
     with LiveStack(tmp_path / "home") as stack:
         environment = {
             **os.environ,
@@ -42,20 +52,22 @@ def test_a_script_outlives_two_restarts_of_the_server_with_every_row_once(tmp_pa
             "RLGYM_TOKEN": stack.token(),
             "RLGYM_SPOOL": str(tmp_path),
         }
+        arguments = map(str, (n_steps, STEPS_BETWEEN_KILLS))
         with subprocess.Popen(
-            [sys.executable, "-c", SCRIPT], env=environment, text=True,
+            [sys.executable, "-c", SCRIPT, *arguments], env=environment, text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         ) as script:  # fmt: skip
             assert script.stdout is not None
             assert script.stdin is not None
             run_id = script.stdout.readline().strip()
             log = stack.home / "media" / "runs" / run_id / "metrics.jsonl"
-            for n_steps in (1000, 2000):
-                least = f'"step":{n_steps - 900},'.encode()
+            for nth in range(kills):
+                least = f'"step":{nth * STEPS_BETWEEN_KILLS + 100},'.encode()
                 wait_until(
                     lambda least=least: log.exists() and least in log.read_bytes(), 60, "rows"
                 )
                 (web,) = stack.find("daphne")
+                time.sleep(pick.uniform(0, 1))
                 web.kill()
                 script.stdin.write("\n")
                 script.stdin.flush()
@@ -75,15 +87,15 @@ def test_a_script_outlives_two_restarts_of_the_server_with_every_row_once(tmp_pa
         ]
         assert sorted(scalars) == sorted(
             (step, key, step / by)
-            for step in range(N_ROWS)
+            for step in range(n_steps)
             for key, by in (("charts/SPS", 2), ("losses/value_loss", 3))
         )
         numbers = [line["seq"] for line in lines if "seq" in line]
         assert numbers == list(range(1, len(numbers) + 1))
-        assert sum(line["type"] == "episode" for line in lines) == N_ROWS // 100
+        assert sum(line["type"] == "episode" for line in lines) == n_steps // 100
         ended = stack.run(run_id)
         assert (ended["status"], ended["step"], ended["kind"]) == (
-            "completed", N_ROWS - 1, "logged",
+            "completed", n_steps - 1, "logged",
         )  # fmt: skip
         assert list(tmp_path.glob("*.jsonl")) == []
         stack.assert_nothing_is_left()
