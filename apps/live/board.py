@@ -55,8 +55,9 @@ class Board:
 
     def __init__(self) -> None:
         self.version = 0
-        self.runs = ""
+        self.message = ""
         self.viewers = 0
+        self._runs = ""
         self._news = asyncio.Event()
         # In a context of its own: the task outlives the viewer that started it.
         self._polling = asyncio.create_task(self._poll(), context=contextvars.Context())
@@ -90,9 +91,10 @@ class Board:
                 logger.warning("The runs could not be read: %s", error)
             else:
                 runs = orjson.dumps(found).decode()
-                if runs != self.runs:
-                    self.runs = runs
+                if runs != self._runs:
+                    self._runs = runs
                     self.version += 1
+                    self.message = f'{{"id":{self.version},"runs":{runs}}}'
                     self._ring()
             await asyncio.sleep(POLL_S)
 
@@ -124,6 +126,6 @@ async def follow(board: Board, idle_s: float = IDLE_S) -> AsyncGenerator[tuple[i
     while True:
         if await board.wait_for_news(seen, idle_s):
             seen = board.version
-            yield seen, f'{{"id":{seen},"runs":{board.runs}}}'
+            yield seen, board.message
         else:
             yield None

@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import orjson
@@ -131,10 +131,12 @@ class Tail:
         """Return the next events after a cursor, None while there is no whole line."""
         if cursor >= self.size:
             return None
-        key = (cursor, self.size)
+        # The same for all who are far behind, however the log grows meanwhile.
+        key = (cursor, min(self.size, cursor + MAX_PIECE_BYTES))
         if key not in self._pieces:
-            read = asyncio.to_thread(_read_piece, self.log, cursor, self.size - cursor)
+            read = asyncio.to_thread(_read_piece, self.log, *key)
             self._pieces[key] = asyncio.create_task(read)
+            self._pieces[key].add_done_callback(partial(self._forget_useless, key))
             self.reads += 1
             if len(self._pieces) > SHARED_PIECES:
                 self._pieces.popitem(last=False)
@@ -142,6 +144,11 @@ class Tail:
         # Shielded: a viewer that leaves must not cancel what others wait for.
         piece = reading.result() if reading.done() else await asyncio.shield(reading)
         return piece if piece.cursor > cursor else None
+
+    def _forget_useless(self, key: tuple[int, int], reading: asyncio.Task[Piece]) -> None:
+        """Drop what may be another when it is read again: an error, a line that is not whole."""
+        if reading.cancelled() or reading.exception() or reading.result().cursor == key[0]:
+            self._pieces.pop(key, None)
 
     def _raise_if_broken(self) -> None:
         if self._polling.done() and not self._polling.cancelled():
@@ -199,8 +206,8 @@ def has_more(log: Path, cursor: int) -> bool:
     return store.tail(log, cursor, 1).cursor != cursor
 
 
-def _read_piece(log: Path, cursor: int, count: int) -> Piece:
-    found = store.tail(log, cursor, min(count, MAX_PIECE_BYTES))
+def _read_piece(log: Path, cursor: int, end: int) -> Piece:
+    found = store.tail(log, cursor, min(end - cursor, MAX_PIECE_BYTES))
     return Piece(found.cursor, orjson.dumps(found.events).decode() if found.events else "")
 
 

@@ -120,7 +120,7 @@ def test_pieces_are_small_and_hold_every_event_once(
     size = log.stat().st_size if log.exists() else 0
     cursor, seen = 0, list[int]()
     while cursor < size:
-        piece = tail._read_piece(log, cursor, size - cursor)
+        piece = tail._read_piece(log, cursor, size)
         assert piece.cursor > cursor
         assert len(piece.message) <= 64_000
         seen += steps([piece]) if piece.events else []
@@ -156,6 +156,31 @@ async def test_many_viewers_share_one_tail_and_one_read(run: Run) -> None:
     assert len({id(piece) for piece in pieces}) == 1
     assert max(reads) == 1
     assert not tail._tails
+
+
+async def test_viewers_that_are_far_behind_share_a_read_though_the_log_grows(run: Run) -> None:
+    run.directory.append(*[metric(step) for step in range(10, 2000)])
+    async with tail.watching(run.pk, run.directory.log) as watched:
+        first = await watched.piece_after(0)
+        run.directory.append(metric(2000))
+        await watched.wait_for_news(watched.state, 5)
+        assert await watched.piece_after(0) is first
+        assert watched.reads == 1
+
+
+async def test_a_long_line_is_sent_once_it_is_whole(run: Run) -> None:
+    line = orjson.dumps({**metric(10), "note": "x" * 100_000}) + b"\n"
+    log = run.directory.log
+    start = log.stat().st_size
+    with log.open("ab", buffering=0) as file:
+        file.write(line[:-9])
+        async with tail.watching(run.pk, log) as watched:
+            assert await watched.piece_after(start) is None
+            file.write(line[-9:])
+            await watched.wait_for_news(watched.state, 5)
+            piece = await watched.piece_after(start)
+    assert piece is not None
+    assert steps([piece]) == [10]
 
 
 async def test_nothing_is_polled_without_viewers(run: Run) -> None:
