@@ -12,7 +12,7 @@ from django.db.models import DateTimeField, Field
 from django.utils.text import capfirst
 
 from apps.engine.algorithms import ALGORITHMS
-from apps.engine.errors import InvalidSpec
+from apps.engine.errors import FieldError, InvalidSpec
 from apps.experiments.listing import (
     MAX_TEXT_LENGTH,
     NEWEST_FIRST,
@@ -95,6 +95,12 @@ def _select(label: str, blank: str = "") -> forms.CharField:
     return forms.CharField(label=label, required=False, widget=widget)
 
 
+def _with_current(choices: list[tuple[str, str]], current: str) -> list[tuple[str, str]]:
+    """Offer also what is in the address, such as a script's algorithm or several statuses."""
+    is_missing = current and current not in dict(choices)
+    return [*choices, (current, current)] if is_missing else choices
+
+
 class RunListForm(forms.Form):
     """What the list of runs shows, and in which order."""
 
@@ -137,7 +143,7 @@ class RunListForm(forms.Form):
         experiment = self.cleaned_data.get("experiment")
         return {**typed, "experiment": experiment.name if experiment else ""}
 
-    def _read_order(self, refused: list[Any]) -> Order:
+    def _read_order(self, refused: list[FieldError]) -> Order:
         try:
             return Order.parse(self.cleaned_data.get("order") or NEWEST_FIRST, SORTS)
         except InvalidSpec as error:
@@ -149,11 +155,17 @@ class RunListForm(forms.Form):
         environments = [name for name in known.distinct()[:CHOICES] if name]
         algorithms = [(algorithm.name, algorithm.title) for algorithm in ALGORITHMS.values()]
         offered: dict[str, list[Any]] = {
-            "status": [("", "any status"), *RunStatus.choices],
-            "algorithm": [("", "any algorithm"), *self._with_current("algorithm", algorithms)],
+            "status": [
+                ("", "any status"),
+                *_with_current(RunStatus.choices, ",".join(self.filter.status)),
+            ],
+            "algorithm": [
+                ("", "any algorithm"),
+                *_with_current(algorithms, self.filter.algorithm),
+            ],
             "environment": [
                 ("", "any environment"),
-                *self._with_current("environment", [(name, name) for name in environments]),
+                *_with_current([(name, name) for name in environments], self.filter.environment),
             ],
             "kind": [
                 ("", "any"),
@@ -173,12 +185,6 @@ class RunListForm(forms.Form):
         shown = [(pk, name) for pk, name in newest if chosen is None or pk != chosen.pk]
         shown += [(chosen.pk, chosen.name)] if chosen else []
         experiment.choices = [("", "any experiment"), *sorted(shown, key=lambda one: one[1])]
-
-    def _with_current(self, name: str, choices: list[tuple[str, str]]) -> list[tuple[str, str]]:
-        """Offer also what is in the address, such as the algorithm of a script."""
-        current = getattr(self.filter, name)
-        missing = current and current not in dict(choices)
-        return [*choices, (current, current)] if missing else choices
 
     @property
     def main(self) -> list[forms.BoundField]:

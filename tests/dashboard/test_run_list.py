@@ -71,6 +71,12 @@ def test_the_runs_of_an_experiment_can_be_listed(reader: Client, three: None) ->
     assert listed(reader, experiment=experiment.pk) == ["c"]
 
 
+def test_the_form_keeps_what_only_the_address_has(reader: Client, three: None) -> None:
+    html = reader.get("/runs/", {"status": "queued,draft", "algorithm": "own"}).content.decode()
+    assert '<option value="queued,draft" selected>' in html
+    assert '<option value="own" selected>' in html
+
+
 def test_a_column_link_turns_the_order_around_and_keeps_the_filter(
     reader: Client, three: None
 ) -> None:
