@@ -193,7 +193,7 @@ def compare(folder: Path, runs: int, rounds: int, peer_python: str) -> None:
         }
         interleaved(3, **ours)  # Caches fill, statements are prepared.
         samples: dict[str, list[float]] = {name: [] for name in (*ours, *peers)}
-        for _ in range(rounds // PEER_EVERY):
+        for _ in range(math.ceil(rounds / PEER_EVERY)):
             # MLflow takes seconds: asked as often, it would take hours.
             for part in (interleaved(PEER_EVERY, **ours), interleaved(1, **peers)):
                 for name, values in part.items():

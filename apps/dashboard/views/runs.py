@@ -49,8 +49,10 @@ def _queue(runs: Sequence[Run]) -> dict[str, Any]:
     """Return why the page's queued runs wait, and the place of each in the queue."""
     if not any(run.status == RunStatus.QUEUED for run in runs):
         return {"why_runs_wait": "", "places": {}}
-    order = Run.objects.in_turn()
-    places = {run_id: place for place, run_id in enumerate(order, 1)}
+    places = {}
+    # The order is told by going through the whole queue; of a long one, each run's page tells it.
+    if Run.objects.filter(status=RunStatus.QUEUED)[: COUNTED + 1].count() <= COUNTED:
+        places = {run_id: place for place, run_id in enumerate(Run.objects.in_turn(), 1)}
     return {"why_runs_wait": why_runs_wait(), "places": places}
 
 
