@@ -20,7 +20,7 @@ from stable_baselines3.common.noise import (
 )
 from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.utils import LinearSchedule
-from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
+from stable_baselines3.common.vec_env import VecEnv
 
 from apps.engine import checkpoints
 from apps.engine.algorithms import ALGORITHMS, SCHEDULE_PREFIX, Algorithm, ObservationKind
@@ -29,6 +29,7 @@ from apps.engine.conflicts import check_goals
 from apps.engine.environments import Env, import_wrapper, make_env, training_wrapper
 from apps.engine.errors import EngineError, FieldError, InvalidSpec
 from apps.engine.hyperparameter_groups import HINDSIGHT_KEYWORDS
+from apps.engine.in_process_vec_env import InProcess
 from apps.engine.networks import FLAX_FILE, load_networks
 from apps.engine.rundir import RunDirectory
 from apps.engine.spec import RunSpec
@@ -140,7 +141,7 @@ def make_vec_env_for(
         n_envs=spec.n_envs,
         seed=spec.seed,
         wrapper_class=(lambda env: OwnProcess(wrap(env))) if in_processes else wrap,
-        vec_env_cls=Processes if in_processes else DummyVecEnv,
+        vec_env_cls=Processes if in_processes else InProcess,
     )
     return normalized(env, spec)
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from stable_baselines3.common.env_util import make_vec_env
 
 import tests.engine.short_walk  # noqa: F401 - registers ShortWalk-v0
+from apps.engine.building import make_env_for, make_vec_env_for
 from apps.engine.errors import InvalidSpec
 from apps.engine.native_vec_env import SameStepCartPole, make_native
 from apps.engine.presets import Preset
@@ -22,6 +23,7 @@ from apps.engine.spec_defaults import apply_preset
 from tests.engine.test_resume import assert_same_run, spec_of, train_with_pauses
 from tests.engine.test_training import events_of
 
+GOALS = "tests.engine.goal_walk:GoalWalk-v0"
 WALK = "tests.engine.short_walk:ShortWalk-v0"
 LIMIT = 500
 
@@ -91,6 +93,22 @@ def test_native_episodes_are_counted_as_single_ones_are() -> None:
             if dones[cart]:
                 assert info["episode"]["l"] == info["episode"]["r"] == lengths[cart]
                 lengths[cart] = 0
+
+
+@pytest.mark.parametrize("environment", [WALK, "CartPole-v1", GOALS, "FrozenLake-v1"])
+def test_environments_of_one_process_say_what_the_library_s_say(environment: str) -> None:
+    spec = RunSpec.from_dict({"environment": environment, "n_envs": 3})
+    ours = make_vec_env_for(spec)
+    theirs = make_vec_env(lambda: make_env_for(spec), 3, seed=spec.seed)
+    np.testing.assert_equal(ours.reset(), theirs.reset())
+    for _ in range(60):
+        actions = np.array([ours.action_space.sample() for _ in range(3)])
+        one, other = ours.step(actions), theirs.step(actions)
+        for info in (*one[3], *other[3]):
+            info.get("episode", {}).pop("t", None)
+        np.testing.assert_equal(one, other)
+        assert one[0] is not ours.step(actions)[0]
+        theirs.step(actions)
 
 
 @pytest.mark.parametrize(
