@@ -10,7 +10,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 
 class InProcess(DummyVecEnv):
-    """Steps as DummyVecEnv does and returns the same; infos are copied no deeper than one level."""
+    """Steps as DummyVecEnv does and returns the same; infos are copied one level deep."""
 
     def step_wait(self) -> Any:
         """Step every environment; one whose episode has ended begins the next."""
@@ -31,5 +31,5 @@ class InProcess(DummyVecEnv):
 
     def _obs_from_buf(self) -> Any:
         if None in self.buf_obs:  # Observations are one array, not a dictionary of them.
-            return self.buf_obs[None].copy()
+            return self.buf_obs[None].copy()  # type: ignore[index]
         return super()._obs_from_buf()

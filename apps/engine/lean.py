@@ -53,9 +53,9 @@ class Samples:
         """Yield shuffled parts of a size, drawing as the library's buffer does."""
         count = len(self.returns)
         order = torch.from_numpy(np.random.permutation(count))  # noqa: NPY002 - as the library
-        shuffled = [getattr(self, name)[order] for name in self.__slots__]
-        for start in range(0, count, size):
-            part = [one[start : start + size] for one in shuffled]
+        shuffled = [getattr(self, name)[order].split(size) for name in self.__slots__]
+        for parts in zip(*shuffled, strict=True):
+            part = [*parts]
             if part[0].data_ptr() % ALIGNMENT_BYTES:
                 part[0] = part[0].clone()
             yield Samples(*part)
@@ -108,9 +108,10 @@ class _LeanLoops(OnPolicyAlgorithm):
             callback.update_locals(locals())
             if not callback.on_step():
                 return False
-            self._update_info_buffer(infos, dones)
             if dones.any():
-                self._bootstrap(lean, rewards, dones, infos)
+                places = dones.nonzero()[0]
+                self._update_info_buffer([infos[place] for place in places], dones[places])
+                self._bootstrap(lean, rewards, places, infos)
             self._remember(actions, rewards, values, log_probs)
             self._last_obs = new_obs  # type: ignore[assignment]
             self._last_episode_starts = dones
@@ -123,9 +124,9 @@ class _LeanLoops(OnPolicyAlgorithm):
     def _features(self, lean: LeanPolicy, observations: Any) -> Tensor:
         return lean.features(obs_as_tensor(observations, self.device))  # type: ignore[arg-type]
 
-    def _bootstrap(self, lean: LeanPolicy, rewards: Any, dones: Any, infos: Any) -> None:
+    def _bootstrap(self, lean: LeanPolicy, rewards: Any, places: Any, infos: Any) -> None:
         """Add the value of what came after a step limit to the last reward before it."""
-        for place in dones.nonzero()[0]:
+        for place in places:
             last = infos[place].get("terminal_observation")
             if last is not None and infos[place].get("TimeLimit.truncated", False):
                 features = lean.features(self.policy.obs_to_tensor(last)[0])  # type: ignore[arg-type]
@@ -231,9 +232,10 @@ class _PPOUpdate:
             advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
         log_ratio = log_probs - batch.old_log_probs
         ratio = torch.exp(log_ratio)
-        self.kl_divergences.append(torch.mean((ratio - 1) - log_ratio))
+        change = ratio - 1
+        self.kl_divergences.append(torch.mean(change - log_ratio))
         self._entropy_losses.append(-torch.mean(entropies))
-        grad_log_probs = self._surrogate(advantages, ratio)
+        grad_log_probs = self._surrogate(advantages, ratio, change)
         grad_values = self._value_loss(values, batch)
         if model.target_kl is not None and self.kl_divergences[-1] > 1.5 * model.target_kl:
             return True
@@ -241,20 +243,24 @@ class _PPOUpdate:
         self._lean.update(grad_values, grad_log_probs, grad_entropy, model.max_grad_norm)
         return False
 
-    def _surrogate(self, advantages: Tensor, ratio: Tensor) -> Tensor:
-        """Note the policy's loss; return its gradient by the log probabilities, (n,)."""
+    def _surrogate(self, advantages: Tensor, ratio: Tensor, change: Tensor) -> Tensor:
+        """Note the policy's loss; return its gradient by the log probabilities, (n,).
+
+        Args:
+            advantages: Shape (n,).
+            ratio: New probabilities by the old ones, (n,).
+            change: The same less 1.
+        """
         low, high = 1 - self.clip_range, 1 + self.clip_range
-        free, clipped = advantages * ratio, advantages * torch.clamp(ratio, low, high)
+        bounded = torch.clamp(ratio, low, high)
+        free, clipped = advantages * ratio, advantages * bounded
         self._policy_losses.append(-torch.min(free, clipped).mean())
-        is_far = torch.abs(ratio - 1) > self.clip_range
-        self._clip_fractions.append(torch.mean(is_far.float()))
-        # Where both are equal, the minimum's gradient is halved between them.
-        share = torch.full_like(ratio, -1.0) / len(ratio)
-        share = torch.where(free == clipped, share / 2, share)
-        grad_free = share.masked_fill(free > clipped, 0) * advantages
-        grad_clipped = share.masked_fill(free < clipped, 0) * advantages
-        grad_clipped = grad_clipped.masked_fill((ratio < low) | (ratio > high), 0)
-        return (grad_clipped + grad_free) * ratio
+        self._clip_fractions.append(torch.mean((torch.abs(change) > self.clip_range).float()))
+        # The minimum's gradient goes to the lesser. Where both are equal, halves go to both and
+        # meet again at a ratio within its bounds; one just outside, by rounding, gets its half.
+        grad = (advantages * (-1.0 / len(ratio))).masked_fill_(free > clipped, 0)
+        is_half = (free == clipped).logical_and_(bounded != ratio)
+        return torch.where(is_half, grad / 2, grad).mul_(ratio)
 
     def _value_loss(self, values: Tensor, batch: Samples) -> Tensor:
         """Note the critic's loss; return its gradient by the values, (n,)."""

@@ -1,4 +1,4 @@
-"""The forward and backward pass and the optimizer step of a small policy, written out.
+"""The forward and backward pass of a small policy, written out; its step is in `lean_steps`.
 
 Each function calls the kernels that autograd and `torch.optim` call, on the same numbers and in
 the same order of additions, so that results agree to the last bit. What is saved is what surrounds
@@ -9,10 +9,12 @@ Gaussian one. All tensors are float32 on the CPU, but actions of a categorical h
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
+import numpy as np
 import torch
+from gymnasium import spaces
 from stable_baselines3.common.distributions import (
     CategoricalDistribution,
     DiagGaussianDistribution,
@@ -23,9 +25,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from apps.engine.errors import Diverged
+from apps.engine.lean_steps import Gradients, has_plain_step, step_of
 
 _aten = torch.ops.aten
-Gradient = tuple[Tensor, Tensor]
 
 
 def _tanh_backward(grad: Tensor, output: Tensor) -> Tensor:
@@ -44,9 +46,10 @@ ACTIVATIONS = {nn.Tanh: (torch.tanh, _tanh_backward), nn.ReLU: (torch.relu, _rel
 class Network:
     """A multilayer perceptron as a list of weights and biases."""
 
-    def __init__(self, hidden: Sequence[nn.Module], head: nn.Linear) -> None:
+    def __init__(self, hidden: Sequence[nn.Module], head: nn.Linear, gradients: Gradients) -> None:
         linears = [layer for layer in hidden if isinstance(layer, nn.Linear)]
         self._layers = [(layer.weight, layer.bias) for layer in (*linears, head)]
+        self._grads = [(gradients.of(weight), gradients.of(bias)) for weight, bias in self._layers]
         kinds = [type(layer) for layer in hidden if not isinstance(layer, nn.Linear)]
         self._activate, self._activate_backward = ACTIVATIONS[kinds[0] if kinds else nn.Tanh]
 
@@ -59,14 +62,14 @@ class Network:
         seen.append(inputs)
         return functional.linear(inputs, *self._layers[-1]), seen
 
-    def backward(self, grad: Tensor, seen: list[Tensor]) -> Iterator[Gradient]:
-        """Yield each parameter with its gradient, given that of the output."""
+    def backward(self, grad: Tensor, seen: list[Tensor]) -> None:
+        """Write the gradient of each parameter, given that of the output."""
         for index in range(len(seen) - 1, -1, -1):
-            weight, bias = self._layers[index]
-            yield weight, grad.t().mm(seen[index])
-            yield bias, grad.sum(0)
+            grad_weight, grad_bias = self._grads[index]
+            torch.mm(grad.t(), seen[index], out=grad_weight)
+            torch.sum(grad, 0, out=grad_bias)
             if index:
-                grad = self._activate_backward(grad.mm(weight), seen[index])
+                grad = self._activate_backward(grad.mm(self._layers[index][0]), seen[index])
 
 
 class Head(Protocol):
@@ -86,17 +89,22 @@ class Head(Protocol):
             grad_entropy: That of each entropy, a scalar: all are the same.
         """
 
-    def gradients(self) -> Iterator[Gradient]:
-        """Yield the gradients of parameters of the head's own, after `backward`."""
+    def write_gradients(self) -> None:
+        """Write the gradients of parameters of the head's own, after `backward`."""
 
 
 class CategoricalHead:
     """Discrete actions: the output holds logits, (B, A)."""
 
     def sample(self, output: Tensor) -> tuple[Tensor, Tensor]:
-        """Draw as `torch.distributions.Categorical` does."""
+        """Draw as `torch.distributions.Categorical` does.
+
+        `torch.multinomial` draws one of each row by a race of exponential clocks, after checks
+        that cost as much as the draw.
+        """
         logits = output - output.logsumexp(-1, keepdim=True)
-        drawn = torch.multinomial(torch.softmax(logits, -1), 1, True)
+        probs = torch.softmax(logits, -1)
+        drawn = probs.div_(torch.empty_like(probs).exponential_()).argmax(-1, keepdim=True)
         return drawn.squeeze(-1), logits.gather(-1, drawn).squeeze(-1)
 
     def evaluate(self, output: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
@@ -120,9 +128,8 @@ class CategoricalHead:
         grads: Tensor = through_entropy + chosen
         return grads - grads.sum(-1, keepdim=True) * self._logits.exp()
 
-    def gradients(self) -> Iterator[Gradient]:
-        """Yield nothing: there are no parameters beside the network's."""
-        return iter(())
+    def write_gradients(self) -> None:
+        """Write nothing: there are no parameters beside the network's."""
 
 
 class GaussianHead:
@@ -131,8 +138,8 @@ class GaussianHead:
     _LOG_SQRT_2_PI = math.log(math.sqrt(2 * math.pi))
     _ENTROPY = 0.5 + 0.5 * math.log(2 * math.pi)
 
-    def __init__(self, log_std: nn.Parameter) -> None:
-        self._log_std = log_std
+    def __init__(self, log_std: nn.Parameter, gradients: Gradients) -> None:
+        self._log_std, self._grad_log_std = log_std, gradients.of(log_std)
 
     def sample(self, output: Tensor) -> tuple[Tensor, Tensor]:
         """Draw as `torch.distributions.Normal` does."""
@@ -162,86 +169,9 @@ class GaussianHead:
         self._grad_std = (grad_entropy / self._std - grad / self._std) + through_variance
         return grad / self._twice_variance * (2 * self._distance)
 
-    def gradients(self) -> Iterator[Gradient]:
-        """Yield the gradient of the logarithm of the deviations."""
-        yield self._log_std, self._grad_std.sum(0) * self._log_std.exp()
-
-
-class AdamStep:
-    """The step of `torch.optim.Adam` over all parameters at once."""
-
-    def __init__(self, optimizer: torch.optim.Adam, parameters: list[Tensor]) -> None:
-        self._optimizer, self._parameters = optimizer, parameters
-        self._group = optimizer.param_groups[0]
-        for parameter in parameters:
-            if not optimizer.state[parameter]:
-                optimizer.state[parameter] = {
-                    "step": torch.tensor(0.0),
-                    "exp_avg": torch.zeros_like(parameter),
-                    "exp_avg_sq": torch.zeros_like(parameter),
-                }
-        self._states = [optimizer.state[parameter] for parameter in parameters]
-        self._means = [state["exp_avg"] for state in self._states]
-        self._squares = [state["exp_avg_sq"] for state in self._states]
-        self._step = int(self._states[0]["step"])
-
-    def is_current(self) -> bool:
-        """Whether the optimizer's state is still the one taken at the start."""
-        return self._optimizer.state[self._parameters[0]] is self._states[0]
-
-    def take(self, grads: list[Tensor]) -> None:
-        """Move the parameters against the gradients."""
-        self._step += 1
-        beta1, beta2 = self._group["betas"]
-        torch._foreach_lerp_(self._means, grads, 1 - beta1)
-        torch._foreach_mul_(self._squares, beta2)
-        torch._foreach_addcmul_(self._squares, grads, grads, 1 - beta2)
-        deviations = torch._foreach_sqrt(self._squares)
-        torch._foreach_div_(deviations, (1 - beta2**self._step) ** 0.5)
-        torch._foreach_add_(deviations, self._group["eps"])
-        size = self._group["lr"] / (1 - beta1**self._step)
-        torch._foreach_addcdiv_(self._parameters, self._means, deviations, -size)
-
-    def finish(self) -> None:
-        """Tell the optimizer how many steps were taken; call before anybody saves it."""
-        for state in self._states:
-            state["step"].fill_(self._step)
-
-
-class RMSpropStep:
-    """The step of `torch.optim.RMSprop` over all parameters at once."""
-
-    def __init__(self, optimizer: torch.optim.RMSprop, parameters: list[Tensor]) -> None:
-        self._optimizer, self._parameters = optimizer, parameters
-        self._group = optimizer.param_groups[0]
-        for parameter in parameters:
-            if not optimizer.state[parameter]:
-                optimizer.state[parameter] = {
-                    "step": torch.tensor(0.0),
-                    "square_avg": torch.zeros_like(parameter),
-                }
-        self._states = [optimizer.state[parameter] for parameter in parameters]
-        self._squares = [state["square_avg"] for state in self._states]
-        self._step = int(self._states[0]["step"])
-
-    def is_current(self) -> bool:
-        """Whether the optimizer's state is still the one taken at the start."""
-        return self._optimizer.state[self._parameters[0]] is self._states[0]
-
-    def take(self, grads: list[Tensor]) -> None:
-        """Move the parameters against the gradients."""
-        self._step += 1
-        alpha = self._group["alpha"]
-        torch._foreach_mul_(self._squares, alpha)
-        torch._foreach_addcmul_(self._squares, grads, grads, 1 - alpha)
-        deviations = torch._foreach_sqrt(self._squares)
-        torch._foreach_add_(deviations, self._group["eps"])
-        torch._foreach_addcdiv_(self._parameters, grads, deviations, -self._group["lr"])
-
-    def finish(self) -> None:
-        """Tell the optimizer how many steps were taken; call before anybody saves it."""
-        for state in self._states:
-            state["step"].fill_(self._step)
+    def write_gradients(self) -> None:
+        """Write the gradient of the logarithm of the deviations."""
+        torch.mul(self._grad_std.sum(0), self._log_std.exp(), out=self._grad_log_std)
 
 
 class LeanPolicy:
@@ -250,21 +180,18 @@ class LeanPolicy:
     def __init__(self, policy: ActorCriticPolicy) -> None:
         extractor = policy.mlp_extractor
         self._policy = policy
-        self._actor = Network(list(extractor.policy_net), policy.action_net)  # type: ignore[arg-type]
-        self._critic = Network(list(extractor.value_net), policy.value_net)
+        space = policy.observation_space
+        self._is_vector = isinstance(space, spaces.Box) and len(space.shape) == 1
+        parameters: list[Tensor] = list(policy.parameters())
+        self._gradients = Gradients(parameters)
+        self._actor = Network(list(extractor.policy_net), policy.action_net, self._gradients)  # type: ignore[arg-type]
+        self._critic = Network(list(extractor.value_net), policy.value_net, self._gradients)
         self._head: Head = (
             CategoricalHead()
             if isinstance(policy.action_dist, CategoricalDistribution)
-            else GaussianHead(policy.log_std)
+            else GaussianHead(policy.log_std, self._gradients)
         )
-        self._parameters: list[Tensor] = list(policy.parameters())
-        self._places = {id(parameter): place for place, parameter in enumerate(self._parameters)}
-        optimizer = policy.optimizer
-        self._optimizer: AdamStep | RMSpropStep = (
-            AdamStep(optimizer, self._parameters)
-            if isinstance(optimizer, torch.optim.Adam)
-            else RMSpropStep(optimizer, self._parameters)  # type: ignore[arg-type]
-        )
+        self._optimizer = step_of(policy.optimizer, parameters)
 
     def is_current(self) -> bool:
         """Whether the optimizer still holds what this one moves: a checkpoint replaces it."""
@@ -272,20 +199,22 @@ class LeanPolicy:
 
     def features(self, observations: Tensor) -> Tensor:
         """Return what the networks read of observations, (B, features)."""
+        if self._is_vector:
+            return observations.float()
         found: Tensor = self._policy.extract_features(observations)  # type: ignore[assignment]
         return found
 
     def act(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return drawn actions, values (B, 1) and log probabilities (B,)."""
         output, _ = self._actor.forward(features)
-        if output.isnan().any():
+        values, _ = self._critic.forward(features)
+        actions, log_probs = self._head.sample(output)
+        if np.isnan(log_probs.numpy()).any():  # As they are where the output is.
             raise Diverged(
                 "the policy's output is NaN: training has diverged; lower learning_rate or "
                 "max_grad_norm, normalise observations or rewards, or look for NaN in the "
                 "environment's"
             )
-        values, _ = self._critic.forward(features)
-        actions, log_probs = self._head.sample(output)
         return actions, values, log_probs
 
     def values(self, features: Tensor) -> Tensor:
@@ -314,17 +243,12 @@ class LeanPolicy:
             grad_entropy: By each entropy, a scalar.
             max_grad_norm: Greatest norm of all gradients together.
         """
-        grads: list[Any] = [None] * len(self._parameters)
         grad_output = self._head.backward(grad_log_probs, grad_entropy)
-        for parameter, grad in (
-            *self._actor.backward(grad_output, self._actor_seen),
-            *self._critic.backward(grad_values.unsqueeze(-1), self._critic_seen),
-            *self._head.gradients(),
-        ):
-            grads[self._places[id(parameter)]] = grad
-        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads, 2.0)), 2.0)
-        torch._foreach_mul_(grads, torch.clamp(max_grad_norm / (norm + 1e-6), max=1.0))
-        self._optimizer.take(grads)
+        self._actor.backward(grad_output, self._actor_seen)
+        self._critic.backward(grad_values.unsqueeze(-1), self._critic_seen)
+        self._head.write_gradients()
+        self._gradients.clip(max_grad_norm)
+        self._optimizer.take(self._gradients)
 
     def finish(self) -> None:
         """Bring the optimizer's own counters up to date."""
@@ -341,7 +265,7 @@ def can_be_lean(policy: Any) -> bool:
         and type(policy.features_extractor) is FlattenExtractor
         and policy.share_features_extractor
         and _has_plain_networks(policy)
-        and _has_plain_optimizer(policy.optimizer)
+        and has_plain_step(policy.optimizer)
     )
 
 
@@ -351,14 +275,3 @@ def _has_plain_networks(policy: ActorCriticPolicy) -> bool:
         if len(kinds) > 1 or not kinds <= set(ACTIVATIONS):
             return False
     return True
-
-
-def _has_plain_optimizer(optimizer: torch.optim.Optimizer) -> bool:
-    usual: dict[type, dict[str, Any]] = {
-        torch.optim.Adam: {"amsgrad": False, "weight_decay": 0, "maximize": False, "fused": None},
-        torch.optim.RMSprop: {"momentum": 0, "centered": False, "weight_decay": 0},
-    }
-    if type(optimizer) not in usual or len(optimizer.param_groups) != 1:
-        return False
-    group = optimizer.param_groups[0]
-    return all(group.get(name) == value for name, value in usual[type(optimizer)].items())

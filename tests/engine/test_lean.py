@@ -16,7 +16,7 @@ from stable_baselines3.common.logger import KVWriter, Logger
 
 import tests.engine.short_walk  # noqa: F401 - registers ShortWalk-v0
 from apps.engine.errors import Diverged
-from apps.engine.lean import LeanA2C, LeanPPO
+from apps.engine.lean import LeanA2C, LeanPPO, _PPOUpdate
 from apps.engine.lean_policy import can_be_lean
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -128,6 +128,28 @@ def test_a_policy_that_is_nan_says_that_training_has_diverged(environment: str) 
         model.policy.action_net.bias.fill_(float("nan"))
     with pytest.raises(Diverged, match="lower learning_rate"):
         model.learn(64)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_surrogate_s_gradient_is_autograd_s_at_the_bounds_too(seed: int) -> None:
+    model, _ = trained(LeanPPO, "CartPole-v1", SMALL)
+    lean = model._lean_policy()
+    assert lean is not None
+    draw = np.random.default_rng(seed)
+    bounds = np.float32([0.8, 1.2]).repeat(500)
+    # The bounds, the numbers beside them, and others.
+    for _ in range(3):
+        towards = draw.choice(np.float32([0, 9]), 1000)
+        bounds = np.concatenate([bounds, np.nextafter(bounds[-1000:], towards)])
+    near = np.concatenate([bounds, draw.uniform(0.5, 1.6, 1000).astype(np.float32)])
+    ratio = torch.from_numpy(near).requires_grad_()
+    advantages = torch.from_numpy(draw.normal(size=len(near)).astype(np.float32))
+    clipped = advantages * torch.clamp(ratio, 1 - 0.2, 1 + 0.2)
+    (-torch.min(advantages * ratio, clipped).mean()).backward()  # type: ignore[no-untyped-call]
+    assert ratio.grad is not None
+    with torch.no_grad():
+        ours = _PPOUpdate(model, lean)._surrogate(advantages, ratio, ratio - 1)
+        assert torch.equal(ours, ratio.grad * ratio)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -1,0 +1,161 @@
+"""The steps of Adam and RMSprop, written out over memory that lies together.
+
+An operation on a small tensor costs its call, not its numbers: so gradients and moments lie one
+after the other and are changed by one call. Each number goes through the very operations that it
+goes through in `torch.optim`, in vectors as there: a loop takes what fills no vector one by one,
+and may round it otherwise, so only tensors that fill whole vectors lie together.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+# Numbers of the longest vector of any processor, four times, which is what a loop takes at once.
+WHOLE = 64
+
+
+class Packed:
+    """Memory for as many numbers as some tensors have.
+
+    Attributes:
+        blocks: All of it: what lies together, then each odd tensor by itself.
+        views: The same memory in the shapes of the tensors, in their order.
+    """
+
+    def __init__(self, like: Sequence[Tensor]) -> None:
+        together = torch.zeros(sum(t.numel() for t in like if t.numel() % WHOLE == 0))
+        self.blocks, self.views = [together], []
+        begin = 0
+        for tensor in like:
+            if tensor.numel() % WHOLE:
+                self.views.append(torch.zeros_like(tensor))
+                self.blocks.append(self.views[-1])
+            else:
+                end = begin + tensor.numel()
+                self.views.append(together[begin:end].view_as(tensor))
+                begin = end
+
+
+class Gradients(Packed):
+    """Where the gradients of some parameters are written."""
+
+    def __init__(self, parameters: Sequence[Tensor]) -> None:
+        super().__init__(parameters)
+        self._by_id = {id(one): view for one, view in zip(parameters, self.views, strict=True)}
+
+    def of(self, parameter: Tensor) -> Tensor:
+        """Return where the gradient of a parameter is written."""
+        return self._by_id[id(parameter)]
+
+    def clip(self, max_norm: float) -> None:
+        """Scale all of them so that their norm is at most so large."""
+        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(self.views, 2.0)), 2.0)
+        torch._foreach_mul_(self.blocks, torch.clamp(max_norm / (norm + 1e-6), max=1.0))
+
+
+class Step(Protocol):
+    """How an optimizer moves parameters."""
+
+    def is_current(self) -> bool:
+        """Whether the optimizer's state is still the one taken at the start."""
+
+    def take(self, grads: Packed) -> None:
+        """Move the parameters against their gradients."""
+
+    def finish(self) -> None:
+        """Bring the optimizer's own state up to date; call before anybody saves it."""
+
+
+class _Moments:
+    """Averages that an optimizer keeps of each parameter's gradient, in memory of their own."""
+
+    names: tuple[str, ...]
+
+    def __init__(self, optimizer: torch.optim.Optimizer, parameters: list[Tensor]) -> None:
+        self._optimizer, self._parameters = optimizer, parameters
+        self._group = optimizer.param_groups[0]
+        for parameter in parameters:
+            if not optimizer.state[parameter]:
+                fresh = {name: torch.zeros_like(parameter) for name in self.names}
+                optimizer.state[parameter] = {"step": torch.tensor(0.0), **fresh}
+        self._states = [optimizer.state[parameter] for parameter in parameters]
+        self._step = int(self._states[0]["step"])
+        self._deviations = Packed(parameters)
+        self._moments = {name: Packed(parameters) for name in self.names}
+        for name, memory in self._moments.items():
+            torch._foreach_copy_(memory.views, [state[name] for state in self._states])
+
+    def is_current(self) -> bool:
+        """Whether the optimizer's state is still the one taken at the start."""
+        return self._optimizer.state[self._parameters[0]] is self._states[0]
+
+    def finish(self) -> None:
+        """Bring the optimizer's own state up to date; call before anybody saves it."""
+        for name, memory in self._moments.items():
+            torch._foreach_copy_([state[name] for state in self._states], memory.views)
+        for state in self._states:
+            state["step"].fill_(self._step)
+
+    def _take_root(self, squares: list[Tensor]) -> list[Tensor]:
+        """Return the roots of averages of squares, in memory that is kept for them."""
+        for deviations, square in zip(self._deviations.blocks, squares, strict=True):
+            torch.sqrt(square, out=deviations)
+        return self._deviations.blocks
+
+
+class AdamStep(_Moments):
+    """The step of `torch.optim.Adam` over all parameters at once."""
+
+    names = ("exp_avg", "exp_avg_sq")
+
+    def take(self, grads: Packed) -> None:
+        """Move the parameters against their gradients."""
+        self._step += 1
+        beta1, beta2 = self._group["betas"]
+        means, squares = self._moments["exp_avg"], self._moments["exp_avg_sq"]
+        torch._foreach_lerp_(means.blocks, grads.blocks, 1 - beta1)
+        torch._foreach_mul_(squares.blocks, beta2)
+        torch._foreach_addcmul_(squares.blocks, grads.blocks, grads.blocks, 1 - beta2)
+        deviations = self._take_root(squares.blocks)
+        torch._foreach_div_(deviations, (1 - beta2**self._step) ** 0.5)
+        torch._foreach_add_(deviations, self._group["eps"])
+        size = self._group["lr"] / (1 - beta1**self._step)
+        torch._foreach_addcdiv_(self._parameters, means.views, self._deviations.views, -size)
+
+
+class RMSpropStep(_Moments):
+    """The step of `torch.optim.RMSprop` over all parameters at once."""
+
+    names = ("square_avg",)
+
+    def take(self, grads: Packed) -> None:
+        """Move the parameters against their gradients."""
+        self._step += 1
+        alpha = self._group["alpha"]
+        squares = self._moments["square_avg"].blocks
+        torch._foreach_mul_(squares, alpha)
+        torch._foreach_addcmul_(squares, grads.blocks, grads.blocks, 1 - alpha)
+        torch._foreach_add_(self._take_root(squares), self._group["eps"])
+        torch._foreach_addcdiv_(
+            self._parameters, grads.views, self._deviations.views, -self._group["lr"]
+        )
+
+
+def step_of(optimizer: torch.optim.Optimizer, parameters: list[Tensor]) -> Step:
+    """Return the step of an optimizer of which `has_plain_step` holds."""
+    kind = AdamStep if isinstance(optimizer, torch.optim.Adam) else RMSpropStep
+    return kind(optimizer, parameters)
+
+
+def has_plain_step(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether an optimizer is one whose step is written out here."""
+    usual: dict[type, dict[str, Any]] = {
+        torch.optim.Adam: {"amsgrad": False, "weight_decay": 0, "maximize": False, "fused": None},
+        torch.optim.RMSprop: {"momentum": 0, "centered": False, "weight_decay": 0},
+    }
+    if type(optimizer) not in usual or len(optimizer.param_groups) != 1:
+        return False
+    group = optimizer.param_groups[0]
+    return all(group.get(name) == value for name, value in usual[type(optimizer)].items())
