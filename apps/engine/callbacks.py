@@ -145,8 +145,6 @@ class TrainingCallback(BaseCallback):
         self._began_at_ns = time.monotonic_ns()
 
     def _on_rollout_start(self) -> None:
-        # The library reads the time of day, which may be set while it trains.
-        self.model.start_time = time.time_ns() - (time.monotonic_ns() - self._began_at_ns)
         # Between rollouts the model is whole: the place to save and to stop.
         if self.finish_restoring:
             self.finish_restoring()
@@ -164,6 +162,7 @@ class TrainingCallback(BaseCallback):
         dones = self.locals["dones"]
         if dones.any():
             self._record_episodes(dones)
+            self._set_start_time()  # Off-policy algorithms log when an episode has ended.
         if time.monotonic() - self._speed_at > PROGRESS_INTERVAL_S:
             self._record_progress()
         return True
@@ -173,7 +172,12 @@ class TrainingCallback(BaseCallback):
         if isinstance(self.model, OnPolicyAlgorithm):
             self._rollouts += 1
             if self._rollouts % self._rollouts_between_dumps == 0:
+                self._set_start_time()
                 self.model.dump_logs(self._rollouts)
+
+    def _set_start_time(self) -> None:
+        # The library reads the time of day for its steps a second, and that may have been set.
+        self.model.start_time = time.time_ns() - (time.monotonic_ns() - self._began_at_ns)
 
     def _on_training_end(self) -> None:
         # The scalars of the last update come after the last dump.

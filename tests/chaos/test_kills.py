@@ -6,6 +6,7 @@ import random
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,8 @@ def test_a_killed_web_server_costs_a_socket_no_line_and_a_dashboard_nothing_that
 
     def take(socket: ClientConnection) -> dict[str, Any]:
         message: dict[str, Any] = json.loads(socket.recv(timeout=20))
-        socket.send(json.dumps({"ack": message["id"]}))
+        with suppress(ConnectionClosed):  # After the last message the server waits for no word.
+            socket.send(json.dumps({"ack": message["id"]}))
         return message
 
     while not seen or seen[-1]["type"] != "end":
@@ -147,7 +149,7 @@ def test_a_killed_web_server_costs_a_socket_no_line_and_a_dashboard_nothing_that
     assert seen[:-1] == lines
     # Each dashboard that came back showed the run as it was by then.
     steps = [row["step"] for rows in shown for row in rows]
-    assert len(shown) == len(steps) == 3
+    assert len(shown) == len(steps) >= 3
     assert steps == sorted(steps)
 
 
