@@ -51,7 +51,10 @@ def list_runs(
     search: str = Query("", description="Part of a name, environment or experiment, or of an id."),
     created_from: str = Query("", description="A day, or a time; in UTC without a zone."),
     created_to: str = Query("", description="Likewise; a day counts whole."),
-    order: str = Query(NEWEST_FIRST, description="A column, with a leading - for greatest first."),
+    order: str = Query(
+        NEWEST_FIRST,
+        description=f"With a leading - for greatest first; one of {', '.join(SORTS)}.",
+    ),
     limit: int = Query(50, ge=1, le=200),
     cursor: str = Query("", max_length=1000, description="next_cursor of the page before."),
 ) -> Any:
