@@ -16,6 +16,10 @@ from typing import Any, TypeVar
 
 import psutil
 
+from apps.jobs import stack
+
+# `up` gives up what dies more often than it restarts in a minute: so far apart kills must be.
+APART_S = stack.RESTART_WINDOW_S / stack.MAX_RESTARTS + 0.5
 ROOT = Path(__file__).resolve().parent.parent
 LINK = re.compile(r"http://127\.0\.0\.1:\d+/login/\S+")
 Found = TypeVar("Found")

@@ -16,7 +16,7 @@ from websockets import Origin
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.sync.client import ClientConnection, connect
 
-from tests.live_stack import LiveStack, wait_until
+from tests.live_stack import APART_S, LiveStack, wait_until
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 
@@ -71,16 +71,16 @@ def test_a_killed_trainer_s_run_goes_on_until_its_tries_are_used_up(stack: LiveS
 
 
 @pytest.mark.parametrize(
-    ("n_kills", "timesteps"),
-    [(2, 30_000), pytest.param(50, 750_000, marks=[pytest.mark.soak, pytest.mark.timeout(1800)])],
+    ("n_kills", "apart_s"),
+    [(2, 0), pytest.param(50, APART_S, marks=[pytest.mark.soak, pytest.mark.timeout(3600)])],
 )
 def test_a_killed_web_server_costs_a_stream_no_line_and_repeats_none(
-    stack: LiveStack, n_kills: int, timesteps: int
+    stack: LiveStack, n_kills: int, apart_s: float
 ) -> None:
     token = stack.token()
-    run = stack.launch(timesteps=timesteps)
+    run = stack.launch(timesteps=10_000_000 if apart_s else 30_000)
     pick = random.Random(n_kills)
-    next_kill = 40
+    killed_at, wait_s = time.monotonic(), 0.0
     log = stack.wait_for_training(run["id"])
     seen: list[dict[str, object]] = []
     cursor, kills = "0", 0
@@ -95,11 +95,15 @@ def test_a_killed_web_server_costs_a_stream_no_line_and_repeats_none(
                     elif line.startswith(b"data: "):
                         seen += json.loads(line[6:])["events"]
                         cursor = cursor_after
-                        if kills < n_kills and len(seen) > next_kill:
+                        is_time = time.monotonic() - killed_at > wait_s
+                        if kills < n_kills and len(seen) > 40 * (kills + 1) and is_time:
                             kills += 1
-                            next_kill = len(seen) + pick.randint(1, 40)
                             (web,) = stack.find("daphne")
                             web.kill()
+                            killed_at = time.monotonic()
+                            wait_s = apart_s and apart_s + pick.uniform(0, 1)
+                            if apart_s and kills == n_kills:
+                                stack.manage("stop", run["id"])
         except (OSError, TimeoutError):
             time.sleep(0.2)  # The server is on its way back.
     assert kills == n_kills

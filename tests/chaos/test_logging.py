@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from apps.client import rlgym_client
-from tests.live_stack import LiveStack, wait_until
+from tests.live_stack import APART_S, LiveStack, wait_until
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 
@@ -37,10 +37,11 @@ writer.close()
 
 
 @pytest.mark.parametrize(
-    "kills", [2, pytest.param(50, marks=[pytest.mark.soak, pytest.mark.timeout(1800)])]
+    ("kills", "apart_s"),
+    [(2, 0), pytest.param(50, APART_S, marks=[pytest.mark.soak, pytest.mark.timeout(3600)])],
 )
 def test_a_script_outlives_restarts_of_the_server_with_every_row_once(
-    tmp_path: Path, kills: int
+    tmp_path: Path, kills: int, apart_s: float
 ) -> None:
     n_steps = STEPS_BETWEEN_KILLS * (kills + 1)
     pick = random.Random(kills)
@@ -67,7 +68,7 @@ def test_a_script_outlives_restarts_of_the_server_with_every_row_once(
                     lambda least=least: log.exists() and least in log.read_bytes(), 60, "rows"
                 )
                 (web,) = stack.find("daphne")
-                time.sleep(pick.uniform(0, 1))
+                time.sleep(apart_s + pick.uniform(0, 1))
                 web.kill()
                 script.stdin.write("\n")
                 script.stdin.flush()
