@@ -16,6 +16,7 @@ from apps.jobs.presence import Worker, announced
 from apps.jobs.trainer import DESCRIBER, TrainerProcess
 from apps.jobs.waiting import why_it_waits, why_runs_wait
 from tests.conftest import TINY_DQN, TINY_PPO, make_run
+from tests.live_stack import wait_until
 from tests.jobs.test_supervisor import quiet_worker  # noqa: F401 - a fixture
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
@@ -77,13 +78,18 @@ def test_without_a_limit_what_is_free_decides() -> None:
     assert not taken.has(waiting(101))  # Running ones took more than they were to.
 
 
+def environment_of(process: TrainerProcess) -> dict[str, str]:
+    # For a moment after a program is executed the system shows it without variables.
+    return wait_until(psutil.Process(process.pid).environ, 5, "a process's variables")
+
+
 def test_trainers_share_the_cores_and_sleep_while_they_wait(settings: Settings) -> None:
     settings.MAX_RUNS = 1
     with TrainerProcess(*DESCRIBER) as alone:
-        assert psutil.Process(alone.pid).environ()["OMP_NUM_THREADS"] == str(machine.cores())
+        assert environment_of(alone)["OMP_NUM_THREADS"] == str(machine.cores())
     settings.MAX_RUNS = 1000
     with TrainerProcess(*DESCRIBER) as crowded:
-        environ = psutil.Process(crowded.pid).environ()
+        environ = environment_of(crowded)
     assert (environ["OMP_NUM_THREADS"], environ["OMP_WAIT_POLICY"]) == ("1", "PASSIVE")
 
 
