@@ -16,8 +16,8 @@ from apps.jobs.presence import Worker, announced
 from apps.jobs.trainer import DESCRIBER, TrainerProcess
 from apps.jobs.waiting import why_it_waits, why_runs_wait
 from tests.conftest import TINY_DQN, TINY_PPO, make_run
-from tests.live_stack import wait_until
 from tests.jobs.test_supervisor import quiet_worker  # noqa: F401 - a fixture
+from tests.live_stack import wait_until
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
 MB = 1 << 20
