@@ -2,7 +2,8 @@
 
 Owns data only. A preset of an environment takes precedence over one of its family, and that over
 the algorithm's general one. The tuned figures of RL-Baselines3-Zoo are in `data/zoo_presets.json`
-(see `zoo_presets.py`). `python -m apps.engine.presets` rewrites docs/presets.md and
+(see `zoo_presets.py`), the Fast presets that were searched in `data/fast_presets.json` (see
+`searched_presets.py`). `python -m apps.engine.presets` rewrites docs/presets.md and
 docs/algorithms.md.
 """
 
@@ -13,6 +14,7 @@ from typing import Any, Literal
 import orjson
 
 from apps.engine.environment_cards import ENVIRONMENTS
+from apps.engine.searched_presets import Search, read_searches
 from apps.engine.vectorization import DEFAULT_VECTORIZATION
 
 PresetName = Literal["fast", "stable", "high_score"]
@@ -157,12 +159,6 @@ GENERAL_PRESETS: dict[str, dict[PresetName, Preset]] = {
 }  # fmt: skip
 
 _OWN_PRESETS: dict[tuple[str, str], dict[PresetName, Preset]] = {
-    ("ppo", "CartPole-v1"): {
-        "fast": Preset(
-            {"n_steps": 32, "batch_size": 256, "gae_lambda": 0.8, "gamma": 0.98, "n_epochs": 10,
-             "learning_rate": "lin_0.002", "clip_range": "lin_0.2"}, 8,
-        ),
-    },
     ("ppo", "Acrobot-v1"): {
         "fast": Preset({"n_steps": 128, "batch_size": 256, "n_epochs": 4, "gae_lambda": 0.94,
                         "learning_rate": 1e-3}, 16),
@@ -191,12 +187,29 @@ def _zoo_presets() -> dict[tuple[str, str], Preset]:
 # Of an environment, or of a family where the zoo has one set of figures for all of it.
 ZOO_PRESETS: dict[tuple[str, str], Preset] = _zoo_presets()
 
+SEARCHES: dict[tuple[str, str], Search] = read_searches()
+
+
+def _searched_preset(search: Search) -> Preset:
+    found = search.chosen
+    return Preset(
+        hyperparameters=found.hyperparameters,
+        n_envs=found.n_envs,
+        source=f"searched: {found.solved} of {found.seeds} seeds solved",
+        total_timesteps=search.total_timesteps,
+        normalize=found.normalize,
+        vectorization=found.vectorization,
+        notes=("no faster ones were as reliable as the tuned",) * (found is search.tuned),
+    )
+
+
 ENVIRONMENT_PRESETS: dict[tuple[str, str], dict[PresetName, Preset]] = {
     key: {
         **({"high_score": ZOO_PRESETS[key]} if key in ZOO_PRESETS else {}),
         **_OWN_PRESETS.get(key, {}),
+        **({"fast": _searched_preset(SEARCHES[key])} if key in SEARCHES else {}),
     }
-    for key in sorted({*ZOO_PRESETS, *_OWN_PRESETS})
+    for key in sorted({*ZOO_PRESETS, *_OWN_PRESETS, *SEARCHES})
 }
 
 _GENERAL_LENGTHS: dict[LengthName, int] = {"quick": 20_000, "standard": 100_000, "epic": 1_000_000}

@@ -17,9 +17,11 @@ from apps.engine.presets import (
     ENVIRONMENT_PRESETS,
     GENERAL_PRESETS,
     PRESET_TITLES,
+    SEARCHES,
     Preset,
 )
 from apps.engine.sbx_algorithms import SBX_ALGORITHMS
+from apps.engine.searched_presets import Estimate, Finalist, Search
 from apps.engine.vectorization import DEFAULT_VECTORIZATION
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -98,7 +100,7 @@ def presets_page() -> str:
         if own:
             lines += ["", f"### {ALGORITHMS[algorithm].title}", ""]
             lines += _table(["environment", "preset", "environments", "values", "source"], rows)
-    lines += ["", *_refused_by_sbx()]
+    lines += ["", *_how_fast_was_found(), "", *_refused_by_sbx()]
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
@@ -166,6 +168,81 @@ def _ported(original: Algorithm, ported: Algorithm) -> list[str]:
         "",
         *_table(["hyperparameter", "default", "allowed", "meaning"], map(_row, changed)),
     ]
+
+
+def _how_fast_was_found() -> list[str]:
+    """Show what the search of Fast presets measured, and which Fast presets nobody searched."""
+    lines = [
+        "## How the Fast presets were found",
+        "",
+        "Those of the environments below are searched (`benchmarks/fast_presets.py`, data in",
+        "`apps/engine/data/fast_presets.json`); **the other Fast presets are not yet**.",
+        "A training is solved when the mean return of its last episodes reaches the solved",
+        "return. Candidates drawn from a declared space met in rounds of successive halving; the",
+        "finalists and the tuned setting (High score) then trained over fresh seeds, the",
+        "finalists to the last step, the tuned setting until it was solved. Figures are",
+        "interquartile means over those seeds with 95 % bootstrap intervals; a seed that was",
+        "never solved counts as infinite. The preset is the finalist that is solved in the least",
+        "CPU time among those that are solved with at least as many seeds as the tuned setting,",
+        "and whose last policy still reaches the solved return, or what the tuned setting",
+        "reached: faster and less reliable does not count.",
+    ]
+    for search in SEARCHES.values():
+        lines += ["", *_searched(search)]
+    return lines
+
+
+def _searched(search: Search) -> list[str]:
+    title = ALGORITHMS[search.algorithm].title
+    space = "; ".join(
+        f"`{name}` {', '.join(map(_shown, values))}" for name, values in search.space.items()
+    )
+    measured = search.measured
+    packages = ", ".join(f"{name} {version}" for name, version in measured["packages"].items())
+    rows = [
+        ("tuned", search.tuned),
+        *(("finalist", each) for each in search.finalists),
+        *(("finalist of an earlier search", each) for each in search.earlier),
+    ]
+    return [
+        f"### {title}, {search.environment}",
+        "",
+        f"Solved: {search.solved_return:g} over {search.window} episodes, within "
+        f"{search.total_timesteps:,} steps. {search.tried} candidates from: {space}. "
+        f"{measured['platform']}, {measured['cpu_count']} cores, one thread, "
+        f"Python {measured['python']}, {packages}.",
+        "",
+        *_table(
+            ["", "environments", "values", "solved", "CPU seconds", "seconds", "steps",
+             "evaluation"],
+            (_measured(f"**{name}, the preset**" if each is search.chosen else name, each)
+             for name, each in rows),
+        ),
+    ]  # fmt: skip
+
+
+def _measured(name: str, finalist: Finalist) -> list[str]:
+    setting = Preset(
+        finalist.hyperparameters,
+        finalist.n_envs,
+        normalize=finalist.normalize,
+        vectorization=finalist.vectorization,
+    )
+    return [
+        name,
+        *_cells(setting)[:2],
+        f"{finalist.solved} of {finalist.seeds}",
+        _estimate(finalist.cpu_s, ".2f"),
+        _estimate(finalist.seconds, ".2f"),
+        _estimate(finalist.steps, ",.0f"),
+        _estimate(finalist.evaluation, ".1f"),
+    ]
+
+
+def _estimate(estimate: Estimate, style: str) -> str:
+    bounds = (estimate.iqm, estimate.low, estimate.high)
+    shown = ["never" if each is None else format(each, style) for each in bounds]
+    return "{} ({} to {})".format(*shown)
 
 
 def _refused_by_sbx() -> list[str]:

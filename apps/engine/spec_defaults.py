@@ -69,6 +69,7 @@ def apply_preset(
     is_resolved = set(algorithm.hyperparameters) <= set(given)
     normalize = values.get("normalize", None if is_resolved else preset.normalize)
     values["normalize"] = normalization_over(preset.normalize, normalize)
-    if not is_resolved:
+    # Wrappers go around single environments; the preset's other values hold with them as well.
+    if not is_resolved and not values.get("wrappers") and not values.get("frame_stack"):
         values.setdefault("vectorization", preset.vectorization)
     return {**own, **given}

@@ -9,6 +9,7 @@ from django.test import Client
 from apps.dashboard.forms import RunForm
 from apps.engine.algorithms import ALGORITHMS
 from apps.engine.backends import BACKENDS
+from apps.engine.presets import preset_for
 from apps.experiments.models import Run, RunStatus
 
 PLAIN = {
@@ -39,7 +40,7 @@ def test_a_filled_form_queues_a_run(reader: Client) -> None:
     assert (run.name, run.experiment.name, run.seed) == ("mine", "Question one", 3)
     assert run.status == RunStatus.QUEUED
     assert run.total_timesteps == 20_000
-    assert run.spec["n_envs"] == 8, "the preset's"
+    assert run.spec["n_envs"] == preset_for("ppo", "CartPole-v1", "fast").n_envs
 
 
 def test_the_row_of_the_dashboard_suffices(reader: Client) -> None:
@@ -63,7 +64,7 @@ def test_hyperparameters_win_over_the_preset(reader: Client) -> None:
     given = Run.objects.get().spec["hyperparameters"]
     assert given["gamma"] == 0.5
     assert given["net_arch"] == [32, 16]
-    assert given["n_steps"] == 32, "blank keeps the preset's"
+    assert given["gae_lambda"] == 0.8, "blank keeps the preset's"
 
 
 def test_null_can_be_typed(reader: Client) -> None:
@@ -191,7 +192,8 @@ def test_what_was_typed_comes_along(reader: Client) -> None:
 
 def test_blank_fields_show_what_the_preset_gives(reader: Client) -> None:
     html = reader.get("/runs/new/", {"algorithm": "ppo", "preset": "fast"}).content.decode()
-    assert 'placeholder="32 (preset)"' in html
+    preset = preset_for("ppo", "CartPole-v1", "fast")
+    assert f'placeholder="{preset.hyperparameters["n_steps"]} (preset)"' in html
     html = reader.get("/runs/new/", {"algorithm": "ppo", "preset": ""}).content.decode()
     assert 'placeholder="2048 (default)"' in html
 

@@ -523,8 +523,8 @@ def test_what_is_given_wins_over_the_preset_and_the_preset_over_the_default() ->
 def test_an_environments_own_preset_wins_over_the_algorithms_general_one() -> None:
     own = RunSpec.from_dict({"environment": "CartPole-v1", "preset": "fast"})
     general = RunSpec.from_dict({"environment": "MountainCar-v0", "preset": "fast"})
-    assert own.hyperparameters["n_steps"] == 32
-    assert general.hyperparameters["n_steps"] == 128
+    assert own.hyperparameters["gae_lambda"] == 0.8
+    assert general.hyperparameters["gae_lambda"] == 0.95
 
 
 def test_no_preset_means_the_librarys_defaults_and_one_environment() -> None:

@@ -178,12 +178,15 @@ def test_what_cannot_be_stepped_as_asked_is_refused_where_it_is_known(
 def test_a_preset_may_ask_for_it_but_not_of_a_spec_from_before(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    spec = RunSpec.from_dict({"preset": "fast"})
+    spec = RunSpec.from_dict({"preset": "high_score"})
     preset = Preset(vectorization="native")
     monkeypatch.setattr("apps.engine.spec_defaults.preset_for", lambda *_: preset)
     values = {"environment": "CartPole-v1", "preset": "fast"}
     apply_preset(values, {}, spec.schema, [])
     assert values["vectorization"] == "native"
+    stacked = {"environment": "CartPole-v1", "preset": "fast", "frame_stack": 4}
+    apply_preset(stacked, {}, spec.schema, [])
+    assert "vectorization" not in stacked
     older = spec.as_dict()
     del older["vectorization"]
     assert RunSpec.from_dict(older).vectorization == "auto"
