@@ -123,8 +123,11 @@ class RunForm(forms.Form):
     vectorization = forms.ChoiceField(
         label="Stepping environments",
         required=False,
-        choices=[("", "the preset's, else auto"), *((name, name) for name in VECTORIZATIONS)],
-        help_text="; ".join(f"{name}: {words}" for name, words in VECTORIZATIONS.items()),
+        choices=[
+            ("", "the preset's, else auto"),
+            *((name, f"{name} · {words}") for name, words in VECTORIZATIONS.items()),
+        ],
+        help_text="How parallel ones take a step.",
     )
     tensorboard = forms.BooleanField(
         label="TensorBoard",

@@ -13,10 +13,10 @@ from apps.engine.errors import FieldError
 
 DEFAULT_VECTORIZATION = "auto"
 VECTORIZATIONS: dict[str, str] = {
-    "auto": "As dummy; as subprocess where a step takes so long that it pays.",
-    "dummy": "In process, one after the other.",
-    "subprocess": "Each in a process of its own, at the same time.",
-    "native": "All in one call, by the environment's own vector version.",
+    "auto": "dummy, or subprocess where it pays",
+    "dummy": "in process, one after the other",
+    "subprocess": "each in a process of its own",
+    "native": "all in one call, where it has a vector version",
 }
 
 
