@@ -122,7 +122,7 @@ def _train(job: dict[str, Any], control: Control) -> dict[str, Any]:
         control,
         job.get("keep_checkpoints", 3),
         job.get("command", ""),
-        Attempt(job.get("attempt", 1), manifests),
+        Attempt(job.get("attempt", 1), manifests, job.get("threads")),
     )
     return asdict(outcome)
 

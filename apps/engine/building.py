@@ -43,8 +43,8 @@ OUR_CLASSES = {
     "ppo": "apps.engine.lean:LeanPPO",
     "a2c": "apps.engine.lean:LeanA2C",
 }
-# Of OMP_NUM_THREADS, the share of the cores that a worker gives each trainer; else all cores. As
-# the process began: whatever it trained before must not decide in which order sums are taken.
+# OMP_NUM_THREADS, else all cores. As the process began: whatever it trained before must not decide
+# in which order sums are taken.
 DEFAULT_THREADS = torch.get_num_threads()
 ACTIVATIONS: dict[str, type[torch.nn.Module]] = {
     "tanh": torch.nn.Tanh,
@@ -146,8 +146,13 @@ def make_vec_env_for(
     return normalized(env, spec)
 
 
-def build_model(spec: RunSpec, env: VecEnv) -> BaseAlgorithm:
+def build_model(spec: RunSpec, env: VecEnv, threads: int | None = None) -> BaseAlgorithm:
     """Construct the algorithm's model for an environment, threads and device set for it.
+
+    Args:
+        spec: The run's spec.
+        env: Its environments.
+        threads: How many threads a network that reads pictures takes; None: all there are.
 
     Raises:
         InvalidSpec: The algorithm, or one of its options, cannot act in the environment.
@@ -163,7 +168,7 @@ def build_model(spec: RunSpec, env: VecEnv) -> BaseAlgorithm:
     _check_wrappers(spec, env)
     _check_goals(spec, env)
     is_image = is_image_space(env.observation_space)
-    torch.set_num_threads(threads_for(is_image))
+    torch.set_num_threads(threads_for(is_image, threads))
     return class_for(spec)(
         policy_for(algorithm, env.observation_space, spec.hyperparameters),
         env,
@@ -288,13 +293,13 @@ def leave_compiler_out() -> None:
             setattr(method, "__dynamo_disable", method)
 
 
-def threads_for(is_image: bool) -> int:
+def threads_for(is_image: bool, share: int | None = None) -> int:
     """Return how many torch threads to use.
 
     One for small networks: two such runs side by side on two cores make 14,000 steps/s together
     with one thread each, and about 100 with torch's default. Convolutions gain from more.
     """
-    return DEFAULT_THREADS if is_image else 1
+    return min(share or DEFAULT_THREADS, DEFAULT_THREADS) if is_image else 1
 
 
 def device_for(wanted: str, is_image: bool) -> str:

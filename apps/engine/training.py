@@ -58,10 +58,13 @@ class Attempt:
         number: 1 for the first; a later one goes on from a checkpoint.
         manifests: Hash of each checkpoint's manifest by step, as the record remembers them; None:
             nobody does, and each checkpoint is judged by its own manifest alone.
+        threads: How many threads a network that reads pictures takes; None: all there are. One
+            that goes on from a checkpoint takes as many as it began with.
     """
 
     number: int = 1
     manifests: dict[int, str] | None = None
+    threads: int | None = None
 
     def manifest_of(self, step: int) -> str:
         """Return the remembered hash of a checkpoint's manifest, empty when nobody remembers.
@@ -141,7 +144,7 @@ def train(
             if choice.is_fallback:
                 log.add(events.status(begins_at, "running", choice.reason))
             try:
-                model = build_model(spec, env)
+                model = build_model(spec, env, attempt.threads)
                 model.set_logger(scalar_logger(log))
                 _write_provenance(spec, directory, model, command, choice)
                 callback = TrainingCallback(spec, directory, log, control, keep_checkpoints)

@@ -1,4 +1,4 @@
-"""Whether a run's memory is there, on this machine and at this moment.
+"""What of this machine a run gets, at this moment: whether its memory is there, and its cores.
 
 A run is not started while it would not fit. One that would fit once our own runs have ended keeps
 its turn, so that small ones do not keep it out for ever; one that would not fit even then (others
@@ -6,13 +6,16 @@ took the memory, or the machine is too small) lets the next go first.
 """
 
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
 
 from django.conf import settings
 
 from apps.engine import machine
+from apps.engine.errors import RunDirectoryError
+from apps.engine.rundir import read_json
 from apps.engine.verdicts import size_in_words
-from apps.experiments.models import Run
+from apps.experiments.models import Relation, Run, RunStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,26 @@ class Room:
         if run.memory_bytes <= self.for_runs_bytes:
             return f"{needed}, {room} and running ones need {size_in_words(self.reserved_bytes)}"
         return f"{needed} and {room}; end what else takes memory, or make its buffer smaller"
+
+
+def threads_for(run: Run, at_most: int) -> int:
+    """Return how many threads a run that begins now takes if its network reads pictures.
+
+    The cores are shared with what trains and waits now: alone it takes all of them. A reproduction
+    takes as many as the original, since with others sums come out in another order.
+
+    Args:
+        run: The run.
+        at_most: How many runs this machine trains at once.
+    """
+    if run.relation == Relation.REPRODUCE and run.parent is not None:
+        with suppress(RunDirectoryError):
+            told = read_json(run.parent.directory.provenance).get("torch_threads")
+            if isinstance(told, int):
+                return told
+    trains = Run.objects.running_on(socket.gethostname()).count()
+    waits = Run.objects.filter(status=RunStatus.QUEUED).count()
+    return max(1, machine.cores() // max(1, min(at_most, trains + waits)))
 
 
 def look() -> Room:

@@ -131,6 +131,7 @@ def supervise_run(
                 "command": str(read_json(run.directory.record).get("command", "")),
                 "attempt": run.attempt,
                 "manifests": manifests,
+                "threads": room.threads_for(run, most_runs()),
             }
         )
         refill_reserve()

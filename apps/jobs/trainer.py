@@ -19,7 +19,7 @@ from typing import IO, Any, Self, cast
 
 from django.conf import settings
 
-from apps.engine import machine, protocol
+from apps.engine import protocol
 from apps.engine.module_files import fingerprint
 from apps.engine.spec import RunSpec
 
@@ -53,12 +53,7 @@ class TrainerProcess:
         self._process = subprocess.Popen(
             [sys.executable, "-m", *module_and_flags, *_common_flags()],
             cwd=settings.BASE_DIR,
-            env={
-                "OMP_NUM_THREADS": str(_threads_each()),
-                **COMPILED_ONCE,
-                **os.environ,
-                "OMP_WAIT_POLICY": "PASSIVE",
-            },
+            env={**COMPILED_ONCE, **os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
@@ -181,15 +176,6 @@ class TrainerProcess:
 
 def _common_flags() -> tuple[str, ...]:
     return "--supervised", "--path", str(settings.ENVIRONMENTS_FOLDER)
-
-
-def _threads_each() -> int:
-    """Return how many threads a trainer of pictures may take; a small network takes one.
-
-    Its share of the cores with every slot taken, however many are taken now: sums come out in
-    another order with other threads, and the same spec and seed are to give the same curve.
-    """
-    return max(1, machine.cores() // (settings.MAX_RUNS or settings.WORKERS))
 
 
 def _innermost(stacks: str) -> str:

@@ -3,21 +3,19 @@
 import socket
 import threading
 
-import psutil
 import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
 from apps.engine import machine
 from apps.engine.machine import PROCESS_BYTES
+from apps.engine.rundir import write_json
 from apps.experiments.models import Run, RunStatus
 from apps.jobs import control, reindexing, room, supervisor
 from apps.jobs.presence import Worker, announced
-from apps.jobs.trainer import DESCRIBER, TrainerProcess
 from apps.jobs.waiting import why_it_waits, why_runs_wait
 from tests.conftest import TINY_DQN, TINY_PPO, make_run
 from tests.jobs.test_supervisor import quiet_worker  # noqa: F401 - a fixture
-from tests.live_stack import wait_until
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
 MB = 1 << 20
@@ -78,19 +76,20 @@ def test_without_a_limit_what_is_free_decides() -> None:
     assert not taken.has(waiting(101))  # Running ones took more than they were to.
 
 
-def environment_of(process: TrainerProcess) -> dict[str, str]:
-    # For a moment after a program is executed the system shows it without variables.
-    return wait_until(psutil.Process(process.pid).environ, 5, "a process's variables")
-
-
-def test_trainers_share_the_cores_and_sleep_while_they_wait(settings: Settings) -> None:
-    settings.MAX_RUNS = 1
-    with TrainerProcess(*DESCRIBER) as alone:
-        assert environment_of(alone)["OMP_NUM_THREADS"] == str(machine.cores())
-    settings.MAX_RUNS = 1000
-    with TrainerProcess(*DESCRIBER) as crowded:
-        environ = environment_of(crowded)
-    assert (environ["OMP_NUM_THREADS"], environ["OMP_WAIT_POLICY"]) == ("1", "PASSIVE")
+def test_runs_share_the_cores_and_a_reproduction_takes_as_many_as_its_original(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(machine, "cores", lambda: 8)
+    first = running(1)
+    assert room.threads_for(first, at_most=8) == 8
+    for _ in range(3):
+        waiting(1)
+    assert room.threads_for(first, at_most=8) == 2
+    assert room.threads_for(first, at_most=2) == 4
+    again = make_run(status=RunStatus.QUEUED, parent=first, relation="reproduce")
+    assert room.threads_for(again, at_most=8) == 1
+    write_json(first.directory.provenance, {"torch_threads": 3})
+    assert room.threads_for(again, at_most=8) == 3
 
 
 def test_two_workers_cannot_both_take_the_last_memory() -> None:
