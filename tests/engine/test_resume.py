@@ -388,7 +388,7 @@ def test_a_run_goes_on_with_as_many_threads_as_it_began_with(
 ) -> None:
     spec = spec_of("ppo", "CartPole-v1", total_timesteps=192)
     directory = make_directory(tmp_path / "run", spec)
-    monkeypatch.setattr(building, "threads_for", lambda is_image: 2)
+    monkeypatch.setattr(building, "threads_for", lambda is_image, share: 2)
     train(spec, directory, Control(is_stop_requested=True))
     monkeypatch.undo()
     try:
