@@ -8,6 +8,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import psutil
@@ -86,11 +87,10 @@ class _ScalarWriter(KVWriter):
             if kind is float or kind is int:
                 numbers[key] = value
                 continue
-            number = (
-                value.item()
-                if hasattr(value, "item") and getattr(value, "size", 1) == 1
-                else value
-            )
+            number = value
+            if hasattr(value, "item"):
+                with suppress(ValueError, RuntimeError):  # What holds more than one number.
+                    number = value.item()
             if isinstance(number, int | float) and not isinstance(number, bool):
                 numbers[key] = number
         self._log.add(events.metrics(step, numbers))

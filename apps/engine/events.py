@@ -65,13 +65,20 @@ def _flag_special(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, 
             continue
         number = value.item() if isinstance(value, np.generic) else value
         if isinstance(number, int) and abs(number) > MAX_INTEGER:
-            number = float(number)
+            number = _nearest_float(number)
         if isinstance(number, float) and not isfinite(number):
             finite[key] = None
             special[key] = "nan" if math.isnan(number) else "inf" if number > 0 else "-inf"
         else:
             finite[key] = number
     return finite, {"special": special} if special else {}
+
+
+def _nearest_float(number: int) -> float:
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
 
 
 def episode(step: int, episode_return: float, length: int, env: int) -> Event:

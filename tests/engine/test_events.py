@@ -140,6 +140,11 @@ def test_an_integer_beyond_64_bits_is_kept_as_the_nearest_float() -> None:
     assert event["values"] == {"fps": 2.0**63, "steps": 2**63 - 1}
 
 
+def test_an_integer_beyond_any_float_is_infinite() -> None:
+    event = decode(encode(events.metrics(1, {"a": 10**400, "b": -(10**400)})))
+    assert event["special"] == {"a": "inf", "b": "-inf"}
+
+
 def test_a_metrics_line_of_finite_numbers_has_no_special() -> None:
     assert "special" not in events.metrics(1, {"a": 1.0})
 

@@ -12,10 +12,11 @@ from stable_baselines3.common.env_util import make_vec_env
 
 from apps.engine import checkpoints
 from apps.engine.building import ALGORITHM_CLASSES, constructor_arguments, device_for
+from apps.engine.callbacks import EventLog, scalar_logger
 from apps.engine.control import Control
 from apps.engine.errors import DiskFull, EngineError, RunDirectoryBusy
 from apps.engine.events import Event, decode
-from apps.engine.rundir import RunDirectory, read_lines
+from apps.engine.rundir import LogWriter, RunDirectory, read_lines
 from apps.engine.spec import RunSpec
 from apps.engine.training import NoEpisode, Outcome, train
 from tests.engine.conftest import TINY, make_directory
@@ -277,3 +278,18 @@ def test_a_full_disk_fails_the_run_and_keeps_the_log_whole(
         train(spec, directory)
     assert directory.log.read_bytes().endswith(b"\n")
     assert len(events_of(directory)) > most_lines
+
+
+def test_every_kind_of_number_that_a_library_logs_is_kept(tmp_path: Path) -> None:
+    directory = make_directory(tmp_path / "run", RunSpec.from_dict(TINY["ppo"]))
+    with LogWriter(directory.log) as writer:
+        logger = scalar_logger(EventLog(writer))
+        for key, value in {
+            "plain": 1.5, "numpy": np.float32(0.5), "array": np.ones((1, 1)),
+            "tensor": torch.tensor(2.0), "vector": torch.ones(3), "flag": True, "words": "a",
+        }.items():  # fmt: skip
+            logger.record(key, value)
+        logger.dump(7)
+        logger.close()
+    (event,) = events_of(directory, "metrics")
+    assert event["values"] == {"plain": 1.5, "numpy": 0.5, "array": 1.0, "tensor": 2.0}
