@@ -1,6 +1,8 @@
 """How the machine and the queue are doing."""
 
 import shutil
+import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +23,7 @@ class SystemStatus:
         slots: Runs that they train at once, together.
         queued: Runs that wait.
         running: Runs that train.
-        cpu_fraction: Share of all cores in use since the last look, 0 to 1.
+        cpu_fraction: Share of all cores in use since the last look of this process, 0 to 1.
         memory_fraction: Share of memory in use, 0 to 1.
         disk_free_bytes: Free bytes where runs are kept.
         disk_fraction: Share of that disk in use, 0 to 1.
@@ -42,6 +44,35 @@ class SystemStatus:
         return self.workers == 0
 
 
+class Cores:
+    """What share of the cores is in use, for whichever thread asks.
+
+    psutil's own percentages are kept for each thread: one that asks for the first time is told 0.
+    """
+
+    MIN_INTERVAL_S = 1.0  # The system counts in hundredths of a second.
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._seen = psutil.cpu_times()
+        self._seen_at = time.monotonic()
+        self._fraction = 0.0
+
+    def busy_fraction(self) -> float:
+        """Return the share that was in use since the last look, 0 to 1."""
+        with self._lock:
+            if time.monotonic() - self._seen_at >= self.MIN_INTERVAL_S:
+                now = psutil.cpu_times()
+                passed = [after - before for after, before in zip(now, self._seen, strict=True)]
+                idle = now.idle - self._seen.idle
+                self._fraction = min(max(1 - idle / (sum(passed) or 1), 0), 1)
+                self._seen, self._seen_at = now, time.monotonic()
+            return self._fraction
+
+
+_cores = Cores()
+
+
 def status() -> SystemStatus:
     """Look once; costs no waiting."""
     disk = shutil.disk_usage(settings.MEDIA_ROOT)
@@ -51,7 +82,7 @@ def status() -> SystemStatus:
         slots=training_slots(workers),
         queued=Run.objects.filter(status=RunStatus.QUEUED).count(),
         running=Run.objects.filter(status=RunStatus.RUNNING).count(),
-        cpu_fraction=psutil.cpu_percent(interval=None) / 100,
+        cpu_fraction=_cores.busy_fraction(),
         memory_fraction=psutil.virtual_memory().percent / 100,
         disk_free_bytes=disk.free,
         disk_fraction=disk.used / disk.total,

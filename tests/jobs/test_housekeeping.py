@@ -4,6 +4,7 @@ import fcntl
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -188,6 +189,18 @@ def test_a_killed_worker_is_not_counted_and_leaves_no_file(tmp_path: Path) -> No
     worker.wait()
     assert presence.living(tmp_path) == []
     assert list((tmp_path / presence.FOLDER).iterdir()) == []
+
+
+def test_a_thread_that_never_asked_is_told_what_share_of_the_cores_is_in_use(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(system.Cores, "MIN_INTERVAL_S", 0.0)
+    cores = system.Cores()
+    seen = cores._seen
+    later = seen._replace(user=seen.user + 3, idle=seen.idle + 1)
+    monkeypatch.setattr(system.psutil, "cpu_times", lambda: later)
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(cores.busy_fraction).result() == pytest.approx(0.75)
 
 
 def test_the_system_status_counts_runs_and_workers(home: Path) -> None:
