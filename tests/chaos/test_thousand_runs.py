@@ -19,7 +19,7 @@ from apps.jobs import control
 small = {{"n_steps": 32, "batch_size": 32, "n_epochs": 1, "net_arch": [8]}}
 for seed in range({RUNS}):
     control.launch(RunSpec.from_dict(
-        {{"total_timesteps": 64, "seed": seed, "n_envs": 1, "eval_episodes": 1, "film": False,
+        {{"total_timesteps": 256, "seed": seed, "n_envs": 1, "eval_episodes": 1, "film": False,
           "hyperparameters": small}}
     ))
 """
