@@ -24,6 +24,8 @@ from apps.engine.spec import RunSpec
 from apps.engine.transitions import SharedChunks
 
 FLUSH_INTERVAL_S = 0.2
+# Few enough to stay in the processor's cache.
+MAX_LINES_WAITING = 256
 PROGRESS_INTERVAL_S = 1.0
 PRINT_INTERVAL_S = 5.0
 # At the default frequency training stands still for a hundredth of the time at most: a save takes
@@ -44,18 +46,25 @@ class StopTraining(Exception):
 
 
 class EventLog:
-    """Events on their way to the log: gathered for a moment, then written in one go."""
+    """Events on their way to the log: gathered for a moment, then written in one go.
+
+    They wait as lines: as objects they would keep the garbage collector busy.
+    """
 
     def __init__(self, writer: LogWriter, mirror: Mirror | None = None) -> None:
         self._writer = writer
         self._mirror = mirror
-        self._pending: list[events.Event] = []
+        self._lines: list[bytes] = []
+        self._unmirrored: list[events.Event] = []
         self._flushed_at = time.monotonic()
 
     def add(self, event: events.Event) -> None:
         """Take an event; it is in the file after at most `FLUSH_INTERVAL_S` and the next event."""
-        self._pending.append(event)
-        if time.monotonic() - self._flushed_at > FLUSH_INTERVAL_S:
+        self._lines.append(events.encode(event))
+        if self._mirror:
+            self._unmirrored.append(event)
+        is_late = time.monotonic() - self._flushed_at > FLUSH_INTERVAL_S
+        if is_late or len(self._lines) >= MAX_LINES_WAITING:
             self.flush()
 
     def flush(self) -> None:
@@ -64,11 +73,12 @@ class EventLog:
         Raises:
             DiskFull: The log kept its whole lines; what was pending stays pending.
         """
-        if self._pending:
-            self._writer.write(self._pending)
-            written, self._pending = self._pending, []
+        if self._lines:
+            self._writer.write_lines(b"".join(self._lines))
+            self._lines.clear()
             if self._mirror:
-                self._mirror.take(written)
+                self._mirror.take(self._unmirrored)
+                self._unmirrored.clear()
         self._flushed_at = time.monotonic()
 
 
@@ -81,22 +91,24 @@ class _ScalarWriter(KVWriter):
     def write(
         self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0
     ) -> None:
-        numbers = {}
-        for key, value in key_values.items():
-            kind = type(value)
-            if kind is float or kind is int:
-                numbers[key] = value
-                continue
-            number = value
-            if hasattr(value, "item"):
-                with suppress(ValueError, RuntimeError):  # What holds more than one number.
-                    number = value.item()
-            if isinstance(number, int | float) and not isinstance(number, bool):
-                numbers[key] = number
+        is_plain = events.PLAIN_NUMBERS.issuperset(map(type, key_values.values()))
+        numbers = key_values if is_plain else _numbers_in(key_values)
         self._log.add(events.metrics(step, numbers))
 
     def close(self) -> None:
         self._log.flush()
+
+
+def _numbers_in(key_values: dict[str, Any]) -> dict[str, float]:
+    numbers = {}
+    for key, value in key_values.items():
+        number = value
+        if hasattr(value, "item"):
+            with suppress(ValueError, RuntimeError):  # What holds more than one number.
+                number = value.item()
+        if isinstance(number, int | float) and not isinstance(number, bool):
+            numbers[key] = number
+    return numbers
 
 
 def scalar_logger(log: EventLog) -> Logger:

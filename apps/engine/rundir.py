@@ -160,9 +160,16 @@ class LogWriter:
         Raises:
             DiskFull: The disk took only part of the lines; the log was cut back to whole lines.
         """
-        data = b"".join(map(events.encode, new_events))
+        return self.write_lines(b"".join(map(events.encode, new_events)))
+
+    def write_lines(self, lines: bytes) -> int:
+        """Append whole lines and return the cursor after them.
+
+        Raises:
+            DiskFull: As for `write`.
+        """
         with self.exclusive():
-            return self.write_alone(data)
+            return self.write_alone(lines)
 
     @contextmanager
     def exclusive(self) -> Iterator[int]:

@@ -221,7 +221,8 @@ def test_of_a_dictionary_only_numbers_on_a_scale_are_normalised(tmp_path: Path) 
 def test_a_replay_buffer_takes_pictures_beside_normalised_rewards(environment: str) -> None:
     spec = spec_of("dqn", environment, normalize=REWARDS_ALONE,
                    hyperparameters={"learning_starts": 8, "buffer_size": 50})  # fmt: skip
-    build_model(spec, make_vec_env_for(spec)).learn(12)
+    model = build_model(spec, make_vec_env_for(spec)).learn(12)
+    assert model.num_timesteps == 12
 
 
 # What playing sees.

@@ -139,7 +139,9 @@ def test_two_writers_in_turn_keep_every_line_in_order(directory: RunDirectory) -
 def test_a_writer_may_be_closed_twice(directory: RunDirectory) -> None:
     writer = LogWriter(directory.log)
     writer.close()
-    writer.close()
+    with directory.log.open("rb") as other:  # It has the number that the writer's file had.
+        writer.close()
+        assert other.read() == b""
 
 
 def test_a_writer_waits_for_the_one_that_holds_the_logs_lock(directory: RunDirectory) -> None:
