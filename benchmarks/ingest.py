@@ -5,7 +5,8 @@ what a side does before its first scalar. Ours is what Stable-Baselines3 calls i
 the end of the log's last line and an fsync. TensorBoard's is torch's `SummaryWriter`, to its
 close; MLflow's is `log_batch` with SQLite, for fewer dumps, its time scaled; trackio's `log` and
 `finish` with its local store. Over a server, our client sends to ours and trackio's to its own;
-both are timed until the last row was acknowledged. Every side's scalars are counted afterwards.
+both are timed until the last row was acknowledged, and `our_client` is the part of it that a
+training loop waits for. Every side's scalars are counted afterwards.
 
 What may be lost: a kill -9 of the training costs ours the last fifth of a second, TensorBoard's
 queue, trackio's last half second, MLflow nothing. A power cut costs ours what the kernel had not
@@ -123,16 +124,17 @@ def write_trackio(folder: Path, dumps: Dumps, server_url: str | None = None) -> 
     return took_s
 
 
-def write_ours_server(folder: Path, dumps: Dumps) -> float:
+def write_ours_server(folder: Path, dumps: Dumps, is_loop_only: bool = False) -> float:
     run = rlgym_client.init("ingest", config={"dumps": len(dumps)}, spool=str(folder))
     started_at = time.perf_counter()
     for step, values in enumerate(dumps):
         run.log(values, step)
+    loop_s = time.perf_counter() - started_at
     run.finish(timeout_s=WAIT_S)
     took_s = time.perf_counter() - started_at
     log = Path(os.environ["RLGYM_HOME"]) / "media" / "runs" / run.id / "metrics.jsonl"
     check(log.read_bytes().count(b"train/metric_"), len(dumps))
-    return took_s
+    return loop_s if is_loop_only else took_s
 
 
 def write_trackio_server(folder: Path, dumps: Dumps) -> float:
@@ -177,6 +179,7 @@ SIDES: dict[str, tuple[str, Callable[[Path, Dumps], float]]] = {
     "trackio": ("trackio", write_trackio),
     "ours_server": ("orjson", write_ours_server),
     "trackio_server": ("trackio", write_trackio_server),
+    "our_client": ("orjson", partial(write_ours_server, is_loop_only=True)),
 }
 
 

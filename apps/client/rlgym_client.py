@@ -58,7 +58,7 @@ MAX_PAUSE_S = 30.0
 MAX_WAITING_ROWS = 100_000  # Logged and not yet taken by the thread.
 MAX_MEMORY_ROWS = 20_000  # Taken and not yet sent; more wait in a file.
 BATCH_ROWS = 2_000
-BATCH_BYTES = 500_000
+BATCH_BYTES = 1_000_000  # A server takes 1 MiB.
 MAX_STEP = 2**53 - 1
 # Made once: `json.dumps` makes an encoder for each call that asks for more than its defaults.
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False).encode
