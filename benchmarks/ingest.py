@@ -3,21 +3,23 @@
 Every side writes in a fresh process, alternately with the others; imports are not timed, nor is
 what a side does before its first scalar. Ours is what Stable-Baselines3 calls in a training, to
 the end of the log's last line and an fsync. TensorBoard's is torch's `SummaryWriter`, to its
-close; MLflow's is `log_batch` with SQLite, for fewer dumps, its time scaled; trackio's `log` and
-`finish` with its local store. Over a server, our client sends to ours and trackio's to its own;
-both are timed until the last row was acknowledged, and `our_client` is the part of it that a
-training loop waits for. Every side's scalars are counted afterwards.
+close; MLflow's is `log_batch` with SQLite and Aim's `track` with its local store, for fewer dumps,
+their time scaled; trackio's `log` and `finish` with its local store. Over a server, our client
+sends to ours and trackio's to its own; both are timed until the last row was acknowledged, and
+`our_client` is the part of it that a training loop waits for. Every side's scalars are counted
+afterwards.
 
 What may be lost: a kill -9 of the training costs ours the last fifth of a second, TensorBoard's
 queue, trackio's last half second, MLflow nothing. A power cut costs ours what the kernel had not
 written, and so it does with trackio (its WAL is not synced at each commit); MLflow's is synced.
 
 Last comes the share of a training that our logging takes, by a clock around it. Peers that are not
-installed are left out: `.venv/bin/pip install '.[bench]'`.
+installed are left out: `.venv/bin/pip install '.[bench]'`; Aim's interpreter is `--aim-python`.
 """
 
 import argparse
 import importlib.util
+import json
 import os
 import statistics
 import subprocess
@@ -37,19 +39,13 @@ from apps.engine.rundir import LogWriter, RunDirectory
 from apps.engine.spec import RunSpec
 from apps.engine.training import train
 from benchmarks.report import interleaved, print_samples, print_verdict
+from benchmarks.scalars import KEYS, Dumps, made
 from tests.live_stack import LiveStack, free_port
 
-KEYS = [f"train/metric_{number}" for number in range(12)]
 # How many times as fast as a peer ours is to be, and the share of a training that it may take.
 TARGETS = {"mlflow": 1000, "tensorboard": 30, "trackio": 8, "trackio_server": 3}
 TARGET_SHARE = 0.01
 WAIT_S = 600.0
-Dumps = list[dict[str, float]]
-
-
-def made(dumps: int) -> Dumps:
-    """Return the scalars of every step; making them is no side's work."""
-    return [{key: step / (number + 1) for number, key in enumerate(KEYS)} for step in range(dumps)]
 
 
 # Writers: each returns the seconds it took.
@@ -196,6 +192,14 @@ def measure_apart(name: str, dumps: int, environment: dict[str, str]) -> float:
     return float(took.split()[1]) / dumps * 1e6
 
 
+def measure_aim(python: str, dumps: int) -> float:
+    """Let Aim write in a fresh process and folder; return microseconds for each dump."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [python, "-m", "benchmarks.aim_peer", "ingest", folder, str(dumps)]
+        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return float(json.loads(output.splitlines()[-1])["s"]) / dumps * 1e6
+
+
 # In a training.
 
 
@@ -257,7 +261,8 @@ def share_of_training(n_envs: int, timesteps: int) -> tuple[float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--dumps", type=int, default=20_000, help="of twelve scalars each")
-    parser.add_argument("--mlflow-dumps", type=int, default=500)
+    parser.add_argument("--slow-dumps", type=int, default=500, help="for MLflow and Aim")
+    parser.add_argument("--aim-python", help="an interpreter with Aim")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--timesteps", type=int, default=50_000, help="of each training")
     parser.add_argument("--one", help=argparse.SUPPRESS)
@@ -276,10 +281,13 @@ def compare(options: argparse.Namespace) -> None:
         environment = {
             **stack.environment, "RLGYM_URL": stack.address, "RLGYM_TOKEN": stack.token(),
         }  # fmt: skip
-        dumps = dict.fromkeys(there, options.dumps) | {"mlflow": options.mlflow_dumps}
+        dumps = dict.fromkeys(there, options.dumps) | {"mlflow": options.slow_dumps}
         sides = {name: partial(measure_apart, name, dumps[name], environment) for name in there}
+        if options.aim_python:
+            sides["aim"] = partial(measure_aim, options.aim_python, options.slow_dumps)
         samples = interleaved(options.rounds, **sides)
-    print(f"{options.dumps * len(KEYS):,} scalars; MLflow {options.mlflow_dumps * len(KEYS):,}")
+    few = options.slow_dumps * len(KEYS)
+    print(f"{options.dumps * len(KEYS):,} scalars; MLflow and Aim {few:,}")
     print_samples("us a dump", samples)
     medians = {name: statistics.median(values) for name, values in samples.items()}
     misses = []
@@ -289,6 +297,8 @@ def compare(options: argparse.Namespace) -> None:
             ratio = medians[peer] / ours
             misses.append(target / ratio)
             print(f"beside {peer}: {ratio:,.1f} times as fast, target {target:,}")
+    if "aim" in medians:
+        print(f"beside aim: {medians['aim'] / medians['ours']:,.1f} times as fast")
     for n_envs in (1, 8):
         found = [share_of_training(n_envs, options.timesteps) for _ in range(options.rounds)]
         share, cost_us = (statistics.median(values) for values in zip(*found, strict=True))

@@ -4,7 +4,8 @@ Every side reads in a fresh process, alternately with the others; imports are no
 the log alone, then the log with its side file, then once more in the same process. The peers read
 what they themselves wrote, by what their own pages or clients call: TensorBoard's
 EventAccumulator, MLflow's get_metric_history and the sampling that its charts use, trackio's
-get_logs. Those that are not installed are left out: `.venv/bin/pip install '.[bench]'`.
+get_logs, Aim's whole metric and the sampling that its charts use. Those that are not installed are
+left out: `.venv/bin/pip install '.[bench]'`; Aim's interpreter is `--aim-python`.
 
 Another log, as training writes it, holds a million episodes and 50,000 lines of fifteen metrics.
 """
@@ -31,19 +32,13 @@ from apps.analysis.curves import thin
 from apps.metrics import store
 from apps.metrics.columns import SIDE_FILE
 from benchmarks.report import interleaved, print_samples, print_verdict
+from benchmarks.scalars import KEY, PIXELS, values_of
 
-KEY = "train/loss"
-PIXELS = 1500
 # Seconds for ours; of the fastest peer's time, for ours with the side file.
 TARGETS = {"log_alone": 1.0, "side_file": 0.06, "again": 0.01}
 TARGET_RATIO = 0.1
 BATCH = 1000
 Read = Callable[[], int]
-
-
-def values_of(points: int) -> list[float]:
-    """Return the same curve each time."""
-    return np.cumsum(np.random.default_rng(0).normal(size=points)).tolist()
 
 
 # Ours.
@@ -178,6 +173,7 @@ PEERS: dict[str, tuple[str, str, Callable[[Path], Read]]] = {
     "mlflow_sampled": ("mlflow", "mlflow", read_mlflow_sampled),
     "trackio": ("trackio", "trackio", read_trackio),
 }
+AIM = ("aim", "aim_sampled")
 WRITERS: dict[str, Callable[[Path, int], None]] = {
     "ours": write_log,
     "training": write_training_log,
@@ -223,6 +219,23 @@ def measure_apart(name: str, root: Path, kept: dict[str, list[dict[str, Any]]]) 
     return float(figures["s"])
 
 
+def measure_aim(
+    python: str, is_sampled: int, root: Path, kept: dict[str, list[dict[str, Any]]]
+) -> float:
+    """Let Aim read in a fresh process, and keep all figures."""
+    figures = aim(python, "read", root, is_sampled)
+    kept.setdefault(AIM[is_sampled], []).append(figures)
+    return float(figures["s"])
+
+
+def aim(python: str, what: str, root: Path, number: int) -> dict[str, Any]:
+    """Run a command of Aim's module and return its figures."""
+    command = [python, "-m", "benchmarks.aim_peer", what, str(root / "aim"), str(number)]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    figures: dict[str, Any] = json.loads(output.splitlines()[-1])
+    return figures
+
+
 def prepare(root: Path, points: int, names: list[str]) -> None:
     """Write what is not there yet, each writer in a process of its own."""
     for name in names:
@@ -237,6 +250,7 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--data", type=Path, help="where what is read is kept for the next call")
+    parser.add_argument("--aim-python", help="an interpreter with Aim")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     parser.add_argument("--write", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -245,23 +259,30 @@ def main() -> None:
     if options.write:
         return WRITERS[options.write](options.data / options.write, options.points)
     with tempfile.TemporaryDirectory() as temporary:
-        return compare(options.data or Path(temporary), options.points, options.rounds)
+        return compare(options, options.data or Path(temporary))
 
 
-def compare(root: Path, points: int, rounds: int) -> None:
+def compare(options: argparse.Namespace, root: Path) -> None:
     """Measure every side that is there and print what they took."""
+    points = options.points
     there = {name: peer for name, peer in PEERS.items() if importlib.util.find_spec(peer[0])}
     print("left out, not installed:", ", ".join(PEERS.keys() - there.keys()) or "none")
     root.mkdir(exist_ok=True)
     prepare(root, points, ["ours", "training", *{folder for _, folder, _ in there.values()}])
     kept: dict[str, list[dict[str, Any]]] = {}
+    peers = {name: partial(measure_apart, name, root, kept) for name in there}
+    if options.aim_python:
+        if not (root / "aim").exists():
+            aim(options.aim_python, "write", root, points)
+        for is_sampled, name in enumerate(AIM):
+            peers[name] = partial(measure_aim, options.aim_python, is_sampled, root, kept)
     # The second of each pair finds the side file that the first one left.
     ours = ["log_alone", "side_file"]
     training = ["training_log_alone", "training_side_file"]
-    for _ in range(rounds):
+    for _ in range(options.rounds):
         for name in [*ours, *training]:
             measure_apart(name, root, kept)
-        interleaved(1, **{peer: partial(measure_apart, peer, root, kept) for peer in there})
+        interleaved(1, **peers)
     samples = {name: [one["s"] for one in figures] for name, figures in kept.items()}
     samples["again"] = [one["again_s"] for name in ours for one in kept[name]]
     print_samples("s", samples)
@@ -271,9 +292,9 @@ def compare(root: Path, points: int, rounds: int) -> None:
     medians = {name: statistics.median(values) for name, values in samples.items()}
     for name, target_s in TARGETS.items():
         print(f"{name}: {medians[name]:.4f} s, target {target_s} s")
-    if not there:
+    if not peers:
         return print_verdict("read", "value", medians["side_file"], TARGETS["side_file"], samples)
-    fastest = min(there, key=medians.__getitem__)
+    fastest = min(peers, key=medians.__getitem__)
     for name in TARGETS:
         print(f"{name} beside {fastest}: {medians[fastest] / medians[name]:.0f} times as fast")
     ratio = medians["side_file"] / medians[fastest]
