@@ -97,17 +97,28 @@ class NativeVecEnv(VecEnv):
         self._returns += rewards
         self._lengths += 1
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        ended = self._ended(dones, told)
         if dones.any():
             for place in dones.nonzero()[0]:
+                # What ends for the learner alone goes on: nothing else was seen.
+                last = told["final_obs"] if ended[place] else observations
                 infos[place] = {
                     "TimeLimit.truncated": bool(truncated[place] and not terminated[place]),
-                    "terminal_observation": told["final_obs"][place],
-                    "episode": self._episode(place),
+                    "terminal_observation": last[place],
                 }
-            self._returns[dones] = 0
-            self._lengths[dones] = 0
-        seen = np.ascontiguousarray(observations)
-        return seen, rewards.astype(np.float32), dones, infos
+                if ended[place]:
+                    infos[place]["episode"] = self._episode(place)
+            self._returns[ended] = 0
+            self._lengths[ended] = 0
+        return np.ascontiguousarray(observations), self._paid(rewards), dones, infos
+
+    def _ended(self, dones: NDArray[np.bool_], told: Mapping[str, Any]) -> NDArray[np.bool_]:
+        """Return which episodes are over that are counted; called with every step."""
+        return dones
+
+    def _paid(self, rewards: NDArray[Any]) -> NDArray[np.float32]:
+        """Return what the learner gets of the rewards."""
+        return rewards.astype(np.float32)
 
     def _episode(self, place: int) -> dict[str, Any]:
         return {

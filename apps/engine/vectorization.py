@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import gymnasium
 
 from apps.engine.algorithms import Algorithm
+from apps.engine.environments import FAMILIES, family_of
 from apps.engine.errors import FieldError
 
 DEFAULT_VECTORIZATION = "auto"
@@ -18,6 +19,13 @@ VECTORIZATIONS: dict[str, str] = {
     "subprocess": "each in a process of its own",
     "native": "all in one call, where it has a vector version",
 }
+# Of Atari's games: the wrappers that their own vector version stands for, the keywords that it
+# takes, and what it needs of those of the single environment.
+FRAMES, LIVES, CLIP = FAMILIES["atari"].wrappers
+TAKEN_BY_GAMES = frozenset({
+    "repeat_action_probability", "full_action_space", "max_num_frames_per_episode",
+})  # fmt: skip
+MADE_OF = FAMILIES["atari"].kwargs
 
 
 class Vectorizable(Protocol):
@@ -30,6 +38,10 @@ class Vectorizable(Protocol):
     @property
     def environment(self) -> str:
         """Gymnasium id."""
+
+    @property
+    def environment_kwargs(self) -> dict[str, Any]:
+        """Keywords of its constructor."""
 
     @property
     def wrappers(self) -> list[Any]:
@@ -67,14 +79,14 @@ def refusals(spec: Vectorizable) -> list[FieldError]:
     ]
 
 
+def is_game(environment: str) -> bool:
+    """Whether an environment is one of Atari's games, which have a vector version of their own."""
+    return family_of(environment) is FAMILIES["atari"]
+
+
 def _against_native(spec: Vectorizable) -> list[str]:
     """Say what of a spec needs each environment by itself."""
     reasons = {
-        f"in {spec.environment}, which has no vector version of its own": (
-            has_native(spec.environment) is False
-        ),
-        "with wrappers, which wrap single environments": bool(spec.wrappers),
-        "with frame_stack, which wraps single environments": bool(spec.frame_stack),
         f"with {spec.schema.title}, which asks each environment for its valid actions": (
             spec.schema.needs_action_masks
         ),
@@ -82,4 +94,31 @@ def _against_native(spec: Vectorizable) -> list[str]:
             bool(spec.hyperparameters.get("her"))
         ),
     }
-    return [reason for reason, applies in reasons.items() if applies]
+    if is_game(spec.environment):
+        return [*_against_native_games(spec), *(why for why in reasons if reasons[why])]
+    reasons |= {
+        f"in {spec.environment}, which has no vector version of its own": (
+            has_native(spec.environment) is False
+        ),
+        "with wrappers, which wrap single environments": bool(spec.wrappers),
+        "with frame_stack, which wraps single environments": bool(spec.frame_stack),
+    }
+    return [why for why in reasons if reasons[why]]
+
+
+def _against_native_games(spec: Vectorizable) -> list[str]:
+    """Say what of a spec the emulator's own preprocessing is not."""
+    kwargs = spec.environment_kwargs
+    unknown = sorted(kwargs.keys() - TAKEN_BY_GAMES - MADE_OF.keys())
+    reasons = [f"with environment_kwargs.{name}, which it does not take" for name in unknown]
+    reasons += [
+        f"without {name} {wanted!r} in environment_kwargs, of which its pictures are made"
+        for name, wanted in MADE_OF.items()
+        if kwargs.get(name) != wanted
+    ]
+    if spec.wrappers not in ([FRAMES], [FRAMES, LIVES], [FRAMES, CLIP], [FRAMES, LIVES, CLIP]):
+        reasons.append(
+            "with other wrappers than AtariFrames and after it LifeIsEpisode, ClipReward or both, "
+            "all without keywords"
+        )
+    return reasons

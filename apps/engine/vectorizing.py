@@ -14,11 +14,13 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from apps.engine.building import make_env_for, make_vec_env_for
 from apps.engine.environments import Env, training_wrapper
-from apps.engine.native_vec_env import NoNative, make_native
+from apps.engine.native_atari import make_native_atari
+from apps.engine.native_vec_env import NativeVecEnv, NoNative, make_native
 from apps.engine.probing import seconds_per_step
 from apps.engine.spec import RunSpec
 from apps.engine.subprocess_vec_env import ProcessEnded
 from apps.engine.vec_normalize import normalized
+from apps.engine.vectorization import is_game
 
 # What speaking to one process costs the trainer for each step of its environment.
 PIPE_S = 70e-6
@@ -81,7 +83,10 @@ def vectorized(
 def _made(spec: RunSpec, around: Callable[[Env], Env], vectorization: str) -> VecEnv:
     if vectorization != "native":
         return make_vec_env_for(spec, around, in_processes=vectorization == "subprocess")
-    env = make_native(spec.environment, spec.environment_kwargs, spec.n_envs)
+    if is_game(spec.environment):
+        env: NativeVecEnv = make_native_atari(spec, usable_cores())
+    else:
+        env = make_native(spec.environment, spec.environment_kwargs, spec.n_envs)
     env.seed(spec.seed)
     return normalized(env, spec)
 
