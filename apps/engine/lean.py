@@ -3,7 +3,7 @@
 The classes are Stable-Baselines3's own with two methods written out. Hyperparameters, random
 draws, logged scalars, files: all are the library's, and so is the policy that comes out, bit for
 bit. What `lean_policy` does not write out (images, state-dependent exploration, other action
-spaces, a GPU) takes the library's own loops.
+spaces, a GPU) takes the library's own loops; on a GPU they read the rollout from its memory.
 """
 
 from collections.abc import Iterator
@@ -22,6 +22,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 from torch.nn import functional
 
+from apps.engine.device_buffer import buffer_for
 from apps.engine.lean_policy import LeanPolicy, can_be_lean
 
 _aten = torch.ops.aten
@@ -66,8 +67,14 @@ class _LeanLoops(OnPolicyAlgorithm):
 
     _lean: LeanPolicy | None = None
 
+    def _setup_model(self) -> None:
+        if self.rollout_buffer_class is None:
+            self.rollout_buffer_class = buffer_for(self.device, self.observation_space)
+        super()._setup_model()
+
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "_lean"]
+        # The class of the buffer: the library loads the file without us.
+        return [*super()._excluded_save_params(), "_lean", "rollout_buffer_class"]
 
     def _lean_policy(self) -> LeanPolicy | None:
         """Return the policy written out, None where it cannot be."""
