@@ -60,10 +60,11 @@ def _training_s(log: Path) -> float:
 
 def theirs(options: argparse.Namespace) -> tuple[float, float]:
     """Run the zoo's command; return its seconds, and the steps/s that it prints."""
+    timesteps = options.peer_timesteps or options.timesteps
     with tempfile.TemporaryDirectory() as folder:
         command = [
             options.peer_python, "-m", "rl_zoo3.train", "--algo", options.algorithm,
-            "--env", options.environment, "-n", str(options.timesteps), "-f", folder,
+            "--env", options.environment, "-n", str(timesteps), "-f", folder,
         ]  # fmt: skip
         started_at = time.perf_counter()
         done = subprocess.run(
@@ -86,6 +87,7 @@ def main() -> None:
     parser.add_argument("--what", choices=tuple(TARGETS), default="whole")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--timesteps", type=int, default=50_000)
+    parser.add_argument("--peer-timesteps", type=int, help="where theirs would take too long")
     parser.add_argument("--algorithm", default="ppo")
     parser.add_argument("--environment", default="CartPole-v1")
     parser.add_argument("--peer-python", default=sys.executable)

@@ -39,6 +39,8 @@ from apps.engine.process import (
 )
 from apps.engine.rehearsing import Rehearsal, free_memory, rehearse
 from apps.engine.spec import RunSpec
+from apps.engine.vectorization import VECTORIZATIONS
+from apps.engine.vectorizing import Choice, expected
 
 # The checkers reset about ten times; they are left out where that takes long.
 MAX_CHECKED_RESET_S = 0.5
@@ -104,6 +106,7 @@ class _Check:
         self.find(*verdicts.on_probe(self.spec, description, probed, free_bytes))
         if probed.not_finite:
             return
+        self.find(_on_stepping(expected(self.spec, 1 / probed.steps_per_s)))
         if self.spec.environment not in ENVIRONMENTS:  # The others were checked by their makers.
             self._ask_checkers(probed)
         self.begin("training for a moment")
@@ -150,6 +153,14 @@ def _on_misfit(spec: RunSpec, description: EnvironmentDescription, reason: str) 
         f"{title} cannot act in {spec.environment}: it {reason}",
         f"algorithms that can: {', '.join(able) or 'none here'}",
     )
+
+
+def _on_stepping(choice: Choice) -> Finding:
+    if choice.is_fallback:
+        said = f"vectorization {choice.asked} cannot be had: {choice.reason}"
+        return Finding("advice", said, "set vectorization to auto")
+    why = f" ({choice.reason})" if choice.reason else ""
+    return Finding("ok", f"vectorization {choice.used}: {VECTORIZATIONS[choice.used]}{why}")
 
 
 def complaints_of(title: str, check: Callable[[], None]) -> list[Finding]:

@@ -74,24 +74,47 @@ def vectorized(
     try:
         return _made(spec, around, choice.used), choice
     except (NoNative, ProcessEnded) as error:
-        reason = f"{error}; its environments are stepped in this process, one after the other"
-        logger.warning("%s", reason)
-        choice = Choice(spec.vectorization, "dummy", reason, is_fallback=True)
+        choice = _fallback(spec, error)
+        logger.warning("%s", choice.reason)
         return _made(spec, around, choice.used), choice
+
+
+def expected(spec: RunSpec, step_s: float) -> Choice:
+    """Return how `vectorized` would step a new run's environments.
+
+    Args:
+        spec: The run's spec.
+        step_s: Seconds that a step of one environment takes.
+    """
+    choice = _choose(spec, step_s=step_s)
+    if choice.used == "native":
+        try:
+            _make_native(spec).close()
+        except NoNative as error:
+            return _fallback(spec, error)
+    return choice
+
+
+def _fallback(spec: RunSpec, error: Exception) -> Choice:
+    reason = f"{error}; its environments are stepped in this process, one after the other"
+    return Choice(spec.vectorization, "dummy", reason, is_fallback=True)
 
 
 def _made(spec: RunSpec, around: Callable[[Env], Env], vectorization: str) -> VecEnv:
     if vectorization != "native":
         return make_vec_env_for(spec, around, in_processes=vectorization == "subprocess")
-    if is_game(spec.environment):
-        env: NativeVecEnv = make_native_atari(spec, usable_cores())
-    else:
-        env = make_native(spec.environment, spec.environment_kwargs, spec.n_envs)
+    env = _make_native(spec)
     env.seed(spec.seed)
     return normalized(env, spec)
 
 
-def _choose(spec: RunSpec, before: str) -> Choice:
+def _make_native(spec: RunSpec) -> NativeVecEnv:
+    if is_game(spec.environment):
+        return make_native_atari(spec, usable_cores())
+    return make_native(spec.environment, spec.environment_kwargs, spec.n_envs)
+
+
+def _choose(spec: RunSpec, before: str = "", step_s: float | None = None) -> Choice:
     asked = spec.vectorization
     if before:
         return Choice(asked, before, "" if before == asked else "as it began")
@@ -100,12 +123,15 @@ def _choose(spec: RunSpec, before: str) -> Choice:
     cores = usable_cores()
     if spec.n_envs == 1 or cores == 1:
         return Choice(asked, "dummy", "one environment" if spec.n_envs == 1 else "one core")
+    return suiting(spec, _seconds_per_step(spec) if step_s is None else step_s, cores)
+
+
+def _seconds_per_step(spec: RunSpec) -> float:
     env = training_wrapper(spec.wrappers)(make_env_for(spec))
     try:
-        step_s = seconds_per_step(env, spec.seed)
+        return seconds_per_step(env, spec.seed)
     finally:
         env.close()
-    return suiting(spec, step_s, cores)
 
 
 def suiting(spec: RunSpec, step_s: float, cores: int) -> Choice:

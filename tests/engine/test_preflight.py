@@ -1,13 +1,14 @@
 """The check before a run: what it measures, what it says of it, and in whose words."""
 
 import math
+import re
 from dataclasses import replace
 from typing import Any
 
 import orjson
 import pytest
 
-from apps.engine import probing, rehearsing, verdicts
+from apps.engine import probing, rehearsing, vectorizing, verdicts
 from apps.engine.descriptions import known_descriptions
 from apps.engine.preflight import Memory, Preflight, Probe
 from apps.engine.preflighting import preflight
@@ -83,6 +84,30 @@ def test_what_is_wrong_with_an_environment_is_said(
     (found,) = [each for each in result.findings if words in each.message]
     assert found.severity == severity
     assert found.action
+
+
+@pytest.mark.parametrize(
+    ("changes", "severity", "words"),
+    [
+        ({"n_envs": 1}, "ok", r"vectorization dummy: .* \(one environment\)"),
+        ({"n_envs": 3}, "ok", "vectorization dummy: .* 3 of them .* times as fast on 2 cores"),
+        ({"vectorization": "subprocess"}, "ok", "vectorization subprocess: each in a process"),
+        (
+            {"environment": "CartPole-v1", "vectorization": "native"},
+            "ok", "vectorization native: all in one call",
+        ),
+        (
+            {"vectorization": "native"},
+            "advice", "native cannot be had: .* has no vector version .* in this process",
+        ),
+    ],
+)  # fmt: skip
+def test_how_environments_will_be_stepped_is_said(
+    monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], severity: str, words: str
+) -> None:
+    monkeypatch.setattr(vectorizing, "usable_cores", lambda: 2)
+    result, _ = checked(**changes)
+    assert re.search(words, said(result, severity))
 
 
 def test_hindsight_is_rehearsed_from_whole_episodes() -> None:
