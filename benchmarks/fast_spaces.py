@@ -62,7 +62,7 @@ TASKS = (
         fixed={"gae_lambda": 0.8, "gamma": 0.98},
     ),
     Task(
-        "a2c", "CartPole-v1", steps=100_000, draws=20,
+        "a2c", "CartPole-v1", steps=500_000, draws=14,
         space={
             N_ENVS: (16, 32, 64), VECTORIZATION: ("native",), "n_steps": (5, 8, 16),
             "gae_lambda": (0.8, 0.9, 1.0),
@@ -107,6 +107,14 @@ TASKS = (
             "gae_lambda": (0.9, 0.95),
         },
         fixed={"gamma": 0.9},
+    ),
+    Task(
+        "ppo", "LunarLander-v3", steps=600_000, draws=9,
+        space={
+            N_ENVS: (16, 32), "n_steps": (128, 256, 512), MINIBATCHES: (4, 8, 16),
+            "n_epochs": (4, 6), "learning_rate": (5e-4, 1e-3, "lin_0.001"),
+        },
+        fixed={"gamma": 0.999, "gae_lambda": 0.98, "ent_coef": 0.01},
     ),
 )  # fmt: skip
 
