@@ -1,0 +1,128 @@
+"""Other stacks with the same hyperparameters: one thread, a process for each.
+
+Ours, the library's own class, its JAX port (ours with backend sbx), and for PPO a loop in a single
+file as researchers write them (`single_file.py`). Each trains twice, the second time for three times as long; the steps
+between by the seconds of processor time between leave out what is made, imported or compiled once.
+Stacks that are not installed are left out: `.venv/bin/pip install '.[sbx]'`.
+"""
+
+import argparse
+import importlib.util
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
+
+import torch
+from stable_baselines3.common.env_util import make_vec_env
+
+from apps.engine.algorithms import ALGORITHMS
+from apps.engine.backends import DEFAULT_BACKEND
+from apps.engine.building import build_model, constructor_arguments
+from apps.engine.spec import RunSpec
+from apps.engine.vectorizing import vectorized
+from benchmarks import single_file
+from benchmarks.report import interleaved, print_samples, print_verdict
+
+# Steps a second of ours by the library's, and of the JAX port's.
+TARGETS = {"ours": 1.0, "sbx": 2.0}
+
+
+def ours(spec: RunSpec, backend: str = DEFAULT_BACKEND) -> None:
+    spec = RunSpec.from_dict({
+        "algorithm": spec.algorithm, "environment": spec.environment, "preset": "high_score",
+        "total_timesteps": spec.total_timesteps, "backend": backend,
+    })  # fmt: skip
+    env, _ = vectorized(spec)
+    build_model(spec, env).learn(spec.total_timesteps)
+    env.close()
+
+
+def library(spec: RunSpec) -> None:
+    module, _, name = ALGORITHMS[spec.algorithm].class_path.partition(":")
+    env = make_vec_env(spec.environment, spec.n_envs, spec.seed)
+    model = getattr(import_module(module), name)(
+        "MlpPolicy", env, seed=spec.seed, device="cpu", **constructor_arguments(spec)
+    )
+    model.learn(spec.total_timesteps)
+    env.close()
+
+
+def by_hand(spec: RunSpec) -> None:
+    values = dict(spec.hyperparameters)
+    names = ("n_steps", "batch_size", "n_epochs", "gamma", "gae_lambda", "ent_coef")
+    settings = single_file.Settings(
+        spec.environment, spec.total_timesteps, spec.n_envs,
+        learning_rate=float(str(values["learning_rate"]).removeprefix("lin_")),
+        clip_range=float(str(values["clip_range"]).removeprefix("lin_")),
+        **{name: values[name] for name in names},
+    )  # fmt: skip
+    single_file.train(settings, spec.seed)
+
+
+STACKS: dict[str, tuple[str, Callable[[RunSpec], None]]] = {
+    "ours": ("torch", ours),
+    "library": ("torch", library),
+    "single_file": ("torch", by_hand),
+    "sbx": ("sbx", partial(ours, backend="sbx")),
+}
+
+
+def spec_of(options: argparse.Namespace, timesteps: int) -> RunSpec:
+    return RunSpec.from_dict({
+        "algorithm": options.algorithm, "environment": options.environment,
+        "preset": "high_score", "total_timesteps": timesteps,
+    })  # fmt: skip
+
+
+def measure(options: argparse.Namespace) -> None:
+    """Print the steps for each second of processor time."""
+    torch.set_num_threads(1)
+    train, timesteps = STACKS[options.one][1], options.timesteps
+    took_s = [0.0, 0.0, 0.0]
+    for place, steps in enumerate((2_000, timesteps, 3 * timesteps)):  # The first allocates.
+        began_s = time.process_time()
+        train(spec_of(options, steps))
+        took_s[place] = time.process_time() - began_s
+    print(2 * timesteps / (took_s[2] - took_s[1]))
+
+
+def measure_apart(name: str, options: argparse.Namespace) -> float:
+    command = [sys.executable, "-m", "benchmarks.stacks", "--one", name]
+    command += ["--timesteps", str(options.timesteps), "--algorithm", options.algorithm]
+    command += ["--environment", options.environment]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return float(output.splitlines()[-1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--timesteps", type=int, default=20_000)
+    parser.add_argument("--algorithm", default="ppo", choices=tuple(ALGORITHMS))
+    parser.add_argument("--environment", default="CartPole-v1")
+    parser.add_argument("--one", choices=tuple(STACKS), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        return measure(options)
+    there = [name for name, (module, _) in STACKS.items() if importlib.util.find_spec(module)]
+    if options.algorithm != "ppo":
+        there.remove("single_file")
+    sides = {name: partial(measure_apart, name, options) for name in there}
+    samples = interleaved(options.rounds, **sides)
+    print_samples("steps/s", samples)
+    medians = {name: statistics.median(values) for name, values in samples.items()}
+    misses = []
+    for name in sorted(TARGETS.keys() & medians.keys()):
+        ratio = medians[name] / medians["library"]
+        misses.append(TARGETS[name] / ratio)
+        print(f"{name} by the library: {ratio:.2f} (target {TARGETS[name]})")
+    label = f"stacks-{options.algorithm}-{options.environment}"
+    return print_verdict(label, "value", max(misses), 1.0, samples)
+
+
+if __name__ == "__main__":
+    main()
