@@ -30,7 +30,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from apps.client import rlgym_client
 from apps.engine import callbacks
@@ -38,7 +37,7 @@ from apps.engine.callbacks import EventLog, TrainingCallback, scalar_logger
 from apps.engine.rundir import LogWriter, RunDirectory
 from apps.engine.spec import RunSpec
 from apps.engine.training import train
-from benchmarks.report import interleaved, print_samples, print_verdict
+from benchmarks.report import Clock, interleaved, print_samples, print_verdict
 from benchmarks.scalars import KEYS, Dumps, made
 from tests.live_stack import LiveStack, free_port
 
@@ -201,32 +200,6 @@ def measure_aim(python: str, dumps: int) -> float:
 
 
 # In a training.
-
-
-class Clock:
-    """Gathers the seconds within functions, the outermost call counting."""
-
-    def __init__(self) -> None:
-        self.spent_s = 0.0
-        self.calls = 0
-        self._is_running = False
-
-    def around(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the function, timed."""
-
-        def timed(*arguments: Any, **named: Any) -> Any:
-            if self._is_running:
-                return function(*arguments, **named)
-            self._is_running = True
-            started_at = time.perf_counter()
-            try:
-                return function(*arguments, **named)
-            finally:
-                self.spent_s += time.perf_counter() - started_at
-                self.calls += 1
-                self._is_running = False
-
-        return timed
 
 
 def share_of_training(n_envs: int, timesteps: int) -> tuple[float, float]:

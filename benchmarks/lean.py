@@ -2,7 +2,7 @@
 
 Alternates both in one process and prints the ratio of median processor times, ours by theirs.
 Both end with the same policy, which is compared too. `--wide` trains in 32 native environments
-with large batches, both sides in the same.
+with large batches, both sides in the same. Last comes where the time of each side goes.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from apps.engine.algorithms import ALGORITHMS
 from apps.engine.building import ALGORITHM_CLASSES, constructor_arguments
 from apps.engine.spec import RunSpec
 from apps.engine.vectorizing import vectorized
-from benchmarks.report import interleaved, print_samples, print_verdict
+from benchmarks.report import Clock, interleaved, print_samples, print_verdict
 
 TARGET = 0.6
 WIDE: dict[str, Any] = {
@@ -38,14 +38,36 @@ def environments_of(spec: RunSpec, is_ours: bool) -> VecEnv:
     )
 
 
-def learn(kind: Any, spec: RunSpec) -> tuple[float, Any]:
+def made(kind: Any, spec: RunSpec) -> tuple[Any, VecEnv]:
     env = environments_of(spec, is_ours=kind in ALGORITHM_CLASSES.values())
     model = kind("MlpPolicy", env, seed=spec.seed, device="cpu", **constructor_arguments(spec))
+    return model, env
+
+
+def learn(kind: Any, spec: RunSpec) -> tuple[float, Any]:
+    model, env = made(kind, spec)
     started_at = time.process_time()
     model.learn(spec.total_timesteps)
     took_s = time.process_time() - started_at
     env.close()
     return took_s, model
+
+
+def profile(kind: Any, spec: RunSpec) -> str:
+    """Return the shares of a training in words."""
+    model, env = made(kind, spec)
+    whole, stepping, updating = (Clock(time.process_time) for _ in range(3))
+    env.step_wait = stepping.around(env.step_wait)  # type: ignore[method-assign]
+    model.train = updating.around(model.train)
+    whole.around(model.learn)(spec.total_timesteps)
+    env.close()
+    shares = {"environments": stepping.spent_s, "update": updating.spent_s}
+    shares["rest of the rollout"] = whole.spent_s - sum(shares.values())
+    each = 1e6 / spec.total_timesteps
+    return ", ".join(
+        f"{name} {spent_s / whole.spent_s:.0%} ({spent_s * each:.0f} us a step)"
+        for name, spent_s in shares.items()
+    )
 
 
 def is_same(one: Any, other: Any) -> bool:
@@ -76,6 +98,8 @@ def main() -> None:
     print_samples("s", samples)
     speeds = {side: spec.total_timesteps / statistics.median(s) for side, s in samples.items()}
     print("steps/s of processor time:", {side: round(speed) for side, speed in speeds.items()})
+    for side, kind in (("ours", ours), ("theirs", theirs)):
+        print(f"{side}:", profile(kind, spec))
     ratio = statistics.median(samples["ours"]) / statistics.median(samples["theirs"])
     shape = "-wide" if options.wide else ""
     print_verdict(

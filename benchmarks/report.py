@@ -4,6 +4,8 @@ import json
 import os
 import platform
 import statistics
+import time
+from collections.abc import Callable
 from typing import Any
 
 
@@ -42,3 +44,30 @@ def print_verdict(name: str, kind: str, value: float, target: float, samples: An
         "samples": samples,
     }
     print(json.dumps(verdict))
+
+
+class Clock:
+    """Gathers the seconds within functions, the outermost call counting."""
+
+    def __init__(self, now: Callable[[], float] = time.perf_counter) -> None:
+        self._now = now
+        self.spent_s = 0.0
+        self.calls = 0
+        self._is_running = False
+
+    def around(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function, timed."""
+
+        def timed(*arguments: Any, **named: Any) -> Any:
+            if self._is_running:
+                return function(*arguments, **named)
+            self._is_running = True
+            started_at = self._now()
+            try:
+                return function(*arguments, **named)
+            finally:
+                self.spent_s += self._now() - started_at
+                self.calls += 1
+                self._is_running = False
+
+        return timed
