@@ -109,12 +109,12 @@ TASKS = (
         fixed={"gamma": 0.9},
     ),
     Task(
-        "ppo", "LunarLander-v3", steps=600_000, draws=9,
+        "ppo", "LunarLander-v3", steps=600_000, draws=8,
         space={
-            N_ENVS: (16, 32), "n_steps": (128, 256, 512), MINIBATCHES: (4, 8, 16),
-            "n_epochs": (4, 6), "learning_rate": (5e-4, 1e-3, "lin_0.001"),
+            N_ENVS: (16, 32), "n_steps": (128, 256), MINIBATCHES: (8, 16), "n_epochs": (6, 10),
+            "learning_rate": (1e-3, "lin_0.001", "lin_0.002"), "ent_coef": (0.0, 0.01),
         },
-        fixed={"gamma": 0.999, "gae_lambda": 0.98, "ent_coef": 0.01},
+        fixed={"gamma": 0.999, "gae_lambda": 0.98},
     ),
 )  # fmt: skip
 

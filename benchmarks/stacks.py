@@ -27,8 +27,8 @@ from apps.engine.vectorizing import vectorized
 from benchmarks import single_file
 from benchmarks.report import interleaved, print_samples, print_verdict
 
-# Steps a second of ours by the library's, and of the JAX port's.
-TARGETS = {"ours": 1.0, "sbx": 2.0}
+# Steps a second by the library's: of ours, and of the JAX port where experience is replayed.
+TARGET, TARGET_REPLAY = 1.0, 2.0
 
 
 def ours(spec: RunSpec, backend: str = DEFAULT_BACKEND) -> None:
@@ -115,11 +115,15 @@ def main() -> None:
     samples = interleaved(options.rounds, **sides)
     print_samples("steps/s", samples)
     medians = {name: statistics.median(values) for name, values in samples.items()}
+    targets = {"ours": TARGET}
+    if ALGORITHMS[options.algorithm].has_replay_buffer:
+        targets["sbx"] = TARGET_REPLAY
     misses = []
-    for name in sorted(TARGETS.keys() & medians.keys()):
-        ratio = medians[name] / medians["library"]
-        misses.append(TARGETS[name] / ratio)
-        print(f"{name} by the library: {ratio:.2f} (target {TARGETS[name]})")
+    for name, speed in medians.items():
+        ratio = speed / medians["library"]
+        print(f"{name} by the library: {ratio:.2f} (target {targets.get(name, 'none')})")
+        if name in targets:
+            misses.append(targets[name] / ratio)
     label = f"stacks-{options.algorithm}-{options.environment}"
     return print_verdict(label, "value", max(misses), 1.0, samples)
 
