@@ -1,9 +1,9 @@
 """Other stacks with the same hyperparameters: one thread, a process for each.
 
 Ours, the library's own class, its JAX port (ours with backend sbx), and for PPO a loop in a single
-file as researchers write them (`single_file.py`). Each trains twice, the second time for longer; the
-steps between by the seconds of processor time between leave out what is made, imported, compiled or
-explored once. What is not installed is left out: `.venv/bin/pip install '.[sbx]'`.
+file as researchers write them (`single_file.py`). Each trains twice, the second time for longer:
+the steps between by the seconds of processor time between leave out what is made, imported,
+compiled or explored once. What is not installed is left out: `.venv/bin/pip install '.[sbx]'`.
 """
 
 import argparse
