@@ -23,6 +23,7 @@ from apps.engine.building import constructor_arguments
 from apps.engine.rundir import RunDirectory
 from apps.engine.spec import RunSpec
 from apps.engine.training import train
+from apps.engine.vec_normalize import normalized
 from benchmarks.report import interleaved, print_samples, print_verdict
 
 TARGET = 1.03
@@ -48,7 +49,7 @@ def ours(spec: RunSpec, clock: Clock) -> float:
 def bare(spec: RunSpec, clock: Clock) -> float:
     torch.set_num_threads(1)
     started_at = clock()
-    env = make_vec_env(spec.environment, n_envs=spec.n_envs, seed=spec.seed)
+    env = normalized(make_vec_env(spec.environment, n_envs=spec.n_envs, seed=spec.seed), spec)
     module, _, name = ALGORITHMS[spec.algorithm].class_path.partition(":")
     model = getattr(import_module(module), name)(
         "MlpPolicy", env, seed=spec.seed, device="cpu", **constructor_arguments(spec)

@@ -64,8 +64,8 @@ class Rollout:
         return found
 
 
-def train(settings: Settings, seed: int) -> float:
-    """Train, and return the mean return of the last hundred episodes."""
+def train(settings: Settings, seed: int) -> int:
+    """Train for whole rollouts, print the last 100 episodes' mean return, return the steps."""
     torch.manual_seed(seed)
     envs = gymnasium.make_vec(settings.environment, settings.n_envs, "sync")
     envs = gymnasium.wrappers.vector.RecordEpisodeStatistics(envs)
@@ -98,7 +98,8 @@ def train(settings: Settings, seed: int) -> float:
             advantages = rollout.advantages(settings, critic(seen).flatten(), begins)
         update(settings, left, actor, critic, optimizer, rollout, advantages)
     envs.close()
-    return float(np.mean(returns[-100:]))
+    print(f"mean return {np.mean(returns[-100:]):.1f}")
+    return rollouts * settings.n_envs * settings.n_steps
 
 
 def update(

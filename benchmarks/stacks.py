@@ -23,6 +23,7 @@ from apps.engine.algorithms import ALGORITHMS
 from apps.engine.backends import DEFAULT_BACKEND
 from apps.engine.building import build_model, constructor_arguments
 from apps.engine.spec import RunSpec
+from apps.engine.vec_normalize import normalized
 from apps.engine.vectorizing import vectorized
 from benchmarks import single_file
 from benchmarks.report import interleaved, print_samples, print_verdict
@@ -31,27 +32,29 @@ from benchmarks.report import interleaved, print_samples, print_verdict
 TARGET, TARGET_REPLAY = 1.0, 2.0
 
 
-def ours(spec: RunSpec, backend: str = DEFAULT_BACKEND) -> None:
+def ours(spec: RunSpec, backend: str = DEFAULT_BACKEND) -> int:
     spec = RunSpec.from_dict({
         "algorithm": spec.algorithm, "environment": spec.environment, "preset": "high_score",
         "total_timesteps": spec.total_timesteps, "backend": backend,
     })  # fmt: skip
     env, _ = vectorized(spec)
-    build_model(spec, env).learn(spec.total_timesteps)
+    model = build_model(spec, env).learn(spec.total_timesteps)
     env.close()
+    return model.num_timesteps
 
 
-def library(spec: RunSpec) -> None:
+def library(spec: RunSpec) -> int:
     module, _, name = ALGORITHMS[spec.algorithm].class_path.partition(":")
-    env = make_vec_env(spec.environment, spec.n_envs, spec.seed)
+    env = normalized(make_vec_env(spec.environment, spec.n_envs, spec.seed), spec)
     model = getattr(import_module(module), name)(
         "MlpPolicy", env, seed=spec.seed, device="cpu", **constructor_arguments(spec)
     )
     model.learn(spec.total_timesteps)
     env.close()
+    return int(model.num_timesteps)
 
 
-def by_hand(spec: RunSpec) -> None:
+def by_hand(spec: RunSpec) -> int:
     values = dict(spec.hyperparameters)
     names = ("n_steps", "batch_size", "n_epochs", "gamma", "gae_lambda", "ent_coef")
     settings = single_file.Settings(
@@ -60,10 +63,10 @@ def by_hand(spec: RunSpec) -> None:
         clip_range=float(str(values["clip_range"]).removeprefix("lin_")),
         **{name: values[name] for name in names},
     )  # fmt: skip
-    single_file.train(settings, spec.seed)
+    return single_file.train(settings, spec.seed)
 
 
-STACKS: dict[str, tuple[str, Callable[[RunSpec], None]]] = {
+STACKS: dict[str, tuple[str, Callable[[RunSpec], int]]] = {
     "ours": ("torch", ours),
     "library": ("torch", library),
     "single_file": ("torch", by_hand),
@@ -82,12 +85,12 @@ def measure(options: argparse.Namespace) -> None:
     """Print the steps for each second of processor time; a first training allocates."""
     torch.set_num_threads(1)
     train, timesteps = STACKS[options.one][1], options.timesteps
-    took_s = [0.0, 0.0, 0.0]
+    taken, took_s = [0, 0, 0], [0.0, 0.0, 0.0]
     for place, steps in enumerate((2_000, timesteps, timesteps + options.more)):
         began_s = time.process_time()
-        train(spec_of(options, steps))
+        taken[place] = train(spec_of(options, steps))  # Whole rollouts.
         took_s[place] = time.process_time() - began_s
-    print(options.more / (took_s[2] - took_s[1]))
+    print((taken[2] - taken[1]) / (took_s[2] - took_s[1]))
 
 
 def measure_apart(name: str, options: argparse.Namespace) -> float:
@@ -110,7 +113,7 @@ def main() -> None:
     if options.one:
         return measure(options)
     there = [name for name, (module, _) in STACKS.items() if importlib.util.find_spec(module)]
-    if options.algorithm != "ppo":
+    if options.algorithm != "ppo" or spec_of(options, options.timesteps).normalize:
         there.remove("single_file")
     sides = {name: partial(measure_apart, name, options) for name in there}
     samples = interleaved(options.rounds, **sides)

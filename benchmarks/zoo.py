@@ -93,6 +93,8 @@ def main() -> None:
     parser.add_argument("--peer-python", default=sys.executable)
     parser.add_argument("--timeout", type=float, default=1800.0, help="seconds for one peer run")
     options = parser.parse_args()
+    if options.peer_timesteps and options.what == "whole":
+        parser.error("seconds of runs of other lengths do not compare; leave --peer-timesteps out")
     name = f"zoo-{options.what}-{options.algorithm}-{options.environment}"
     target = TARGETS[options.what]
     if options.what == "whole":

@@ -77,8 +77,8 @@ class EventLog:
             self._writer.write_lines(b"".join(self._lines))
             self._lines.clear()
             if self._mirror:
-                self._mirror.take(self._unmirrored)
-                self._unmirrored.clear()
+                written, self._unmirrored = self._unmirrored, []
+                self._mirror.take(written)
         self._flushed_at = time.monotonic()
 
 

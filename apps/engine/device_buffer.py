@@ -1,7 +1,7 @@
 """A rollout that lies where the network computes.
 
 The library's is an array in the host's memory, of which each minibatch of each epoch is copied to
-the GPU. With pictures that is most of an update; here each is copied once, as it is seen.
+the GPU. With pictures that is most of an update; here each is copied only as it is seen.
 """
 
 from collections.abc import Generator
@@ -13,6 +13,8 @@ from gymnasium import spaces
 from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.type_aliases import RolloutBufferSamples
 
+# Of the device's free memory; networks, their gradients and minibatches need the rest.
+MAX_SHARE = 0.5
 NAMES = ("actions", "values", "log_probs", "advantages", "returns")
 
 
@@ -50,8 +52,17 @@ class DeviceRolloutBuffer(RolloutBuffer):
 
 
 def buffer_for(
-    device: torch.device, observation_space: spaces.Space[Any]
+    device: torch.device, observation_space: spaces.Space[Any], n_samples: int
 ) -> type[DeviceRolloutBuffer] | None:
-    """Return the class for a device other than the CPU; None for the library's own choice."""
-    is_array = isinstance(observation_space, spaces.Box)
-    return DeviceRolloutBuffer if is_array and device.type != "cpu" else None
+    """Return the class for a GPU with room for a rollout; None for the library's own choice.
+
+    Args:
+        device: Where the network computes.
+        observation_space: What it reads.
+        n_samples: Observations of a rollout.
+    """
+    if device.type != "cuda" or not isinstance(observation_space, spaces.Box):
+        return None
+    each_bytes = int(np.prod(observation_space.shape)) * observation_space.dtype.itemsize
+    free_bytes, _ = torch.cuda.mem_get_info(device)
+    return DeviceRolloutBuffer if n_samples * each_bytes <= MAX_SHARE * free_bytes else None

@@ -66,10 +66,10 @@ def _can_be_written_as_they_are(values: Mapping[str, float]) -> bool:
     try:
         return (
             kinds <= PLAIN_NUMBERS
-            and isfinite(sum(numbers))  # Or it overflows, and they are looked at one by one.
+            and isfinite(math.fsum(numbers))
             and (int not in kinds or -MAX_INTEGER <= min(numbers) <= max(numbers) <= MAX_INTEGER)
         )
-    except OverflowError:  # An integer that no floating point number is near to.
+    except (OverflowError, ValueError):  # Too large a number or sum, or Inf and its opposite.
         return False
 
 

@@ -69,7 +69,8 @@ class _LeanLoops(OnPolicyAlgorithm):
 
     def _setup_model(self) -> None:
         if self.rollout_buffer_class is None:
-            self.rollout_buffer_class = buffer_for(self.device, self.observation_space)
+            n_samples = self.n_steps * self.n_envs
+            self.rollout_buffer_class = buffer_for(self.device, self.observation_space, n_samples)
         super()._setup_model()
 
     def _excluded_save_params(self) -> list[str]:

@@ -20,6 +20,8 @@ from apps.engine.spec import RunSpec
 from apps.engine.vectorization import LIVES, TAKEN_BY_GAMES
 from apps.engine.wrappers import ClipReward, FrameStack
 
+MAX_EMULATOR_SEED = 2**31
+
 
 class NativeAtari(NativeVecEnv):
     """Games that step together; episodes are counted as games, with the points that they pay."""
@@ -27,13 +29,16 @@ class NativeAtari(NativeVecEnv):
     def __init__(self, env: VectorEnv[Any, Any, Any], wrappers: Collection[type]) -> None:
         super().__init__(env)
         self._wrappers = wrappers
-        # Before the first step, in which no game takes one.
-        self._lives = np.zeros(env.num_envs, dtype=np.int64)
+        self._frames = np.zeros(env.num_envs, dtype=np.int64)  # Of the game until now.
+
+    def _seed(self, seed: int | None) -> Any:
+        # Of each game, as single ones are seeded; the emulator's have a bit less.
+        return None if seed is None else (seed + np.arange(self.num_envs)) % MAX_EMULATOR_SEED
 
     def _ended(self, dones: NDArray[np.bool_], told: Mapping[str, Any]) -> NDArray[np.bool_]:
-        # A new game begins in the same step with all of its lives.
-        before, self._lives = self._lives, told["lives"].copy()
-        return dones & (self._lives >= before)
+        # A new game begins in the same step. Lives do not tell: some games give more of them.
+        before, self._frames = self._frames, told["episode_frame_number"].copy()
+        return dones & (self._frames <= before)
 
     def _paid(self, rewards: NDArray[Any]) -> NDArray[np.float32]:
         return (np.sign(rewards) if ClipReward in self._wrappers else rewards).astype(np.float32)

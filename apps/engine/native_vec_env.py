@@ -79,7 +79,7 @@ class NativeVecEnv(VecEnv):
 
     def reset(self) -> Any:
         """Begin all episodes anew; a seed that was set is used once."""
-        observations, _ = self._env.reset(seed=self._seeds[0])
+        observations, _ = self._env.reset(seed=self._seed(self._seeds[0]))
         self._reset_seeds()
         self._reset_options()
         self._returns[:] = 0
@@ -111,6 +111,10 @@ class NativeVecEnv(VecEnv):
             self._returns[ended] = 0
             self._lengths[ended] = 0
         return np.ascontiguousarray(observations), self._paid(rewards), dones, infos
+
+    def _seed(self, seed: int | None) -> Any:
+        """Return a seed as the environment takes it."""
+        return seed
 
     def _ended(self, dones: NDArray[np.bool_], told: Mapping[str, Any]) -> NDArray[np.bool_]:
         """Return which episodes are over that are counted; called with every step."""

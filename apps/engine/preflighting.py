@@ -106,7 +106,8 @@ class _Check:
         self.find(*verdicts.on_probe(self.spec, description, probed, free_bytes))
         if probed.not_finite:
             return
-        self.find(_on_stepping(expected(self.spec, 1 / probed.steps_per_s)))
+        self.begin("looking how it is best stepped")
+        self.find(_on_stepping(expected(self.spec)))
         if self.spec.environment not in ENVIRONMENTS:  # The others were checked by their makers.
             self._ask_checkers(probed)
         self.begin("training for a moment")

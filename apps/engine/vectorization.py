@@ -116,6 +116,9 @@ def _against_native_games(spec: Vectorizable) -> list[str]:
         for name, wanted in MADE_OF.items()
         if kwargs.get(name) != wanted
     ]
+    longest = kwargs.get("max_num_frames_per_episode", 1)
+    if type(longest) is not int or longest < 1:
+        reasons.append("with max_num_frames_per_episode below 1, which ends each step")
     if spec.wrappers not in ([FRAMES], [FRAMES, LIVES], [FRAMES, CLIP], [FRAMES, LIVES, CLIP]):
         reasons.append(
             "with other wrappers than AtariFrames and after it LifeIsEpisode, ClipReward or both, "

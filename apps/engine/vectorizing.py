@@ -7,7 +7,7 @@ import logging
 import math
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from stable_baselines3.common.vec_env import VecEnv
@@ -79,17 +79,12 @@ def vectorized(
         return _made(spec, around, choice.used), choice
 
 
-def expected(spec: RunSpec, step_s: float) -> Choice:
-    """Return how `vectorized` would step a new run's environments.
-
-    Args:
-        spec: The run's spec.
-        step_s: Seconds that a step of one environment takes.
-    """
-    choice = _choose(spec, step_s=step_s)
+def expected(spec: RunSpec) -> Choice:
+    """Return how `vectorized` would step a new run's environments."""
+    choice = _choose(spec)
     if choice.used == "native":
         try:
-            _make_native(spec).close()
+            _make_native(replace(spec, n_envs=1)).close()
         except NoNative as error:
             return _fallback(spec, error)
     return choice
@@ -114,7 +109,7 @@ def _make_native(spec: RunSpec) -> NativeVecEnv:
     return make_native(spec.environment, spec.environment_kwargs, spec.n_envs)
 
 
-def _choose(spec: RunSpec, before: str = "", step_s: float | None = None) -> Choice:
+def _choose(spec: RunSpec, before: str = "") -> Choice:
     asked = spec.vectorization
     if before:
         return Choice(asked, before, "" if before == asked else "as it began")
@@ -123,15 +118,12 @@ def _choose(spec: RunSpec, before: str = "", step_s: float | None = None) -> Cho
     cores = usable_cores()
     if spec.n_envs == 1 or cores == 1:
         return Choice(asked, "dummy", "one environment" if spec.n_envs == 1 else "one core")
-    return suiting(spec, _seconds_per_step(spec) if step_s is None else step_s, cores)
-
-
-def _seconds_per_step(spec: RunSpec) -> float:
     env = training_wrapper(spec.wrappers)(make_env_for(spec))
     try:
-        return seconds_per_step(env, spec.seed)
+        step_s = seconds_per_step(env, spec.seed)
     finally:
         env.close()
+    return suiting(spec, step_s, cores)
 
 
 def suiting(spec: RunSpec, step_s: float, cores: int) -> Choice:

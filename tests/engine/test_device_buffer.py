@@ -64,8 +64,10 @@ def test_its_file_loads_in_the_library_with_the_library_s_buffer(tmp_path: Path)
     )
 
 
-def test_it_is_for_arrays_beside_another_processor() -> None:
-    picture = spaces.Box(0, 255, (4, 84, 84), np.uint8)
-    assert buffer_for(torch.device("cuda"), picture) is DeviceRolloutBuffer
-    assert buffer_for(torch.device("cpu"), picture) is None
-    assert buffer_for(torch.device("cuda"), spaces.Dict({"a": picture})) is None
+def test_it_is_for_arrays_that_fit_into_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1_000_000, 2_000_000))
+    picture = spaces.Box(0, 255, (1, 100, 100), np.uint8)
+    assert buffer_for(torch.device("cuda"), picture, 50) is DeviceRolloutBuffer
+    assert buffer_for(torch.device("cuda"), picture, 51) is None
+    assert buffer_for(torch.device("cpu"), picture, 50) is None
+    assert buffer_for(torch.device("cuda"), spaces.Dict({"a": picture}), 50) is None

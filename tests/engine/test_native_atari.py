@@ -14,7 +14,8 @@ from apps.engine.errors import InvalidSpec
 from apps.engine.native_atari import NativeAtari, make_native_atari
 from apps.engine.native_vec_env import NoNative
 from apps.engine.rundir import read_json
-from apps.engine.spec import RunSpec
+from apps.engine.spec import MAX_SEED, RunSpec
+from apps.engine.vectorization import MADE_OF
 from tests.engine.test_resume import spec_of, train_with_pauses
 from tests.engine.test_training import events_of
 
@@ -28,9 +29,8 @@ needs_atari = pytest.mark.skipif(not is_installed("atari"), reason="Atari is mis
 
 
 def game(**changes: Any) -> RunSpec:
-    kwargs = {"frameskip": 1, "obs_type": "grayscale"}
     data = {
-        "environment": GAME, "vectorization": "native", "environment_kwargs": kwargs,
+        "environment": GAME, "vectorization": "native", "environment_kwargs": MADE_OF,
         "frame_stack": 4,
     }  # fmt: skip
     return RunSpec.from_dict({**data, **changes})
@@ -92,6 +92,43 @@ def test_a_game_pays_what_it_pays_one_by_one() -> None:
 
 
 @needs_atari
+@pytest.mark.parametrize("seed", [2**31 - 1, MAX_SEED])
+def test_every_seed_of_a_spec_seeds_the_games(seed: int) -> None:
+    first = [make_native_atari(game(n_envs=2), threads=1) for _ in range(2)]
+    seen = []
+    for env in first:
+        env.seed(seed)
+        env.reset()
+        seen.append([env.step(np.array([1, place % 4]))[0] for place in range(20)])
+    assert np.array_equal(*seen)
+
+
+@needs_atari
+def test_a_game_that_is_cut_short_is_an_episode_whatever_lives_it_has() -> None:
+    kwargs = {**MADE_OF, "max_num_frames_per_episode": 200}
+    env = make_native_atari(game(n_envs=1, environment_kwargs=kwargs), threads=1)
+    emulator: Any = env._env
+    step = emulator.step
+
+    def with_bonus_lives(actions: Any) -> Any:
+        *given, told = step(actions)
+        told["lives"] = np.where(given[3], 5, 9)  # A new game begins with fewer.
+        return (*given, told)
+
+    emulator.step = with_bonus_lives
+    env.seed(3)
+    env.reset()
+    ends = []
+    for _ in range(200):
+        seen, _, _, infos = env.step(np.array([1]))
+        if infos[0].get("TimeLimit.truncated"):
+            ends.append(infos[0]["episode"]["l"])
+            assert not np.array_equal(infos[0]["terminal_observation"], seen[0])
+    assert len(ends) >= 3
+    assert set(ends) <= set(range(40, 51))
+
+
+@needs_atari
 def test_a_run_is_played_natively_and_its_policy_plays_one_by_one(tmp_path: Path) -> None:
     spec = spec_of("ppo", GAME, vectorization="native", n_envs=2, total_timesteps=300)
     directory, outcome = train_with_pauses(tmp_path / "run", spec, 128)
@@ -114,7 +151,7 @@ def test_a_run_is_played_natively_and_its_policy_plays_one_by_one(tmp_path: Path
 def test_what_the_emulator_s_own_does_not_take_is_refused(
     environment_kwargs: dict[str, Any],
 ) -> None:
-    asked = {"frameskip": 1, "obs_type": "grayscale", **environment_kwargs}
+    asked = {**MADE_OF, **environment_kwargs}
     with pytest.raises(InvalidSpec, match="which it does not take"):
         game(environment_kwargs=asked)
 
@@ -122,8 +159,9 @@ def test_what_the_emulator_s_own_does_not_take_is_refused(
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"environment_kwargs": {"frameskip": 1, "mode": 1, "obs_type": "grayscale"}}, "mode"),
+        ({"environment_kwargs": {**MADE_OF, "mode": 1}}, "mode"),
         ({"environment_kwargs": {"frameskip": 4}}, "without frameskip 1"),
+        ({"environment_kwargs": {**MADE_OF, "max_num_frames_per_episode": 0}}, "below 1"),
         ({"wrappers": []}, "other wrappers than AtariFrames"),
         ({"wrappers": [LIVES, FRAMES]}, "other wrappers than AtariFrames"),
         ({"wrappers": [FRAMES, {"path": CLIP, "kwargs": {}}]}, "without keywords"),
