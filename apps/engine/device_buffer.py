@@ -39,7 +39,7 @@ class DeviceRolloutBuffer(RolloutBuffer):
     def get(self, batch_size: int | None = None) -> Generator[RolloutBufferSamples, None, None]:
         """Yield shuffled minibatches, by default all in one."""
         count = self.buffer_size * self.n_envs
-        order = torch.from_numpy(np.random.permutation(count)).to(self.device)  # noqa: NPY002
+        order: Any = torch.from_numpy(np.random.permutation(count)).to(self.device)  # noqa: NPY002
         if not self.generator_ready:
             for name in NAMES:
                 setattr(self, name, self.swap_and_flatten(getattr(self, name)))

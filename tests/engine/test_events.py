@@ -2,6 +2,7 @@
 
 import math
 import time
+import warnings
 from typing import Any
 
 import numpy as np
@@ -338,3 +339,20 @@ def test_many_values_are_events_exactly_when_each_is_one(values: list[Any]) -> N
 def test_a_step_that_floating_point_cannot_hold_is_refused() -> None:
     with pytest.raises(MalformedLine, match=r"beyond 2\^53"):
         decode(orjson.dumps({"type": "film", "t": 1, "step": 2**53 + 1}))
+
+
+@pytest.mark.parametrize("kind", [float, np.float64])
+def test_sums_that_overflow_and_infinities_that_cancel_out_lose_no_value(kind: type) -> None:
+    logged = {"a": kind(1e308), "b": kind(1e308), "c": kind(math.inf), "d": kind(-math.inf)}
+    with np.errstate(all="raise"), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        event = decode(encode(events.metrics(3, logged)))
+    assert {key: value_of(event, key) for key in logged} == logged
+    assert event["special"] == {"c": "inf", "d": "-inf"}
+
+
+def test_an_event_keeps_its_values_when_the_caller_s_change() -> None:
+    logged = {"a": 1.0}
+    event = events.metrics(3, logged)
+    logged["a"] = 2.0
+    assert event["values"] == {"a": 1.0}
