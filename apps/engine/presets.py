@@ -158,13 +158,6 @@ GENERAL_PRESETS: dict[str, dict[PresetName, Preset]] = {
     },
 }  # fmt: skip
 
-_OWN_PRESETS: dict[tuple[str, str], dict[PresetName, Preset]] = {
-    ("ppo", "Acrobot-v1"): {
-        "fast": Preset({"n_steps": 128, "batch_size": 256, "n_epochs": 4, "gae_lambda": 0.94,
-                        "learning_rate": 1e-3}, 16),
-    },
-}  # fmt: skip
-
 ZOO_FILE = Path(__file__).parent / "data" / "zoo_presets.json"
 
 
@@ -206,10 +199,9 @@ def _searched_preset(search: Search) -> Preset:
 ENVIRONMENT_PRESETS: dict[tuple[str, str], dict[PresetName, Preset]] = {
     key: {
         **({"high_score": ZOO_PRESETS[key]} if key in ZOO_PRESETS else {}),
-        **_OWN_PRESETS.get(key, {}),
         **({"fast": _searched_preset(SEARCHES[key])} if key in SEARCHES else {}),
     }
-    for key in sorted({*ZOO_PRESETS, *_OWN_PRESETS, *SEARCHES})
+    for key in sorted({*ZOO_PRESETS, *SEARCHES})
 }
 
 _GENERAL_LENGTHS: dict[LengthName, int] = {"quick": 20_000, "standard": 100_000, "epic": 1_000_000}
