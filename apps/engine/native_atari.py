@@ -1,7 +1,7 @@
 """Atari's own vector environment, as our wrappers of Atari show a game.
 
 The emulator's library plays all games of a run in threads of its own and makes their pictures
-there, a third of the work of a step. What it does not do as the wrappers is said in
+there, which takes half of the time. What it does not do as the wrappers is said in
 docs/performance.md.
 """
 
