@@ -1,7 +1,7 @@
 """A rollout that lies where the network computes.
 
 The library's is an array in the host's memory, of which each minibatch of each epoch is copied to
-the GPU. With pictures that is most of an update; here each is copied only as it is seen.
+the GPU. Pictures are many bytes: here each is copied only as it is seen.
 """
 
 from collections.abc import Generator
