@@ -63,6 +63,7 @@ def run_with_evaluations(run: Run) -> dict[str, Any]:
         "directory": str(run.directory.path),
         "waiting": why_it_waits(run),
         "memory_bytes": run.memory_bytes,
+        "gpu_memory_bytes": run.gpu_memory_bytes,
         "error": run.error,
         "evaluations": [evaluation_as_dict(evaluation) for evaluation in evaluations],
     }

@@ -18,7 +18,7 @@ import gymnasium
 from gymnasium.utils.env_checker import check_env as check_with_gymnasium
 from stable_baselines3.common.env_checker import check_env as check_with_sb3
 
-from apps.engine import protocol, verdicts
+from apps.engine import gpu, protocol, verdicts
 from apps.engine.algorithms import ALGORITHMS
 from apps.engine.building import leave_compiler_out, make_env_for
 from apps.engine.conflicts import check_goals
@@ -39,6 +39,7 @@ from apps.engine.process import (
 )
 from apps.engine.rehearsing import Rehearsal, free_memory, rehearse
 from apps.engine.spec import RunSpec
+from apps.engine.storage import gpu_bytes
 from apps.engine.vectorization import VECTORIZATIONS
 from apps.engine.vectorizing import Choice, expected
 
@@ -111,6 +112,7 @@ class _Check:
         if self.spec.environment not in ENVIRONMENTS:  # The others were checked by their makers.
             self._ask_checkers(probed)
         self.begin("training for a moment")
+        gpu_memory = gpu.memory_bytes()  # While nothing of it is this process's.
         rehearsal = rehearse(self.spec, description, probed)
         eta_s = _eta_s(self.spec, probed, rehearsal)
         self.known = replace(
@@ -118,6 +120,7 @@ class _Check:
         )
         self.find(
             verdicts.on_memory(self.spec, description, rehearsal.memory),
+            *verdicts.on_gpu_memory(gpu_bytes(self.spec, description), gpu_memory),
             verdicts.on_speed(self.spec, rehearsal.steps_per_s, eta_s, rehearsal.n_envs),
         )
 

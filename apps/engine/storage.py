@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from apps.engine import gpu
 from apps.engine.algorithms import ALGORITHMS
+from apps.engine.backends import BACKENDS
 from apps.engine.descriptions import EnvironmentDescription, SpaceDescription
 from apps.engine.machine import PROCESS_BYTES
 from apps.engine.spec import RunSpec
@@ -86,3 +88,21 @@ def training_bytes(spec: RunSpec, description: EnvironmentDescription) -> int:
     and environments as well.
     """
     return PROCESS_BYTES + spec_buffer_bytes(spec, description, spec.total_timesteps)
+
+
+def gpu_bytes(spec: RunSpec, description: EnvironmentDescription) -> int:
+    """Return about how many bytes of a GPU's memory a training takes where there is a GPU.
+
+    Rollouts lie there where half of the free memory holds one (`device_buffer`), replay buffers
+    never do. 0 for what trains on the processor.
+    """
+    seen = description.observation_space
+    if spec.device == "cpu" or "cuda" not in BACKENDS[spec.backend].devices:
+        return 0
+    if spec.device == "auto" and not seen.is_image:
+        return 0
+    values = spec.hyperparameters
+    rollout = values["n_steps"] * spec.n_envs if spec.schema.is_on_policy else 0
+    batch = values.get("batch_size") or rollout
+    batch_bytes = gpu.BATCH_COPIES * batch * max(seen.size, 1) * FLOAT_BYTES
+    return gpu.PROCESS_BYTES + rollout * element_bytes(seen) + batch_bytes

@@ -157,6 +157,27 @@ def _how_to_fit(spec: RunSpec, description: EnvironmentDescription, memory: Memo
     return "lower n_envs, n_steps or the networks' size, or end what else runs here"
 
 
+def on_gpu_memory(needed_bytes: int, gpu_memory: tuple[int, int] | None) -> list[Finding]:
+    """Judge whether a training fits into the memory of a GPU.
+
+    Args:
+        needed_bytes: What it takes there, reckoned; 0: nothing.
+        gpu_memory: Free and total bytes, None where there is no GPU.
+    """
+    if not needed_bytes or gpu_memory is None:
+        return []
+    free_bytes, total_bytes = gpu_memory
+    needed = f"it takes about {size_in_words(needed_bytes)} of the GPU's memory"
+    fit = "use a smaller batch or fewer environments, or train with device cpu"
+    if needed_bytes > total_bytes:
+        said = f"{needed}, which has {size_in_words(total_bytes)}: it would never begin"
+        return [Finding("refusal", said, fit)]
+    said = f"{needed}, of which {size_in_words(free_bytes)} are free"
+    if needed_bytes > free_bytes:
+        return [Finding("warning", f"{said}: it waits in the queue until there is room", fit)]
+    return [Finding("ok", said)]
+
+
 def size_in_words(count: float) -> str:
     """Write bytes for people, in the units that pages use."""
     for unit, size in (("GB", 1024**3), ("MB", 1024**2)):

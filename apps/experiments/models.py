@@ -6,6 +6,7 @@ zero changed rows means that somebody else was first.
 """
 
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 
 from django.conf import settings
@@ -87,6 +88,9 @@ class Run(RunLife):
         default=PROCESS_BYTES,
         editable=False,
         help_text="About what its training takes of memory when its buffer is full.",
+    )
+    gpu_memory_bytes = models.PositiveBigIntegerField(
+        default=0, editable=False, help_text="And of a GPU's memory, where there is a GPU."
     )
     configuration_hash = models.CharField(
         max_length=32, blank=True, editable=False, help_text="Of the spec without its seed."
@@ -230,7 +234,7 @@ class Run(RunLife):
         return self.status in RESUMABLE_STATUSES and self.checkpoints.exists()
 
     def claim(
-        self, owner: str, at_most: int | None = None, within_bytes: int | None = None
+        self, owner: str, at_most: int | None = None, within: Mapping[str, int] | None = None
     ) -> bool:
         """Become the run's supervisor; False when somebody else was first or it is not waiting.
 
@@ -238,7 +242,8 @@ class Run(RunLife):
             owner: The supervisor's name, which begins with its host.
             at_most: How many runs may run on that host, this one included; False when it would be
                 one more. None sets no limit.
-            within_bytes: How much memory all runs on that host may take, likewise.
+            within: How much all runs on that host may take, likewise, by the field that says how
+                much one takes.
         """
         waiting = Run.objects.filter(
             pk=self.pk, status__in=(RunStatus.DRAFT, RunStatus.QUEUED), attempt=self.attempt
@@ -248,9 +253,9 @@ class Run(RunLife):
         if at_most is not None:
             count = Coalesce(Subquery(running.values(count=Count("pk"))), 0)
             waiting = waiting.filter(LessThan(count, at_most))
-        if within_bytes is not None:
-            taken = Coalesce(Subquery(running.values(taken=Sum("memory_bytes"))), 0)
-            waiting = waiting.filter(LessThanOrEqual(taken, within_bytes - self.memory_bytes))
+        for field, limit in (within or {}).items():
+            taken = Coalesce(Subquery(running.values(taken=Sum(field))), 0)
+            waiting = waiting.filter(LessThanOrEqual(taken, limit - getattr(self, field)))
         now = timezone.now()
         changed = waiting.update(
             status=RunStatus.RUNNING,

@@ -1,5 +1,6 @@
 """Questions about many runs, each one query."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from django.db import models
@@ -33,9 +34,9 @@ class RunQuerySet(models.QuerySet["Run"]):
         """Runs that are queued or running."""
         return self.filter(status__in=ACTIVE_STATUSES)
 
-    def that_fit(self, within_bytes: int) -> "RunQuerySet":
-        """Runs that take no more memory than this."""
-        return self.filter(memory_bytes__lte=within_bytes)
+    def that_fit(self, within: Mapping[str, int]) -> "RunQuerySet":
+        """Runs that take no more than this, by the field that says how much one takes."""
+        return self.filter(**{f"{field}__lte": limit for field, limit in within.items()})
 
     def next_queued(self) -> "Run | None":
         """Return the run whose turn it is (see `turns`), None when none waits."""

@@ -29,7 +29,7 @@ from apps.engine.rundir import (
     write_json,
 )
 from apps.engine.spec import EvalSpec, RunSpec, check_numbers, default_evaluation_seed
-from apps.engine.storage import training_bytes
+from apps.engine.storage import gpu_bytes, training_bytes
 from apps.experiments.models import (
     Checkpoint,
     Evaluation,
@@ -144,7 +144,7 @@ def create(
         id=new_run_id(),
         name=naming.name.strip() or free_name(f"{spec.algorithm}-{spec.environment}-s{spec.seed}"),
         priority=naming.priority,
-        memory_bytes=_memory_bytes(spec, origin),
+        **_memory_columns(spec, origin),
         **bookkeeping.spec_columns(spec),
     )
     if origin:
@@ -158,6 +158,7 @@ def create(
         "command": naming.command,
         "priority": naming.priority,
         "memory_bytes": run.memory_bytes,
+        "gpu_memory_bytes": run.gpu_memory_bytes,
         "parent": run.parent_id,
         "parent_step": run.parent_step,
         "relation": run.relation,
@@ -179,10 +180,13 @@ def create(
     return run
 
 
-def _memory_bytes(spec: RunSpec, origin: Origin | None) -> int:
+def _memory_columns(spec: RunSpec, origin: Origin | None) -> dict[str, int]:
     if origin and origin.parent and origin.step is None:  # The same spec once more.
-        return origin.parent.memory_bytes
-    return training_bytes(spec, description_of(spec))
+        memory = origin.parent.memory_bytes, origin.parent.gpu_memory_bytes
+    else:
+        description = description_of(spec)
+        memory = training_bytes(spec, description), gpu_bytes(spec, description)
+    return dict(zip(("memory_bytes", "gpu_memory_bytes"), memory, strict=True))
 
 
 def experiment_name(spec: RunSpec, given: str = "") -> str:

@@ -126,7 +126,8 @@ def _index_run(
         "parent_step": record.get("parent_step"),
         "relation": str(record.get("relation") or ""),
         "priority": _priority(record),
-        "memory_bytes": _memory_bytes(record),
+        "memory_bytes": _size(record, "memory_bytes", PROCESS_BYTES),
+        "gpu_memory_bytes": _size(record, "gpu_memory_bytes", 0),
         "experiment": experiment,
         **bookkeeping.spec_columns(spec),
     }
@@ -165,10 +166,10 @@ def _priority(record: Mapping[str, Any]) -> int:
     return value if type(value) is int and low <= value <= high else 0
 
 
-def _memory_bytes(record: Mapping[str, Any]) -> int:
-    """Return what a record says a run takes; older records say nothing."""
-    value = record.get("memory_bytes")
-    return value if type(value) is int and 0 <= value < 2**63 else PROCESS_BYTES
+def _size(record: Mapping[str, Any], name: str, unknown: int) -> int:
+    """Return the bytes that a record says a run takes; older records do not say it."""
+    value = record.get(name)
+    return value if type(value) is int and 0 <= value < 2**63 else unknown
 
 
 def _life(copier: LogCopier, run: Run) -> dict[str, Any]:

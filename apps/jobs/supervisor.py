@@ -80,10 +80,10 @@ def train_queued(ring_evaluations: Callable[[], object]) -> None:
             if is_full or not Run.objects.filter(status=RunStatus.QUEUED).exists():
                 return
             memory = room.look()
-            run = Run.objects.that_fit(memory.for_runs_bytes).next_queued()
-            if run is None or not memory.has(run):
+            run = Run.objects.that_fit(memory.bounds).next_queued()
+            if run is None or memory.why_not(run):
                 return
-            if run.claim(new_owner(), most_runs(), memory.for_runs_bytes):
+            if run.claim(new_owner(), most_runs(), memory.bounds):
                 supervise_run(run, reserve().take(), ring_evaluations)
         finally:
             slots.release()

@@ -177,6 +177,25 @@ def test_a_buffer_is_compared_with_what_is_free(
 
 
 @pytest.mark.parametrize(
+    ("needed", "gpu", "severity", "words"),
+    [
+        (0, (1, 2), None, ""),
+        (5, None, None, ""),
+        (5, (6, 8), "ok", "5.0 GB of the GPU's memory, of which 6.0 GB are free"),
+        (5, (4, 8), "warning", "waits in the queue"),
+        (9, (4, 8), "refusal", "which has 8.0 GB: it would never begin"),
+    ],
+)
+def test_the_memory_of_a_gpu_is_judged_where_it_is_needed(
+    needed: int, gpu: tuple[int, int] | None, severity: str | None, words: str
+) -> None:
+    given = (gpu[0] * GIGABYTE, gpu[1] * GIGABYTE) if gpu else None
+    findings = verdicts.on_gpu_memory(needed * GIGABYTE, given)
+    assert [finding.severity for finding in findings] == ([severity] if severity else [])
+    assert all(words in finding.message for finding in findings)
+
+
+@pytest.mark.parametrize(
     ("algorithm", "values", "n_envs"),
     [
         ("ppo", {"n_steps": 2048, "batch_size": 64}, 1),

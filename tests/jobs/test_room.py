@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
-from apps.engine import machine
+from apps.engine import gpu, machine
 from apps.engine.machine import PROCESS_BYTES
 from apps.engine.rundir import write_json
 from apps.experiments.models import Run, RunStatus
@@ -54,26 +54,27 @@ def test_a_run_that_would_fit_later_keeps_its_turn_and_says_why_it_waits(
 def test_a_run_that_fits_nowhere_lets_others_go_first(settings: Settings) -> None:
     settings.MAX_MEMORY_MB = 1000
     huge, small = waiting(1001), waiting(100)
-    memory = room.look()
-    assert Run.objects.that_fit(memory.for_runs_bytes).next_queued() == small
-    assert "make its buffer smaller" in memory.why_not(huge)
+    found = room.look()
+    assert Run.objects.that_fit(found.bounds).next_queued() == small
+    assert "make its buffer smaller" in found.why_not(huge)
     with announced(settings.HOME, Worker(slots=4, max_runs=4)):
         assert "make its buffer smaller" in why_it_waits(huge)
         assert "in a moment" in why_it_waits(small)
 
 
+def memory(free: int, ours: int, reserved: int) -> room.Memory:
+    return room.Memory(
+        "memory_bytes", "memory", "make it smaller", free * MB, ours * MB, reserved * MB
+    )
+
+
 def test_without_a_limit_what_is_free_decides() -> None:
-    memory = room.Room(
-        free_bytes=300 * MB, ours_bytes=500 * MB, reserved_bytes=600 * MB, limit_bytes=None
-    )
-    assert memory.for_runs_bytes == 800 * MB
-    assert memory.has(waiting(200))
-    assert not memory.has(waiting(201))  # Its running runs will yet fill 100 MB more.
-    assert memory.why_not(waiting(200)) == ""
-    taken = room.Room(
-        free_bytes=100 * MB, ours_bytes=900 * MB, reserved_bytes=600 * MB, limit_bytes=None
-    )
-    assert not taken.has(waiting(101))  # Running ones took more than they were to.
+    some = memory(free=300, ours=500, reserved=600)
+    assert some.for_runs_bytes == 800 * MB
+    assert some.why_not(200 * MB) == ""
+    assert some.why_not(201 * MB)  # Its running runs will yet fill 100 MB more.
+    # Running ones took more than they were to.
+    assert memory(free=100, ours=900, reserved=600).why_not(101 * MB)
 
 
 def test_runs_share_the_cores_and_a_reproduction_takes_as_many_as_its_original(
@@ -95,11 +96,59 @@ def test_runs_share_the_cores_and_a_reproduction_takes_as_many_as_its_original(
 def test_two_workers_cannot_both_take_the_last_memory() -> None:
     running(500)
     one, two = waiting(300), waiting(300)
-    assert one.claim(HERE, at_most=9, within_bytes=1000 * MB)
-    assert not two.claim(HERE, at_most=9, within_bytes=1000 * MB)
+    within = {"memory_bytes": 1000 * MB}
+    assert one.claim(HERE, at_most=9, within=within)
+    assert not two.claim(HERE, at_most=9, within=within)
     assert two.status == RunStatus.QUEUED
     one.move_to(RunStatus.COMPLETED)
-    assert two.claim(HERE, at_most=9, within_bytes=1000 * MB)
+    assert two.claim(HERE, at_most=9, within=within)
+
+
+@pytest.fixture
+def gpu_of_8_gb(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of which somebody else takes 2 GB, and our running runs what they are reckoned to."""
+
+    def memory_bytes() -> tuple[int, int]:
+        ours = sum(run.gpu_memory_bytes for run in Run.objects.filter(status=RunStatus.RUNNING))
+        return max(6000 * MB - ours, 0), 8000 * MB
+
+    monkeypatch.setattr(gpu, "memory_bytes", memory_bytes)
+
+
+@pytest.mark.usefixtures("gpu_of_8_gb")
+def test_a_run_waits_for_the_memory_of_the_gpu_and_says_so(settings: Settings) -> None:
+    make_run(status=RunStatus.RUNNING, owner=HERE, gpu_memory_bytes=4000 * MB)
+    large = waiting(1, name="large", gpu_memory_bytes=3000 * MB)
+    without = waiting(1)
+    supervisor.train_queued(lambda: None)
+    assert Run.objects.filter(status=RunStatus.QUEUED).count() == 2
+    with announced(settings.HOME, Worker(slots=4, max_runs=4)):
+        why = (
+            "it takes about 2.9 GB of the GPU's memory, 5.9 GB are there for runs and running "
+            "ones need 3.9 GB"
+        )
+        assert why_it_waits(large) == f"{why}; it is next"
+        assert f"the first in turn, large, waits: {why}" in why_it_waits(without)
+
+
+@pytest.mark.usefixtures("gpu_of_8_gb")
+def test_a_run_too_large_for_the_gpu_lets_others_go_first() -> None:
+    huge = waiting(1, gpu_memory_bytes=7000 * MB)
+    without, small = waiting(1), waiting(1, gpu_memory_bytes=5000 * MB)
+    found = room.look()
+    assert "train with device cpu" in found.why_not(huge)
+    assert [*Run.objects.that_fit(found.bounds).order_by("queued_at")] == [without, small]
+    assert not huge.claim(HERE, within=found.bounds)
+    assert small.claim(HERE, within=found.bounds)
+    assert not waiting(1, gpu_memory_bytes=5000 * MB).claim(HERE, within=room.look().bounds)
+    assert without.claim(HERE, within=room.look().bounds)
+
+
+def test_where_there_is_no_gpu_nothing_waits_for_its_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gpu, "memory_bytes", lambda: None)
+    assert room.look().why_not(waiting(1, gpu_memory_bytes=10**15)) == ""
 
 
 def test_what_a_run_takes_is_reckoned_from_its_buffer_and_outlives_the_database() -> None:
@@ -111,9 +160,15 @@ def test_what_a_run_takes_is_reckoned_from_its_buffer_and_outlives_the_database(
     # Two observations of 4 floats, an action of 8 bytes, 3 floats.
     assert small.memory_bytes == PROCESS_BYTES + 256 * 52
     assert large.memory_bytes == PROCESS_BYTES + 5_000_000 * 52
+    on_gpu = control.create(control.check_spec({**TINY_PPO, "device": "cuda"}))
+    # A rollout and a minibatch of TINY_PPO: observations of 4 floats.
+    rollout, batch = (TINY_PPO["hyperparameters"][name] for name in ("n_steps", "batch_size"))
+    assert on_gpu.gpu_memory_bytes == gpu.PROCESS_BYTES + 16 * rollout + 4 * 16 * batch
+    assert (small.gpu_memory_bytes, large.gpu_memory_bytes) == (0, 0)
     Run.objects.all().delete()
     reindexing.reindex()
     assert Run.objects.get(pk=large.pk).memory_bytes == large.memory_bytes
+    assert Run.objects.get(pk=on_gpu.pk).gpu_memory_bytes == on_gpu.gpu_memory_bytes
 
 
 @pytest.mark.slow

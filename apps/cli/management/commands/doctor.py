@@ -14,8 +14,9 @@ from django.core import checks
 from django.core.management.base import CommandError
 
 from apps.cli.command import Command as OurCommand
-from apps.engine import mirror, provenance
+from apps.engine import gpu, mirror, provenance
 from apps.engine.backends import BACKENDS, DEFAULT_BACKEND
+from apps.engine.verdicts import size_in_words
 from apps.jobs import system
 
 LOW_DISK_BYTES = 2 * 1024**3
@@ -80,7 +81,11 @@ def _device() -> Finding:
     )  # fmt: skip
     if done.returncode:
         return "device", "error", f"torch cannot be imported: {done.stderr.strip()[-200:]}"
-    return "device", "ok", done.stdout.strip() or "CPU (no CUDA device)"
+    if name := done.stdout.strip():
+        free = gpu.memory_bytes()
+        room = f", {size_in_words(free[0])} of {size_in_words(free[1])} free" if free else ""
+        return "device", "ok", f"{name}{room}"
+    return "device", "ok", "CPU (no CUDA device)"
 
 
 def _ffmpeg() -> Finding:

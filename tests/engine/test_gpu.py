@@ -1,0 +1,62 @@
+"""What a driver says of its GPUs, told by one that stands in for it: there is none here."""
+
+from types import SimpleNamespace
+
+import pynvml
+import pytest
+
+from apps.engine import gpu
+
+GPUS = {
+    "GPU-5f7c1d2a": SimpleNamespace(free=60 << 30, total=80 << 30),
+    "GPU-0a1b2c3d": SimpleNamespace(free=1 << 30, total=24 << 30),
+}
+
+
+@pytest.fixture(autouse=True)
+def driver(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Two GPUs; the calls of its life."""
+    calls: list[str] = []
+
+    def found(known: bool, name: str) -> str:
+        if not known:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_FOUND)
+        return name
+
+    def by_index(index: int) -> str:
+        return found(index < len(GPUS), [*GPUS, ""][min(index, len(GPUS))])
+
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(pynvml, "nvmlInit", lambda: calls.append("init"))
+    monkeypatch.setattr(pynvml, "nvmlShutdown", lambda: calls.append("shutdown"))
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByIndex", by_index)
+    monkeypatch.setattr(
+        pynvml, "nvmlDeviceGetHandleByUUID", lambda name: found(name in GPUS, name)
+    )
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetMemoryInfo", GPUS.__getitem__)
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("visible", "total_gb"),
+    [
+        (None, 80), ("0", 80), ("1", 24), ("1,0", 24), (" 1 , 0", 24), ("GPU-0a1b2c3d", 24),
+        ("", None), ("-1", None), ("7", None), ("GPU-none", None), ("NoDevFiles", None),
+    ],
+)  # fmt: skip
+def test_the_first_gpu_that_cuda_may_use_is_asked(
+    monkeypatch: pytest.MonkeyPatch, driver: list[str], visible: str | None, total_gb: int | None
+) -> None:
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    told = gpu.memory_bytes()
+    assert (told and told[1] >> 30) == total_gb
+    assert driver == ["init", "shutdown"]
+
+
+def test_without_a_driver_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
+
+    monkeypatch.setattr(pynvml, "nvmlInit", fail)
+    assert gpu.memory_bytes() is None
