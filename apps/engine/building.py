@@ -42,6 +42,10 @@ OUR_CLASSES = {
     "ars": "apps.engine.ars:ObservableARS",
     "ppo": "apps.engine.lean:LeanPPO",
     "a2c": "apps.engine.lean:LeanA2C",
+    "dqn": "apps.engine.lean_replay:LeanDQN",
+    "td3": "apps.engine.lean_replay:LeanTD3",
+    "ddpg": "apps.engine.lean_replay:LeanDDPG",
+    "sac": "apps.engine.lean_sac:LeanSAC",
 }
 # OMP_NUM_THREADS, else all cores. As the process began: whatever it trained before must not decide
 # in which order sums are taken.

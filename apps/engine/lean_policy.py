@@ -1,4 +1,4 @@
-"""The forward and backward pass of a small policy, written out; its step is in `lean_steps`.
+"""A small policy written out: its networks (`lean_network`), its head, its step (`lean_steps`).
 
 Each function calls the kernels that autograd and `torch.optim` call, on the same numbers and in
 the same order of additions, so that results agree to the last bit. What is saved is what surrounds
@@ -9,10 +9,8 @@ Gaussian one. All tensors are float32 on the CPU, but actions of a categorical h
 """
 
 import math
-from collections.abc import Sequence
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.distributions import (
@@ -22,54 +20,11 @@ from stable_baselines3.common.distributions import (
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import FlattenExtractor
 from torch import Tensor, nn
-from torch.nn import functional
 
-from apps.engine.errors import Diverged
+from apps.engine.lean_network import Network, checked, is_plain
 from apps.engine.lean_steps import Gradients, has_plain_step, step_of
 
 _aten = torch.ops.aten
-
-
-def _tanh_backward(grad: Tensor, output: Tensor) -> Tensor:
-    found: Tensor = _aten.tanh_backward(grad, output)
-    return found
-
-
-def _relu_backward(grad: Tensor, output: Tensor) -> Tensor:
-    found: Tensor = _aten.threshold_backward(grad, output, 0)
-    return found
-
-
-ACTIVATIONS = {nn.Tanh: (torch.tanh, _tanh_backward), nn.ReLU: (torch.relu, _relu_backward)}
-
-
-class Network:
-    """A multilayer perceptron as a list of weights and biases."""
-
-    def __init__(self, hidden: Sequence[nn.Module], head: nn.Linear, gradients: Gradients) -> None:
-        linears = [layer for layer in hidden if isinstance(layer, nn.Linear)]
-        self._layers = [(layer.weight, layer.bias) for layer in (*linears, head)]
-        self._grads = [(gradients.of(weight), gradients.of(bias)) for weight, bias in self._layers]
-        kinds = [type(layer) for layer in hidden if not isinstance(layer, nn.Linear)]
-        self._activate, self._activate_backward = ACTIVATIONS[kinds[0] if kinds else nn.Tanh]
-
-    def forward(self, inputs: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Return the output, and what went into each layer."""
-        seen = []
-        for weight, bias in self._layers[:-1]:
-            seen.append(inputs)
-            inputs = self._activate(functional.linear(inputs, weight, bias))
-        seen.append(inputs)
-        return functional.linear(inputs, *self._layers[-1]), seen
-
-    def backward(self, grad: Tensor, seen: list[Tensor]) -> None:
-        """Write the gradient of each parameter, given that of the output."""
-        for index in range(len(seen) - 1, -1, -1):
-            grad_weight, grad_bias = self._grads[index]
-            torch.mm(grad.t(), seen[index], out=grad_weight)
-            torch.sum(grad, 0, out=grad_bias)
-            if index:
-                grad = self._activate_backward(grad.mm(self._layers[index][0]), seen[index])
 
 
 class Head(Protocol):
@@ -178,14 +133,14 @@ class LeanPolicy:
     """The networks, head and optimizer of a policy, written out; it changes the policy itself."""
 
     def __init__(self, policy: ActorCriticPolicy) -> None:
-        extractor = policy.mlp_extractor
         self._policy = policy
         space = policy.observation_space
         self._is_vector = isinstance(space, spaces.Box) and len(space.shape) == 1
         parameters: list[Tensor] = list(policy.parameters())
         self._gradients = Gradients(parameters)
-        self._actor = Network(list(extractor.policy_net), policy.action_net, self._gradients)  # type: ignore[arg-type]
-        self._critic = Network(list(extractor.value_net), policy.value_net, self._gradients)
+        self._actor, self._critic = (
+            Network(layers, self._gradients) for layers in _networks_of(policy)
+        )
         self._head: Head = (
             CategoricalHead()
             if isinstance(policy.action_dist, CategoricalDistribution)
@@ -206,27 +161,21 @@ class LeanPolicy:
 
     def act(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return drawn actions, values (B, 1) and log probabilities (B,)."""
-        output, _ = self._actor.forward(features)
-        values, _ = self._critic.forward(features)
+        output, values = self._actor(features), self._critic(features)
         actions, log_probs = self._head.sample(output)
-        if np.isnan(log_probs.numpy()).any():  # As they are where the output is.
-            raise Diverged(
-                "the policy's output is NaN: training has diverged; lower learning_rate or "
-                "max_grad_norm, normalise observations or rewards, or look for NaN in the "
-                "environment's"
-            )
+        checked(log_probs)  # As they are where the output is.
         return actions, values, log_probs
 
     def values(self, features: Tensor) -> Tensor:
         """Return the critic's values, (B, 1)."""
-        return self._critic.forward(features)[0]
+        return self._critic(features)
 
     def evaluate(self, features: Tensor, actions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return values, log probabilities and entropies, each (B,), and remember the way."""
-        output, self._actor_seen = self._actor.forward(features)
-        values, self._critic_seen = self._critic.forward(features)
-        log_probs, entropies = self._head.evaluate(output, actions)
-        return values.flatten(), log_probs, entropies
+        self._actor_seen = self._actor.forward(features)
+        self._critic_seen = self._critic.forward(features)
+        log_probs, entropies = self._head.evaluate(self._actor_seen[-1], actions)
+        return self._critic_seen[-1].flatten(), log_probs, entropies
 
     def update(
         self,
@@ -264,14 +213,15 @@ def can_be_lean(policy: Any) -> bool:
         and type(policy.action_dist) in {CategoricalDistribution, DiagGaussianDistribution}
         and type(policy.features_extractor) is FlattenExtractor
         and policy.share_features_extractor
-        and _has_plain_networks(policy)
+        and all(map(is_plain, _networks_of(policy)))
         and has_plain_step(policy.optimizer)
     )
 
 
-def _has_plain_networks(policy: ActorCriticPolicy) -> bool:
-    for network in (policy.mlp_extractor.policy_net, policy.mlp_extractor.value_net):
-        kinds = {type(layer) for layer in network} - {nn.Linear}
-        if len(kinds) > 1 or not kinds <= set(ACTIVATIONS):
-            return False
-    return True
+def _networks_of(policy: ActorCriticPolicy) -> tuple[list[nn.Module], list[nn.Module]]:
+    """Return the layers of the actor and of the critic."""
+    extractor = policy.mlp_extractor
+    return (
+        [*extractor.policy_net.children(), policy.action_net],
+        [*extractor.value_net.children(), policy.value_net],
+    )

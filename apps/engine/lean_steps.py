@@ -6,7 +6,8 @@ goes through in `torch.optim`, in vectors as there: a loop takes what fills no v
 and may round it otherwise, so only tensors that fill whole vectors lie together.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import torch
@@ -53,6 +54,20 @@ class Gradients(Packed):
         """Scale all of them so that their norm is at most so large."""
         norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(self.views, 2.0)), 2.0)
         torch._foreach_mul_(self.blocks, torch.clamp(max_norm / (norm + 1e-6), max=1.0))
+
+
+@contextmanager
+def _tiny_is_zero() -> Iterator[None]:
+    """Take numbers below 1.2e-38 as zero, which a processor else handles in a hundred cycles.
+
+    Averages of the gradients of units that have died shrink to such numbers and stay there: a
+    quarter of DQN's moments after 8,000 steps. They would move a weight by less than 1e-30.
+    """
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
 
 
 class Step(Protocol):
@@ -110,6 +125,7 @@ class AdamStep(_Moments):
 
     names = ("exp_avg", "exp_avg_sq")
 
+    @_tiny_is_zero()
     def take(self, grads: Packed) -> None:
         """Move the parameters against their gradients."""
         self._step += 1
@@ -130,6 +146,7 @@ class RMSpropStep(_Moments):
 
     names = ("square_avg",)
 
+    @_tiny_is_zero()
     def take(self, grads: Packed) -> None:
         """Move the parameters against their gradients."""
         self._step += 1
@@ -159,3 +176,9 @@ def has_plain_step(optimizer: torch.optim.Optimizer) -> bool:
         return False
     group = optimizer.param_groups[0]
     return all(group.get(name) == value for name, value in usual[type(optimizer)].items())
+
+
+def average_into(targets: list[Tensor], parameters: list[Tensor], tau: float) -> None:
+    """Move the parameters of target networks towards others, as the library's `polyak_update`."""
+    torch._foreach_mul_(targets, 1 - tau)
+    torch._foreach_add_(targets, parameters, alpha=tau)

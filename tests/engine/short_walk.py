@@ -17,6 +17,7 @@ class ShortWalk(gymnasium.Env[Any, Any]):
         self.action_space: Any = {
             "discrete": spaces.Discrete(3),
             "box": spaces.Box(-2.0, 2.0, (1,)),
+            "plane": spaces.Box(-2.0, 2.0, (2,)),
             "multi_discrete": spaces.MultiDiscrete([3, 2]),
             "multi_binary": spaces.MultiBinary(2),
         }[actions]

@@ -1,0 +1,164 @@
+"""SAC with lean updates; what `lean_replay` says of DQN and TD3 holds for it, too."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3 import SAC
+from stable_baselines3.common.type_aliases import ReplayBufferSamples
+from torch import Tensor
+
+from apps.engine.lean_network import Network, tanh_backward
+from apps.engine.lean_replay import ONE, LeanReplay, Learner, fit
+
+
+class SquashedGaussian:
+    """SAC's policy: Gaussians whose draws go through `tanh`, (batch, action dimensions)."""
+
+    _LOG_SQRT_2_PI = math.log(math.sqrt(2 * math.pi))
+    _LOG_STD_BOUNDS = (-20, 2)
+    _EPSILON = 1e-6  # Keeps the logarithm of the squashing finite.
+
+    def __init__(self, networks: Sequence[Network]) -> None:
+        self._trunk, self._means, self._deviations = networks
+
+    def draw(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Return actions and their log probabilities, (batch, 1), and remember the way."""
+        self._seen = self._trunk.forward(features)
+        self._mean = self._means.forward(self._seen[-1])
+        self._log_std = self._deviations.forward(self._seen[-1])
+        mean = self._mean[-1]
+        self._std = torch.ones_like(mean) * self._log_std[-1].clamp(*self._LOG_STD_BOUNDS).exp()
+        self._noise = torch.normal(torch.zeros_like(mean), torch.ones_like(mean))
+        drawn = mean + self._noise * self._std
+        self._actions = torch.tanh(drawn)
+        self._distance = drawn - mean
+        self._twice_variance = 2 * self._std**2
+        self._exponent = -(self._distance**2) / self._twice_variance
+        log_probs = (self._exponent - self._std.log() - self._LOG_SQRT_2_PI).sum(1)
+        self._slope = 1 - self._actions**2 + self._EPSILON
+        log_probs -= self._slope.log().sum(1)
+        return self._actions, log_probs.reshape(-1, 1)
+
+    def backward(self, grad_actions: Tensor, grad_log_probs: Tensor) -> None:
+        """Write the gradients of the latest draw.
+
+        Args:
+            grad_actions: Shape of the actions.
+            grad_log_probs: Shape (batch, 1).
+        """
+        std, twice_variance = self._std, self._twice_variance
+        grad = grad_log_probs.expand_as(std)
+        through_squash = -(-grad / self._slope) * (2 * self._actions)
+        grad_drawn = tanh_backward(grad_actions + through_squash, self._actions)
+        grad_distance = -(grad / twice_variance) * (2 * self._distance)
+        grad_drawn = grad_drawn + grad_distance
+        grad_mean = grad_drawn - grad_distance
+        # Normalisation, exponent, draw: the order in which autograd adds them.
+        through_variance = -grad * (self._exponent / twice_variance) * 2 * (2 * std)
+        grad_std = -grad / std + through_variance + grad_drawn * self._noise
+        low, high = self._LOG_STD_BOUNDS
+        log_std = self._log_std[-1]
+        grad_log_std = (grad_std * std).masked_fill_((log_std < low) | (log_std > high), 0)
+        self._means.backward(grad_mean, self._mean)
+        self._deviations.backward(grad_log_std, self._log_std)
+        through_mean = self._means.backward_to_inputs(grad_mean, self._mean)
+        through_std = self._deviations.backward_to_inputs(grad_log_std, self._log_std)
+        self._trunk.backward(through_mean + through_std, self._seen)
+
+
+class LeanSAC(LeanReplay, SAC):
+    """Stable-Baselines3's SAC; see the words of `lean_replay`."""
+
+    def learners(self) -> tuple[Learner, ...]:
+        """Write actor and critics out."""
+        actor: Any = self.actor
+        critics = self.critic.q_networks, self.critic_target.q_networks
+        return (
+            Learner([actor.latent_pi, actor.mu, actor.log_std], [], actor.optimizer),
+            Learner(*critics, self.critic.optimizer),
+        )
+
+    def explore(self, lean: tuple[Learner, ...], observations: Any) -> Any:
+        """Draw from the policy."""
+        policy = SquashedGaussian(lean[0].networks)
+        actions, _ = policy.draw(self.features(torch.from_numpy(observations)))
+        return self.unscaled(actions)
+
+    def train(self, gradient_steps: int, batch_size: int = 64) -> None:
+        """Take gradient steps, as the library does."""
+        lean = self.up_to_date()
+        if lean is None:
+            super().train(gradient_steps, batch_size)
+            return
+        optimizers = [self.actor.optimizer, self.critic.optimizer]
+        if self.ent_coef_optimizer is not None:
+            optimizers.append(self.ent_coef_optimizer)
+        self._update_learning_rate(optimizers)
+        losses: dict[str, list[Tensor]] = {
+            "train/ent_coef": [],
+            "train/actor_loss": [],
+            "train/critic_loss": [],
+        }
+        with torch.no_grad():
+            for step in range(gradient_steps):
+                self._learn(lean, self.sample(batch_size), losses)
+                if step % self.target_update_interval == 0:
+                    lean[1].average(self.tau)
+        self._n_updates += gradient_steps
+        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
+        for name, values in losses.items():
+            self.logger.record(name, np.mean([value.item() for value in values]))
+
+    def _learn(
+        self,
+        lean: tuple[Learner, ...],
+        batch: ReplayBufferSamples,
+        losses: dict[str, list[Tensor]],
+    ) -> None:
+        """Take one gradient step of all, and note the losses before it."""
+        actor, critic = lean
+        policy = SquashedGaussian(actor.networks)
+        actions, log_probs = policy.draw(batch.observations)
+        weight = self._entropy_weight(log_probs, losses)
+        losses["train/ent_coef"].append(weight)
+        # In this order of draws.
+        following, their_log_probs = SquashedGaussian(actor.networks).draw(batch.next_observations)
+        next_values = critic.least_target(batch.next_observations, following)
+        wanted = self.wanted(batch, next_values - weight * their_log_probs)
+        losses["train/critic_loss"].append(fit(critic, batch, wanted, ONE / 2) / 2)
+        values, grad_actions = _judge(critic, batch.observations, actions)
+        losses["train/actor_loss"].append((weight * log_probs - values).mean())
+        policy.backward(grad_actions, (ONE / len(values) * weight).expand_as(log_probs))
+        actor.take_step()
+
+    def _entropy_weight(self, log_probs: Tensor, losses: dict[str, list[Tensor]]) -> Tensor:
+        """Return the weight of entropy; where it is learnt, move it one step after that."""
+        if self.ent_coef_optimizer is None or self.log_ent_coef is None:
+            return self.ent_coef_tensor
+        assert isinstance(self.target_entropy, float)
+        weight = torch.exp(self.log_ent_coef.detach())
+        missing = log_probs + self.target_entropy
+        with torch.enable_grad():
+            loss = -(self.log_ent_coef * missing).mean()
+        losses.setdefault("train/ent_coef_loss", []).append(loss.detach())
+        self.ent_coef_optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.ent_coef_optimizer.step()
+        return weight
+
+
+def _judge(critic: Learner, observations: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the least value of each action, (batch, 1), and the gradient of less their mean."""
+    read = torch.cat([observations, actions], dim=1)
+    seen = [network.forward(read) for network in critic.networks]
+    values, places = torch.cat([one[-1] for one in seen], dim=1).min(dim=1, keepdim=True)
+    grad = torch.zeros(len(values), len(seen)).scatter_(1, places, -1.0 / len(values))
+    # Autograd goes back from the last critic to the first.
+    grads = [
+        network.backward_to_inputs(grad[:, [index]], seen[index])
+        for index, network in reversed([*enumerate(critic.networks)])
+    ]
+    return values, sum(grads[1:], grads[0])[:, observations.shape[1] :]
