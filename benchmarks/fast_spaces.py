@@ -109,6 +109,15 @@ TASKS = (
         fixed={"gamma": 0.9},
     ),
     Task(
+        "sac", "Pendulum-v1", steps=10_000, draws=12, window=20, own_solved_return=-200.0,
+        space={
+            N_ENVS: (1, 4), "learning_rate": (1e-3, 2e-3), "batch_size": (64, 128, 256),
+            "train_freq": (4, 16), UPDATES: (0.25, 0.5, 1.0),
+            "net_arch": ([64, 64], [128, 128], [256, 256]), "gamma": (0.95, 0.98),
+        },
+        fixed={"buffer_size": 20_000, "learning_starts": 500, "tau": 0.02},
+    ),
+    Task(
         "ppo", "LunarLander-v3", steps=600_000, draws=8,
         space={
             N_ENVS: (16, 32), "n_steps": (128, 256), MINIBATCHES: (8, 16), "n_epochs": (6, 10),

@@ -40,12 +40,12 @@ from apps.engine.wrappers import FrameStack
 # Where a class of ours stands for the library's: corrected for the engine to watch it, or lean.
 OUR_CLASSES = {
     "ars": "apps.engine.ars:ObservableARS",
-    "ppo": "apps.engine.lean:LeanPPO",
-    "a2c": "apps.engine.lean:LeanA2C",
-    "dqn": "apps.engine.lean_replay:LeanDQN",
-    "td3": "apps.engine.lean_replay:LeanTD3",
-    "ddpg": "apps.engine.lean_replay:LeanDDPG",
-    "sac": "apps.engine.lean_sac:LeanSAC",
+    "ppo": "apps.engine.lean.on_policy:LeanPPO",
+    "a2c": "apps.engine.lean.on_policy:LeanA2C",
+    "dqn": "apps.engine.lean.replay:LeanDQN",
+    "td3": "apps.engine.lean.replay:LeanTD3",
+    "ddpg": "apps.engine.lean.replay:LeanDDPG",
+    "sac": "apps.engine.lean.sac:LeanSAC",
 }
 # OMP_NUM_THREADS, else all cores. As the process began: whatever it trained before must not decide
 # in which order sums are taken.

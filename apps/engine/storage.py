@@ -93,8 +93,8 @@ def training_bytes(spec: RunSpec, description: EnvironmentDescription) -> int:
 def gpu_bytes(spec: RunSpec, description: EnvironmentDescription) -> int:
     """Return about how many bytes of a GPU's memory a training takes where there is a GPU.
 
-    Rollouts lie there where half of the free memory holds one (`device_buffer`), replay buffers
-    never do. 0 for what trains on the processor.
+    Rollouts lie there where half of its free memory holds one (`lean.device_buffer`), replay
+    buffers never do. 0 for what trains on the processor.
     """
     seen = description.observation_space
     if spec.device == "cpu" or "cuda" not in BACKENDS[spec.backend].devices:

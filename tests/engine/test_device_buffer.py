@@ -14,9 +14,9 @@ from stable_baselines3.common.envs import FakeImageEnv
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecTransposeImage
 
-from apps.engine.device_buffer import DeviceRolloutBuffer, buffer_for
-from apps.engine.lean import LeanPPO
-from tests.engine.test_lean import PAIRS, SMALL, Rows, tensors_of
+from apps.engine.lean.device_buffer import DeviceRolloutBuffer, buffer_for
+from apps.engine.lean.on_policy import LeanPPO
+from tests.engine.test_lean_on_policy import PAIRS, SMALL, Rows, tensors_of
 
 PICTURES = {"screen_height": 40, "screen_width": 40}
 

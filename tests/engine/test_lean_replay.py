@@ -15,9 +15,9 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 import tests.engine.short_walk  # noqa: F401 - registers ShortWalk-v0
 from apps.engine.errors import Diverged
-from apps.engine.lean_replay import LeanDDPG, LeanDQN, LeanTD3
-from apps.engine.lean_sac import LeanSAC
-from tests.engine.test_lean import Rows
+from apps.engine.lean.replay import LeanDDPG, LeanDQN, LeanTD3
+from apps.engine.lean.sac import LeanSAC
+from tests.engine.test_lean_on_policy import Rows
 
 PAIRS: dict[str, tuple[Any, Any]] = {
     "dqn": (DQN, LeanDQN), "td3": (TD3, LeanTD3), "ddpg": (DDPG, LeanDDPG), "sac": (SAC, LeanSAC),

@@ -15,12 +15,14 @@ from apps.engine.spec import EvalSpec
 
 ENGINE = Path(__file__).resolve().parents[2] / "apps" / "engine"
 KEY = re.compile(r"(rollout|train|time|eval|rlgym|episode)/[a-z_0-9]+")
-# Keys put together as f"train/{name}": lean.py logs what the library's own loops log, which a test
+# Keys put together as f"train/{name}": the lean loops log what the library's own log, which a test
 # of theirs compares; sbx's optimizers differ in the name of their rate.
 PUT_TOGETHER = {
-    "engine/lean.py": {"train/loss", "train/policy_loss", "train/approx_kl", "train/value_loss"},
+    "engine/lean/on_policy.py": {
+        "train/loss", "train/policy_loss", "train/approx_kl", "train/value_loss",
+    },
     "sbx/common/off_policy_algorithm.py": {"train/learning_rate"},
-}
+}  # fmt: skip
 
 
 def sources(package: str) -> Iterator[tuple[str, ast.Module]]:

@@ -1,8 +1,4 @@
-"""A small policy written out: its networks (`lean_network`), its head, its step (`lean_steps`).
-
-Each function calls the kernels that autograd and `torch.optim` call, on the same numbers and in
-the same order of additions, so that results agree to the last bit. What is saved is what surrounds
-them: graph nodes, distribution objects with their checks, a Python loop over parameters.
+"""The policy of PPO and A2C written out: an actor, a critic, a head that draws, a step.
 
 Shapes: B is the batch, A the number of actions of a categorical head or the dimensions of a
 Gaussian one. All tensors are float32 on the CPU, but actions of a categorical head: int64, (B, 1).
@@ -21,8 +17,8 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import FlattenExtractor
 from torch import Tensor, nn
 
-from apps.engine.lean_network import Network, checked, is_plain
-from apps.engine.lean_steps import Gradients, has_plain_step, step_of
+from apps.engine.lean.network import Network, checked, is_plain
+from apps.engine.lean.steps import Gradients, has_plain_step, step_of
 
 _aten = torch.ops.aten
 

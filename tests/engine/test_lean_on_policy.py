@@ -16,8 +16,8 @@ from stable_baselines3.common.logger import KVWriter, Logger
 
 import tests.engine.short_walk  # noqa: F401 - registers ShortWalk-v0
 from apps.engine.errors import Diverged
-from apps.engine.lean import LeanA2C, LeanPPO, _PPOUpdate
-from apps.engine.lean_policy import can_be_lean
+from apps.engine.lean.on_policy import LeanA2C, LeanPPO, _PPOUpdate
+from apps.engine.lean.policy import can_be_lean
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL: dict[str, Any] = {"n_steps": 32, "batch_size": 64, "n_epochs": 3}

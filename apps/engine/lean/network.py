@@ -1,8 +1,6 @@
 """The forward and backward pass of a multilayer perceptron, written out.
 
-Each function calls the kernels that autograd calls, on the same numbers and in the same order of
-additions, so that results agree to the last bit. All tensors are float32 on the CPU, and those of
-the networks have the shape (batch, units).
+All tensors are float32 on the CPU and have the shape (batch, units).
 """
 
 from typing import Any
@@ -13,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from apps.engine.errors import Diverged
-from apps.engine.lean_steps import Gradients
+from apps.engine.lean.steps import Gradients
 
 _aten = torch.ops.aten
 

@@ -1,4 +1,4 @@
-"""SAC with lean updates; what `lean_replay` says of DQN and TD3 holds for it, too."""
+"""SAC: its squashed Gaussian forward and backward, and its updates."""
 
 import math
 from collections.abc import Sequence
@@ -10,8 +10,8 @@ from stable_baselines3 import SAC
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from torch import Tensor
 
-from apps.engine.lean_network import Network, tanh_backward
-from apps.engine.lean_replay import ONE, LeanReplay, Learner, fit
+from apps.engine.lean.network import Network, tanh_backward
+from apps.engine.lean.replay import ONE, LeanReplay, Learner, fit
 
 
 class SquashedGaussian:
@@ -70,7 +70,7 @@ class SquashedGaussian:
 
 
 class LeanSAC(LeanReplay, SAC):
-    """Stable-Baselines3's SAC; see the words of `lean_replay`."""
+    """Stable-Baselines3's SAC; see the words of `replay`."""
 
     def learners(self) -> tuple[Learner, ...]:
         """Write actor and critics out."""

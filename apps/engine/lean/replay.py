@@ -1,9 +1,7 @@
-"""DQN, TD3 and DDPG with lean updates: the library's arithmetic, with less around it.
+"""DQN, TD3 and DDPG: what they share with SAC, and their updates.
 
-The classes are Stable-Baselines3's own with `train` written out. As in `lean`, what comes out is
-the library's, bit for bit: policy, random draws, logged scalars, files; of the optimizer all but
-moments below 1.2e-38. What is not written out (images, dictionaries, another optimizer, a GPU)
-takes the library's own `train`. SAC is in `lean_sac`.
+The classes are Stable-Baselines3's own with `train` written out, and how actions are drawn. What
+is not written out (images, dictionaries, another optimizer, a GPU) takes the library's own.
 """
 
 from collections.abc import Sequence
@@ -23,8 +21,8 @@ from stable_baselines3.td3.policies import TD3Policy
 from torch import Tensor, nn
 from torch.nn import functional
 
-from apps.engine.lean_network import Network, checked, is_plain
-from apps.engine.lean_steps import Gradients, average_into, has_plain_step, step_of
+from apps.engine.lean.network import Network, checked, is_plain
+from apps.engine.lean.steps import Gradients, average_into, has_plain_step, step_of
 
 _aten = torch.ops.aten
 ONE = torch.ones(())

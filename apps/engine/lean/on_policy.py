@@ -1,9 +1,8 @@
-"""PPO and A2C with lean loops: the library's arithmetic, with less around it.
+"""PPO and A2C: their rollouts and updates.
 
-The classes are Stable-Baselines3's own with two methods written out. Hyperparameters, random
-draws, logged scalars, files: all are the library's, and so is the policy that comes out, bit for
-bit. What `lean_policy` does not write out (images, state-dependent exploration, other action
-spaces, a GPU) takes the library's own loops; on a GPU they read the rollout from its memory.
+The classes are Stable-Baselines3's own with two methods written out. What `policy` does not write
+out (images, state-dependent exploration, other action spaces, a GPU) takes the library's own
+loops; on a GPU they read the rollout from its memory.
 """
 
 from collections.abc import Iterator
@@ -22,8 +21,8 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 from torch.nn import functional
 
-from apps.engine.device_buffer import buffer_for
-from apps.engine.lean_policy import LeanPolicy, can_be_lean
+from apps.engine.lean.device_buffer import buffer_for
+from apps.engine.lean.policy import LeanPolicy, can_be_lean
 
 _aten = torch.ops.aten
 # Matrix kernels may choose another way for data that begins elsewhere, with other roundings.
