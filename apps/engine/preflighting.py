@@ -112,7 +112,7 @@ class _Check:
         if self.spec.environment not in ENVIRONMENTS:  # The others were checked by their makers.
             self._ask_checkers(probed)
         self.begin("training for a moment")
-        gpu_memory = gpu.memory_bytes()  # While nothing of it is this process's.
+        gpu_memory = gpu.look()  # While nothing of it is this process's.
         rehearsal = rehearse(self.spec, description, probed)
         eta_s = _eta_s(self.spec, probed, rehearsal)
         self.known = replace(

@@ -93,8 +93,8 @@ def training_bytes(spec: RunSpec, description: EnvironmentDescription) -> int:
 def gpu_bytes(spec: RunSpec, description: EnvironmentDescription) -> int:
     """Return about how many bytes of a GPU's memory a training takes where there is a GPU.
 
-    Rollouts lie there where half of its free memory holds one (`lean.device_buffer`), replay
-    buffers never do. 0 for what trains on the processor.
+    Buffers are not counted: rollouts lie there only where there is room (`lean.device_buffer`). 0
+    for what trains on the processor.
     """
     seen = description.observation_space
     if spec.device == "cpu" or "cuda" not in BACKENDS[spec.backend].devices:
@@ -102,7 +102,5 @@ def gpu_bytes(spec: RunSpec, description: EnvironmentDescription) -> int:
     if spec.device == "auto" and not seen.is_image:
         return 0
     values = spec.hyperparameters
-    rollout = values["n_steps"] * spec.n_envs if spec.schema.is_on_policy else 0
-    batch = values.get("batch_size") or rollout
-    batch_bytes = gpu.BATCH_COPIES * batch * max(seen.size, 1) * FLOAT_BYTES
-    return gpu.PROCESS_BYTES + rollout * element_bytes(seen) + batch_bytes
+    batch: int = values.get("batch_size") or values.get("n_steps", 1) * spec.n_envs
+    return gpu.PROCESS_BYTES + gpu.BATCH_COPIES * batch * max(seen.size, 1) * FLOAT_BYTES

@@ -2,6 +2,7 @@
 
 from apps.engine.descriptions import EnvironmentDescription
 from apps.engine.environment_cards import ENVIRONMENTS
+from apps.engine.gpu import GpuMemory
 from apps.engine.preflight import PICTURE, Finding, Memory, Probe, Scale
 from apps.engine.spec import RunSpec
 from apps.engine.storage import transition_bytes
@@ -157,23 +158,22 @@ def _how_to_fit(spec: RunSpec, description: EnvironmentDescription, memory: Memo
     return "lower n_envs, n_steps or the networks' size, or end what else runs here"
 
 
-def on_gpu_memory(needed_bytes: int, gpu_memory: tuple[int, int] | None) -> list[Finding]:
+def on_gpu_memory(needed_bytes: int, gpu_memory: GpuMemory | None) -> list[Finding]:
     """Judge whether a training fits into the memory of a GPU.
 
     Args:
         needed_bytes: What it takes there, reckoned; 0: nothing.
-        gpu_memory: Free and total bytes, None where there is no GPU.
+        gpu_memory: That of the GPU, None where there is none.
     """
     if not needed_bytes or gpu_memory is None:
         return []
-    free_bytes, total_bytes = gpu_memory
     needed = f"it takes about {size_in_words(needed_bytes)} of the GPU's memory"
-    fit = "use a smaller batch or fewer environments, or train with device cpu"
-    if needed_bytes > total_bytes:
-        said = f"{needed}, which has {size_in_words(total_bytes)}: it would never begin"
+    fit = "use a smaller batch, or train with device cpu"
+    if needed_bytes > gpu_memory.total_bytes:
+        said = f"{needed}, which has {size_in_words(gpu_memory.total_bytes)}: it would never begin"
         return [Finding("refusal", said, fit)]
-    said = f"{needed}, of which {size_in_words(free_bytes)} are free"
-    if needed_bytes > free_bytes:
+    said = f"{needed}, of which {size_in_words(gpu_memory.free_bytes)} are free"
+    if needed_bytes > gpu_memory.free_bytes:
         return [Finding("warning", f"{said}: it waits in the queue until there is room", fit)]
     return [Finding("ok", said)]
 

@@ -253,9 +253,12 @@ class Run(RunLife):
         if at_most is not None:
             count = Coalesce(Subquery(running.values(count=Count("pk"))), 0)
             waiting = waiting.filter(LessThan(count, at_most))
+        needed = {field: getattr(self, field) for field in within or {}}
         for field, limit in (within or {}).items():
+            if not needed[field]:
+                continue
             taken = Coalesce(Subquery(running.values(taken=Sum(field))), 0)
-            waiting = waiting.filter(LessThanOrEqual(taken, limit - getattr(self, field)))
+            waiting = waiting.filter(LessThanOrEqual(taken, limit - needed[field]))
         now = timezone.now()
         changed = waiting.update(
             status=RunStatus.RUNNING,

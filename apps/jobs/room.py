@@ -2,7 +2,8 @@
 
 A run is not started while it would not fit. One that would fit once our own runs have ended keeps
 its turn, so that small ones do not keep it out for ever; one that would not fit even then (others
-took the memory, or the machine is too small) lets the next go first.
+took the memory, or the machine is too small) lets the next go first. One that waits for the GPU's
+memory does not hold up runs that need none of it.
 """
 
 import socket
@@ -16,6 +17,7 @@ from apps.engine.errors import RunDirectoryError
 from apps.engine.rundir import read_json
 from apps.engine.verdicts import size_in_words
 from apps.experiments.models import Relation, Run, RunStatus
+from apps.experiments.queries import RunQuerySet
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,8 @@ class Memory:
         """Say why what takes so much is not started now; empty when it may be."""
         left = self.for_runs_bytes - self.reserved_bytes
         # Somebody who set a limit knows better than a look at this moment.
-        if needed_bytes <= (min(left, self.free_bytes) if self.limit_bytes is None else left):
+        room_bytes = min(left, self.free_bytes) if self.limit_bytes is None else left
+        if not needed_bytes or needed_bytes <= room_bytes:
             return ""
         needed = f"it takes about {size_in_words(needed_bytes)} of {self.name}"
         limit = "" if self.limit_bytes is None else " (RLGYM_MAX_MEMORY_MB)"
@@ -72,8 +75,27 @@ class Room:
 
     def why_not(self, run: Run) -> str:
         """Say why a run is not started now; empty when it may be."""
-        words = (memory.why_not(getattr(run, memory.column)) for memory in self.memories)
-        return next(filter(None, words), "")
+        return next(iter(self._lacks(run).values()), "")
+
+    def _lacks(self, run: Run) -> dict[str, str]:
+        """Return why a run is not started, by the field that says what it takes."""
+        words = {each.column: each.why_not(getattr(run, each.column)) for each in self.memories}
+        return {column: why for column, why in words.items() if why}
+
+    def line(self, asking: Run | None = None) -> RunQuerySet:
+        """Return the runs that may be next, in whose order turns are taken.
+
+        While the first of all waits for nothing but the GPU, runs that need none go on without it.
+
+        Args:
+            asking: Only for this one: those that it waits behind, or is one of.
+        """
+        fitting = Run.objects.that_fit(self.bounds)
+        first = fitting.next_queued()
+        needs_gpu = asking is not None and asking.gpu_memory_bytes > 0
+        if first is None or needs_gpu or self._lacks(first).keys() != {"gpu_memory_bytes"}:
+            return fitting
+        return fitting.filter(gpu_memory_bytes=0)
 
 
 def threads_for(run: Run, at_most: int) -> int:
@@ -99,32 +121,25 @@ def threads_for(run: Run, at_most: int) -> int:
 def look() -> Room:
     """Look at this machine once."""
     running = list(Run.objects.running_on(socket.gethostname()))
-    own = _own_memory(running)
-    gpus = gpu.memory_bytes()
-    return Room((own,) if gpus is None else (own, _gpu_memory(running, *gpus)))
-
-
-def _own_memory(running: list[Run]) -> Memory:
     holders = [run.directory.lock_holder() for run in running]
-    return Memory(
+    trainers = [pid for pid in holders if pid]
+    own = Memory(
         column="memory_bytes",
         name="memory",
         advice="end what else takes memory, or make its buffer smaller",
         free_bytes=machine.memory_bytes()[0],
-        ours_bytes=sum(machine.resident_bytes(pid) for pid in holders if pid),
+        ours_bytes=sum(map(machine.resident_bytes, trainers)),
         reserved_bytes=sum(run.memory_bytes for run in running),
         limit_bytes=(settings.MAX_MEMORY_MB << 20) or None,
     )
-
-
-def _gpu_memory(running: list[Run], free_bytes: int, total_bytes: int) -> Memory:
-    reserved_bytes = sum(run.gpu_memory_bytes for run in running)
-    return Memory(
+    found = gpu.look()
+    if found is None:
+        return Room((own,))
+    return Room((own, Memory(
         column="gpu_memory_bytes",
         name="the GPU's memory",
         advice="end what else takes it, use a smaller batch, or train with device cpu",
-        free_bytes=free_bytes,
-        # In a container the driver does not tell which process takes how much.
-        ours_bytes=min(reserved_bytes, total_bytes - free_bytes),
-        reserved_bytes=reserved_bytes,
-    )
+        free_bytes=found.free_bytes,
+        ours_bytes=sum(found.taken_bytes.get(pid, 0) for pid in trainers),
+        reserved_bytes=sum(run.gpu_memory_bytes for run in running),
+    )))  # fmt: skip

@@ -80,7 +80,7 @@ def train_queued(ring_evaluations: Callable[[], object]) -> None:
             if is_full or not Run.objects.filter(status=RunStatus.QUEUED).exists():
                 return
             memory = room.look()
-            run = Run.objects.that_fit(memory.bounds).next_queued()
+            run = memory.line().next_queued()
             if run is None or memory.why_not(run):
                 return
             if run.claim(new_owner(), most_runs(), memory.bounds):

@@ -23,8 +23,10 @@ from apps.engine import protocol
 from apps.engine.module_files import fingerprint
 from apps.engine.spec import RunSpec
 
-# What backend sbx compiled in one process serves the next: 6 s of CPU time for SAC.
-COMPILED_ONCE = {
+# What a trainer's environment has unless somebody set it otherwise.
+DEFAULTS = {
+    "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # As the driver numbers GPUs, whose memory is looked at.
+    # What backend sbx compiled in one process serves the next: 6 s of CPU time for SAC.
     "JAX_COMPILATION_CACHE_DIR": str(settings.COMPILED_FOLDER),
     "JAX_COMPILATION_CACHE_MAX_SIZE": str(256 << 20),
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
@@ -53,7 +55,7 @@ class TrainerProcess:
         self._process = subprocess.Popen(
             [sys.executable, "-m", *module_and_flags, *_common_flags()],
             cwd=settings.BASE_DIR,
-            env={**COMPILED_ONCE, **os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
+            env={**DEFAULTS, **os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,

@@ -38,10 +38,10 @@ def why_runs_wait(run: Run | None = None) -> str:
 def _why_memory(run: Run | None) -> str:
     """Say which memory is missing: of a run that cannot fit now, else of the first in turn."""
     memory = room.look()
-    fitting = Run.objects.that_fit(memory.bounds)
-    first = fitting.next_queued()
+    line = memory.line(run)
+    first = line.next_queued()
     asking = run or first or Run.objects.next_queued()
-    if asking is None or first in (asking, None) or not fitting.filter(pk=asking.pk).exists():
+    if asking is None or first in (asking, None) or not line.filter(pk=asking.pk).exists():
         return memory.why_not(asking) if asking else ""
     words = memory.why_not(first)
     return f"the first in turn, {first.name}, waits: {words}" if words else ""

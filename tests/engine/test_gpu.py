@@ -11,6 +11,9 @@ GPUS = {
     "GPU-5f7c1d2a": SimpleNamespace(free=60 << 30, total=80 << 30),
     "GPU-0a1b2c3d": SimpleNamespace(free=1 << 30, total=24 << 30),
 }
+PROCESSES = [
+    SimpleNamespace(pid=7, usedGpuMemory=2 << 30), SimpleNamespace(pid=8, usedGpuMemory=None)
+]  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +37,8 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         pynvml, "nvmlDeviceGetHandleByUUID", lambda name: found(name in GPUS, name)
     )
     monkeypatch.setattr(pynvml, "nvmlDeviceGetMemoryInfo", GPUS.__getitem__)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetComputeRunningProcesses", lambda _: PROCESSES)
+    monkeypatch.setattr(gpu.metadata, "version", lambda _: "2.13.0+cu130")
     return calls
 
 
@@ -49,9 +54,18 @@ def test_the_first_gpu_that_cuda_may_use_is_asked(
 ) -> None:
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    told = gpu.memory_bytes()
-    assert (told and told[1] >> 30) == total_gb
+    found = gpu.look()
+    assert (found and found.total_bytes >> 30) == total_gb
+    assert found is None or found.taken_bytes == {7: 2 << 30, 8: 0}
     assert driver == ["init", "shutdown"]
+
+
+def test_a_gpu_that_torch_was_not_built_for_is_none(
+    monkeypatch: pytest.MonkeyPatch, driver: list[str]
+) -> None:
+    monkeypatch.setattr(gpu.metadata, "version", lambda _: "2.13.0+cpu")
+    assert gpu.look() is None
+    assert not driver
 
 
 def test_without_a_driver_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,4 +73,4 @@ def test_without_a_driver_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None
         raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
 
     monkeypatch.setattr(pynvml, "nvmlInit", fail)
-    assert gpu.memory_bytes() is None
+    assert gpu.look() is None

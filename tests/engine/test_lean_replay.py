@@ -9,8 +9,10 @@ import pytest
 import torch
 from stable_baselines3 import DDPG, DQN, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.logger import Logger
+from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.vec_env import VecNormalize
 
 import tests.engine.short_walk  # noqa: F401 - registers ShortWalk-v0
@@ -24,6 +26,8 @@ PAIRS: dict[str, tuple[Any, Any]] = {
 }  # fmt: skip
 SMALL: dict[str, Any] = {"learning_starts": 100, "buffer_size": 300, "batch_size": 48}
 OTHER: dict[str, Any] = {"net_arch": {"pi": [32, 17], "qf": [64, 33]}, "n_critics": 3}
+ONE = {"n_critics": 1}
+NOISE = NormalActionNoise(np.zeros(1), np.ones(1))
 WIDE = {"net_arch": [256, 256]}
 TANH = {"activation_fn": torch.nn.Tanh, "net_arch": [32]}
 CASES: list[tuple[str, str, dict[str, Any]]] = [
@@ -38,6 +42,8 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("sac", "ShortWalk-v0", {"policy_kwargs": OTHER, "ent_coef": 0.1, "gradient_steps": 2}),
     ("sac", "Pendulum-v1", {"policy_kwargs": TANH, "target_update_interval": 2}),
     ("sac", "Pendulum-v1", {"ent_coef": "auto_0.5", "gradient_steps": 2}),
+    ("sac", "ShortWalk-v0", {"n_steps": 3, "gradient_steps": -1, "policy_kwargs": ONE}),
+    ("td3", "Pendulum-v1", {"n_steps": 2, "action_noise": NOISE}),
 ]  # fmt: skip
 TINY = torch.finfo(torch.float32).tiny
 
@@ -103,6 +109,54 @@ def test_a_lean_model_s_file_loads_in_the_library(algorithm: str, tmp_path: Path
         theirs.predict(observations, deterministic=True)[0],
         ours.predict(observations, deterministic=True)[0],
     )
+
+
+class SaveAt(BaseCallback):
+    """Saves once, in the middle of a training."""
+
+    def __init__(self, step: int, path: Path) -> None:
+        super().__init__()
+        self.step, self.path = step, path
+
+    def _on_step(self) -> bool:
+        if self.num_timesteps == self.step:
+            self.model.save(self.path)
+        return True
+
+
+@pytest.mark.parametrize("algorithm", PAIRS)
+def test_a_file_saved_in_the_middle_is_the_library_s(algorithm: str, tmp_path: Path) -> None:
+    environment = "CartPole-v1" if algorithm == "dqn" else "Pendulum-v1"
+    saved = []
+    for kind in PAIRS[algorithm]:
+        path = tmp_path / f"{kind.__name__}.zip"
+        made(kind, environment, {}).learn(300, callback=SaveAt(200, path))
+        saved.append(PAIRS[algorithm][0].load(path, device="cpu"))
+    for one, other in zip(*map(tensors_of, saved), strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("was", [False, True])
+def test_tiny_numbers_are_zero_in_the_optimizer_s_step_alone(was: bool) -> None:
+    torch.set_flush_denormal(was)
+    try:
+        trained(LeanDQN, "CartPole-v1", {})
+        assert (float(torch.tensor(1e-39) * 1) == 0) == was
+    finally:
+        torch.set_flush_denormal(False)
+
+
+@pytest.mark.parametrize("algorithm", PAIRS)
+def test_parameters_that_took_other_numbers_of_steps_take_the_library_s_loops(
+    algorithm: str,
+) -> None:
+    environment = "CartPole-v1" if algorithm == "dqn" else "Pendulum-v1"
+    model, _ = trained(PAIRS[algorithm][1], environment, {})
+    parameters = model.get_parameters()
+    name = next(name for name in sorted(parameters) if name.endswith("optimizer"))
+    parameters[name]["state"].pop(0)
+    model.set_parameters(parameters)
+    assert model.up_to_date() is None
 
 
 @pytest.mark.parametrize("algorithm", PAIRS)

@@ -10,6 +10,7 @@ import pytest
 
 from apps.engine import probing, rehearsing, vectorizing, verdicts
 from apps.engine.descriptions import known_descriptions
+from apps.engine.gpu import GpuMemory
 from apps.engine.preflight import Memory, Preflight, Probe
 from apps.engine.preflighting import preflight
 from apps.engine.probing import MIN_LEAK_BYTES, leak
@@ -189,7 +190,7 @@ def test_a_buffer_is_compared_with_what_is_free(
 def test_the_memory_of_a_gpu_is_judged_where_it_is_needed(
     needed: int, gpu: tuple[int, int] | None, severity: str | None, words: str
 ) -> None:
-    given = (gpu[0] * GIGABYTE, gpu[1] * GIGABYTE) if gpu else None
+    given = GpuMemory(gpu[0] * GIGABYTE, gpu[1] * GIGABYTE, {}) if gpu else None
     findings = verdicts.on_gpu_memory(needed * GIGABYTE, given)
     assert [finding.severity for finding in findings] == ([severity] if severity else [])
     assert all(words in finding.message for finding in findings)

@@ -1,7 +1,9 @@
 """Runs and memory: what does not fit stays queued, says why, and neither starves nor blocks."""
 
+import os
 import socket
 import threading
+from typing import ClassVar
 
 import pytest
 from django.utils import timezone
@@ -9,7 +11,7 @@ from pytest_django import Settings
 
 from apps.engine import gpu, machine
 from apps.engine.machine import PROCESS_BYTES
-from apps.engine.rundir import write_json
+from apps.engine.rundir import RunDirectory, write_json
 from apps.experiments.models import Run, RunStatus
 from apps.jobs import control, reindexing, room, supervisor
 from apps.jobs.presence import Worker, announced
@@ -104,50 +106,96 @@ def test_two_workers_cannot_both_take_the_last_memory() -> None:
     assert two.claim(HERE, at_most=9, within=within)
 
 
+class Gpu:
+    """One of 8 GB, of which somebody else takes 2 GB and our trainers what they are told to."""
+
+    ours: ClassVar[dict[int, int]] = {}
+
+    @classmethod
+    def look(cls) -> gpu.GpuMemory:
+        ours = {pid: megabytes * MB for pid, megabytes in cls.ours.items()}
+        return gpu.GpuMemory(6000 * MB - sum(ours.values()), 8000 * MB, {1: 2000 * MB, **ours})
+
+
 @pytest.fixture
-def gpu_of_8_gb(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of which somebody else takes 2 GB, and our running runs what they are reckoned to."""
+def gpu_of_8_gb(monkeypatch: pytest.MonkeyPatch) -> type[Gpu]:
+    monkeypatch.setattr(Gpu, "ours", {})
+    monkeypatch.setattr(gpu, "look", Gpu.look)
+    monkeypatch.setattr(RunDirectory, "lock_holder", lambda self: os.getpid())
+    return Gpu
 
-    def memory_bytes() -> tuple[int, int]:
-        ours = sum(run.gpu_memory_bytes for run in Run.objects.filter(status=RunStatus.RUNNING))
-        return max(6000 * MB - ours, 0), 8000 * MB
 
-    monkeypatch.setattr(gpu, "memory_bytes", memory_bytes)
+def on_gpu(megabytes: int, **fields: object) -> Run:
+    return waiting(1, gpu_memory_bytes=megabytes * MB, **fields)
+
+
+def test_a_run_waits_for_the_memory_of_the_gpu_and_says_so(
+    settings: Settings, gpu_of_8_gb: type[Gpu]
+) -> None:
+    make_run(status=RunStatus.RUNNING, owner=HERE, gpu_memory_bytes=4000 * MB)
+    gpu_of_8_gb.ours[os.getpid()] = 3500
+    large = on_gpu(3000, name="large")
+    small, without = on_gpu(1000), waiting(1)
+    found = room.look()
+    why = (
+        "it takes about 2.9 GB of the GPU's memory, 5.9 GB are there for runs and running "
+        "ones need 3.9 GB"
+    )
+    assert found.why_not(large) == why
+    assert found.line().next_queued() == without  # Which takes none of it.
+    with announced(settings.HOME, Worker(slots=4, max_runs=4)):
+        assert why_it_waits(large) == f"{why}; it is next"
+        assert f"the first in turn, large, waits: {why}" in why_it_waits(small)
+        assert "in a moment" in why_it_waits(without)
+        without.move_to(RunStatus.STOPPED)
+        assert why_runs_wait() == why
 
 
 @pytest.mark.usefixtures("gpu_of_8_gb")
-def test_a_run_waits_for_the_memory_of_the_gpu_and_says_so(settings: Settings) -> None:
-    make_run(status=RunStatus.RUNNING, owner=HERE, gpu_memory_bytes=4000 * MB)
-    large = waiting(1, name="large", gpu_memory_bytes=3000 * MB)
-    without = waiting(1)
-    supervisor.train_queued(lambda: None)
-    assert Run.objects.filter(status=RunStatus.QUEUED).count() == 2
-    with announced(settings.HOME, Worker(slots=4, max_runs=4)):
-        why = (
-            "it takes about 2.9 GB of the GPU's memory, 5.9 GB are there for runs and running "
-            "ones need 3.9 GB"
-        )
-        assert why_it_waits(large) == f"{why}; it is next"
-        assert f"the first in turn, large, waits: {why}" in why_it_waits(without)
+def test_a_run_that_took_none_of_the_gpu_yet_has_it_reserved() -> None:
+    first, second = on_gpu(4000), on_gpu(4000)
+    assert first.claim(HERE, within=room.look().bounds)
+    found = room.look()  # Its trainer loads its libraries.
+    assert found.line().next_queued() is None
+    assert found.why_not(second)
+    assert not second.claim(HERE, within=found.bounds)
 
 
 @pytest.mark.usefixtures("gpu_of_8_gb")
 def test_a_run_too_large_for_the_gpu_lets_others_go_first() -> None:
-    huge = waiting(1, gpu_memory_bytes=7000 * MB)
-    without, small = waiting(1), waiting(1, gpu_memory_bytes=5000 * MB)
+    huge, without, small = on_gpu(7000), waiting(1), on_gpu(5000)
     found = room.look()
     assert "train with device cpu" in found.why_not(huge)
-    assert [*Run.objects.that_fit(found.bounds).order_by("queued_at")] == [without, small]
+    assert [*found.line().order_by("queued_at")] == [without, small]
     assert not huge.claim(HERE, within=found.bounds)
-    assert small.claim(HERE, within=found.bounds)
-    assert not waiting(1, gpu_memory_bytes=5000 * MB).claim(HERE, within=room.look().bounds)
-    assert without.claim(HERE, within=room.look().bounds)
+
+
+@pytest.mark.usefixtures("gpu_of_8_gb")
+def test_what_needs_no_gpu_does_not_care_how_full_it_is() -> None:
+    make_run(status=RunStatus.RUNNING, owner=HERE, gpu_memory_bytes=9000 * MB)
+    without = waiting(1)
+    found = room.look()
+    assert found.why_not(without) == ""
+    assert without.claim(HERE, within=found.bounds)
+
+
+@pytest.mark.usefixtures("gpu_of_8_gb")
+def test_a_run_that_waits_for_memory_of_the_machine_keeps_its_turn_on_a_gpu_too(
+    settings: Settings,
+) -> None:
+    settings.MAX_MEMORY_MB = 1000
+    running(700)
+    both = waiting(400, gpu_memory_bytes=7000 * MB), waiting(400, gpu_memory_bytes=1 * MB)
+    small = waiting(100)
+    found = room.look()
+    assert found.line().next_queued() == both[1]
+    assert found.line(small).next_queued() == both[1]
 
 
 def test_where_there_is_no_gpu_nothing_waits_for_its_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(gpu, "memory_bytes", lambda: None)
+    monkeypatch.setattr(gpu, "look", lambda: None)
     assert room.look().why_not(waiting(1, gpu_memory_bytes=10**15)) == ""
 
 
@@ -160,15 +208,14 @@ def test_what_a_run_takes_is_reckoned_from_its_buffer_and_outlives_the_database(
     # Two observations of 4 floats, an action of 8 bytes, 3 floats.
     assert small.memory_bytes == PROCESS_BYTES + 256 * 52
     assert large.memory_bytes == PROCESS_BYTES + 5_000_000 * 52
-    on_gpu = control.create(control.check_spec({**TINY_PPO, "device": "cuda"}))
-    # A rollout and a minibatch of TINY_PPO: observations of 4 floats.
-    rollout, batch = (TINY_PPO["hyperparameters"][name] for name in ("n_steps", "batch_size"))
-    assert on_gpu.gpu_memory_bytes == gpu.PROCESS_BYTES + 16 * rollout + 4 * 16 * batch
+    cuda = control.create(control.check_spec({**TINY_PPO, "device": "cuda"}))
+    # Minibatches of 32 observations of 4 floats.
+    assert cuda.gpu_memory_bytes == gpu.PROCESS_BYTES + gpu.BATCH_COPIES * 32 * 16
     assert (small.gpu_memory_bytes, large.gpu_memory_bytes) == (0, 0)
     Run.objects.all().delete()
     reindexing.reindex()
     assert Run.objects.get(pk=large.pk).memory_bytes == large.memory_bytes
-    assert Run.objects.get(pk=on_gpu.pk).gpu_memory_bytes == on_gpu.gpu_memory_bytes
+    assert Run.objects.get(pk=cuda.pk).gpu_memory_bytes == cuda.gpu_memory_bytes
 
 
 @pytest.mark.slow

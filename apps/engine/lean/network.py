@@ -43,7 +43,7 @@ class Network:
         linears = [layer for layer in layers if isinstance(layer, nn.Linear)]
         self._layers = [(layer.weight, layer.bias) for layer in linears]
         self._grads = [tuple(map(gradients.of, layer)) for layer in self._layers if gradients]
-        after = dict(zip(layers, [*layers[1:], None], strict=True))
+        after = dict(zip(layers, [*layers[1:], None], strict=False))
         # Of each layer: the activation after it and its derivative, None where there is none.
         self._activations: list[Any] = [ACTIVATIONS.get(type(after[layer])) for layer in linears]
 
@@ -84,7 +84,7 @@ def checked(output: Tensor) -> Tensor:
     """Return what a policy put out.
 
     Raises:
-        Diverged: There is NaN in it, and so in its weights, for good.
+        Diverged: There is NaN in it: its weights have become so, or what it read was.
     """
     if np.isnan(output.numpy()).any():
         raise Diverged(

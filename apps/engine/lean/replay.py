@@ -69,6 +69,7 @@ class LeanReplay(OffPolicyAlgorithm):
     """
 
     _lean: tuple[Learner, ...] | None = None
+    _may_be_lean = True
 
     def learners(self) -> tuple[Learner, ...]:
         """Write the policy out."""
@@ -79,7 +80,7 @@ class LeanReplay(OffPolicyAlgorithm):
         raise NotImplementedError
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "_lean"]  # The library loads the file.
+        return [*super()._excluded_save_params(), "_lean", "_may_be_lean"]
 
     def get_parameters(self) -> dict[str, dict[str, Any]]:
         """Return what is saved, with the optimizers brought up to date."""
@@ -89,8 +90,10 @@ class LeanReplay(OffPolicyAlgorithm):
 
     def up_to_date(self) -> tuple[Learner, ...] | None:
         """Return the policy written out, None where it cannot be."""
-        if self._lean is None or not all(one.step.is_current() for one in self._lean):
-            self._lean = self.learners() if self._can_be_lean() else None
+        is_current = self._lean is not None and all(one.step.is_current() for one in self._lean)
+        if self._may_be_lean and not is_current:
+            self._may_be_lean = self._can_be_lean()
+            self._lean = self.learners() if self._may_be_lean else None
         return self._lean
 
     def predict(
@@ -177,7 +180,7 @@ class LeanDQN(LeanReplay, DQN):
         """Draw actions, epsilon-greedily."""
         if np.random.rand() < self.exploration_rate:  # noqa: NPY002 - as the library
             return np.array([self.action_space.sample() for _ in observations])
-        values = lean[0].networks[0](self.features(torch.from_numpy(observations)))
+        values = lean[0].networks[0](self.features(torch.as_tensor(observations)))
         return checked(values).argmax(dim=1).numpy()
 
     def _learn(self, learner: Learner, batch: ReplayBufferSamples) -> Tensor:
@@ -208,7 +211,7 @@ class LeanTD3(LeanReplay, TD3):
 
     def explore(self, lean: tuple[Learner, ...], observations: Any) -> Any:
         """Ask the actor, whose actions the library adds noise to."""
-        actions = lean[0].networks[0](self.features(torch.from_numpy(observations)))
+        actions = lean[0].networks[0](self.features(torch.as_tensor(observations)))
         return self.unscaled(actions)
 
     def train(self, gradient_steps: int, batch_size: int = 100) -> None:

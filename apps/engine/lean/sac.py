@@ -10,7 +10,7 @@ from stable_baselines3 import SAC
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from torch import Tensor
 
-from apps.engine.lean.network import Network, tanh_backward
+from apps.engine.lean.network import Network, checked, tanh_backward
 from apps.engine.lean.replay import ONE, LeanReplay, Learner, fit
 
 
@@ -29,7 +29,7 @@ class SquashedGaussian:
         self._seen = self._trunk.forward(features)
         self._mean = self._means.forward(self._seen[-1])
         self._log_std = self._deviations.forward(self._seen[-1])
-        mean = self._mean[-1]
+        mean = checked(self._mean[-1])
         self._std = torch.ones_like(mean) * self._log_std[-1].clamp(*self._LOG_STD_BOUNDS).exp()
         self._noise = torch.normal(torch.zeros_like(mean), torch.ones_like(mean))
         drawn = mean + self._noise * self._std
@@ -84,7 +84,7 @@ class LeanSAC(LeanReplay, SAC):
     def explore(self, lean: tuple[Learner, ...], observations: Any) -> Any:
         """Draw from the policy."""
         policy = SquashedGaussian(lean[0].networks)
-        actions, _ = policy.draw(self.features(torch.from_numpy(observations)))
+        actions, _ = policy.draw(self.features(torch.as_tensor(observations)))
         return self.unscaled(actions)
 
     def train(self, gradient_steps: int, batch_size: int = 64) -> None:

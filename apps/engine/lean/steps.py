@@ -15,6 +15,9 @@ from torch import Tensor
 
 # Numbers of the longest vector of any processor, four times, which is what a loop takes at once.
 WHOLE = 64
+LEAST_DOUBLE = 5e-324
+# Moments below 1.2e-38 move nothing beside it.
+LEAST_EPS = 1e-10
 
 
 class Packed:
@@ -61,13 +64,14 @@ def _tiny_is_zero() -> Iterator[None]:
     """Take numbers below 1.2e-38 as zero, which a processor else handles in a hundred cycles.
 
     Averages of the gradients of units that have died shrink to such numbers and stay there: a
-    quarter of DQN's moments after 8,000 steps. They would move a weight by less than 1e-30.
+    quarter of DQN's moments after 8,000 steps. They would move a weight by less than 1e-28.
     """
+    was_zero = LEAST_DOUBLE * 1.0 == 0.0  # Somebody may have asked for it already.
     torch.set_flush_denormal(True)
     try:
         yield
     finally:
-        torch.set_flush_denormal(False)
+        torch.set_flush_denormal(was_zero)
 
 
 class Step(Protocol):
@@ -170,12 +174,23 @@ def has_plain_step(optimizer: torch.optim.Optimizer) -> bool:
     """Whether an optimizer is one whose step is written out here."""
     usual: dict[type, dict[str, Any]] = {
         torch.optim.Adam: {"amsgrad": False, "weight_decay": 0, "maximize": False, "fused": None},
-        torch.optim.RMSprop: {"momentum": 0, "centered": False, "weight_decay": 0},
+        torch.optim.RMSprop: {
+            "momentum": 0,
+            "centered": False,
+            "weight_decay": 0,
+            "maximize": False,
+        },
     }
     if type(optimizer) not in usual or len(optimizer.param_groups) != 1:
         return False
     group = optimizer.param_groups[0]
-    return all(group.get(name) == value for name, value in usual[type(optimizer)].items())
+    states = [optimizer.state.get(parameter) for parameter in group["params"]]
+    steps = {int(state["step"]) if state else 0 for state in states}
+    return (
+        len(steps) == 1
+        and group["eps"] >= LEAST_EPS
+        and all(group.get(name) == value for name, value in usual[type(optimizer)].items())
+    )
 
 
 def average_into(targets: list[Tensor], parameters: list[Tensor], tau: float) -> None:

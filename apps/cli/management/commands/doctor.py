@@ -82,9 +82,10 @@ def _device() -> Finding:
     if done.returncode:
         return "device", "error", f"torch cannot be imported: {done.stderr.strip()[-200:]}"
     if name := done.stdout.strip():
-        free = gpu.memory_bytes()
-        room = f", {size_in_words(free[0])} of {size_in_words(free[1])} free" if free else ""
-        return "device", "ok", f"{name}{room}"
+        memory = gpu.look()
+        sizes = (memory.free_bytes, memory.total_bytes) if memory else ()
+        free = " of ".join(map(size_in_words, sizes))
+        return "device", "ok", f"{name}, {free} free" if free else name
     return "device", "ok", "CPU (no CUDA device)"
 
 
