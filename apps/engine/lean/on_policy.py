@@ -62,7 +62,7 @@ class Samples:
 
 
 class _LeanLoops(OnPolicyAlgorithm):
-    """The rollout loop, and access to the policy's written-out form."""
+    """What both have: the rollout, and when to learn from it."""
 
     _lean: LeanPolicy | None = None
 
@@ -128,6 +128,21 @@ class _LeanLoops(OnPolicyAlgorithm):
         callback.on_rollout_end()
         return True
 
+    def train(self) -> None:
+        """Update the policy with the rollout, as the library does."""
+        lean = self._lean_policy()
+        if lean is None:
+            super().train()
+            return
+        self.policy.set_training_mode(True)
+        self._update_learning_rate(self.policy.optimizer)
+        with torch.no_grad():
+            self._learn(lean)
+        lean.finish()
+
+    def _learn(self, lean: LeanPolicy) -> None:
+        raise NotImplementedError
+
     def _features(self, lean: LeanPolicy, observations: Any) -> Tensor:
         return lean.features(obs_as_tensor(observations, self.device))  # type: ignore[arg-type]
 
@@ -182,19 +197,7 @@ class _LeanLoops(OnPolicyAlgorithm):
 class LeanPPO(_LeanLoops, PPO):
     """Stable-Baselines3's PPO; see the module's words."""
 
-    def train(self) -> None:
-        """Update the policy with the rollout, as the library does."""
-        lean = self._lean_policy()
-        if lean is None:
-            super().train()
-            return
-        self.policy.set_training_mode(True)
-        self._update_learning_rate(self.policy.optimizer)
-        with torch.no_grad():
-            self._epochs(lean)
-        lean.finish()
-
-    def _epochs(self, lean: LeanPolicy) -> None:
+    def _learn(self, lean: LeanPolicy) -> None:
         update = _PPOUpdate(self, lean)
         samples = self._samples(lean)
         for _ in range(self.n_epochs):
@@ -300,19 +303,7 @@ class _PPOUpdate:
 class LeanA2C(_LeanLoops, A2C):
     """Stable-Baselines3's A2C; see the module's words."""
 
-    def train(self) -> None:
-        """Update the policy with the rollout, as the library does."""
-        lean = self._lean_policy()
-        if lean is None:
-            super().train()
-            return
-        self.policy.set_training_mode(True)
-        self._update_learning_rate(self.policy.optimizer)
-        with torch.no_grad():
-            self._update(lean)
-        lean.finish()
-
-    def _update(self, lean: LeanPolicy) -> None:
+    def _learn(self, lean: LeanPolicy) -> None:
         (batch,) = self._samples(lean).batches(len(self.rollout_buffer.returns.ravel()))
         size = len(batch.returns)
         values, log_probs, entropies = lean.evaluate(batch.features, batch.actions)

@@ -4,6 +4,7 @@ The classes are Stable-Baselines3's own with `train` written out, and how action
 is not written out (images, dictionaries, another optimizer, a GPU) takes the library's own.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -46,6 +47,7 @@ class Learner:
         self.gradients = Gradients(parameters)
         self.networks = [Network(_layers(one), self.gradients) for one in networks]
         self.targets = [Network(_layers(one)) for one in targets]
+        self.optimizer = optimizer
         self.step = step_of(optimizer, parameters)
 
     def least_target(self, observations: Tensor, actions: Tensor) -> Tensor:
@@ -79,6 +81,21 @@ class LeanReplay(OffPolicyAlgorithm):
         """Draw actions for the observations of all environments."""
         raise NotImplementedError
 
+    def learn_once(
+        self, lean: tuple[Learner, ...], index: int, batch: ReplayBufferSamples
+    ) -> dict[str, Tensor]:
+        """Take one gradient step.
+
+        Args:
+            lean: The policy written out.
+            index: How many were taken in this `train`.
+            batch: What it learns from.
+
+        Returns:
+            Losses before the step, by the names that the library logs them under.
+        """
+        raise NotImplementedError
+
     def _excluded_save_params(self) -> list[str]:
         return [*super()._excluded_save_params(), "_lean", "_may_be_lean"]
 
@@ -110,6 +127,27 @@ class LeanReplay(OffPolicyAlgorithm):
             return super().predict(observation, state, episode_start, deterministic)
         with torch.no_grad():
             return self.explore(lean, observation), state
+
+    def train(self, gradient_steps: int, batch_size: int = 100) -> None:
+        """Take gradient steps, as the library does."""
+        lean = self.up_to_date()
+        if lean is None:
+            super().train(gradient_steps, batch_size)
+            return
+        self._update_learning_rate(self.optimizers(lean))
+        losses: defaultdict[str, list[Tensor]] = defaultdict(list)
+        with torch.no_grad():
+            for index in range(gradient_steps):
+                self._n_updates += 1
+                for name, loss in self.learn_once(lean, index, self.sample(batch_size)).items():
+                    losses[name].append(loss)
+        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
+        for name, values in losses.items():
+            self.logger.record(name, np.mean([value.item() for value in values]))
+
+    def optimizers(self, lean: tuple[Learner, ...]) -> list[torch.optim.Optimizer]:
+        """Return those whose learning rate is scheduled."""
+        return [learner.optimizer for learner in lean]
 
     def _can_be_lean(self) -> bool:
         if type(self.policy) not in {DQNPolicy, TD3Policy, SACPolicy} or self.use_sde:
@@ -163,19 +201,6 @@ class LeanDQN(LeanReplay, DQN):
         networks = [self.q_net.q_net], [self.q_net_target.q_net]
         return (Learner(*networks, self.policy.optimizer),)
 
-    def train(self, gradient_steps: int, batch_size: int = 100) -> None:
-        """Take gradient steps, as the library does."""
-        lean = self.up_to_date()
-        if lean is None:
-            super().train(gradient_steps, batch_size)
-            return
-        self._update_learning_rate(self.policy.optimizer)
-        with torch.no_grad():
-            losses = [self._learn(lean[0], self.sample(batch_size)) for _ in range(gradient_steps)]
-        self._n_updates += gradient_steps
-        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
-        self.logger.record("train/loss", np.mean([loss.item() for loss in losses]))
-
     def explore(self, lean: tuple[Learner, ...], observations: Any) -> Any:
         """Draw actions, epsilon-greedily."""
         if np.random.rand() < self.exploration_rate:  # noqa: NPY002 - as the library
@@ -183,8 +208,11 @@ class LeanDQN(LeanReplay, DQN):
         values = lean[0].networks[0](self.features(torch.as_tensor(observations)))
         return checked(values).argmax(dim=1).numpy()
 
-    def _learn(self, learner: Learner, batch: ReplayBufferSamples) -> Tensor:
-        """Take one gradient step; return the loss before it."""
+    def learn_once(
+        self, lean: tuple[Learner, ...], index: int, batch: ReplayBufferSamples
+    ) -> dict[str, Tensor]:
+        """Move the Q-network towards what its target says of the next observations."""
+        (learner,) = lean
         (online,), (target,) = learner.networks, learner.targets
         next_values = target(batch.next_observations).max(dim=1)[0].reshape(-1, 1)
         wanted = self.wanted(batch, next_values)
@@ -195,7 +223,7 @@ class LeanDQN(LeanReplay, DQN):
         online.backward(torch.zeros_like(seen[-1]).scatter_(1, actions, grad), seen)
         learner.gradients.clip(self.max_grad_norm)
         learner.take_step()
-        return functional.smooth_l1_loss(values, wanted)
+        return {"train/loss": functional.smooth_l1_loss(values, wanted)}
 
 
 class LeanTD3(LeanReplay, TD3):
@@ -214,31 +242,17 @@ class LeanTD3(LeanReplay, TD3):
         actions = lean[0].networks[0](self.features(torch.as_tensor(observations)))
         return self.unscaled(actions)
 
-    def train(self, gradient_steps: int, batch_size: int = 100) -> None:
-        """Take gradient steps, as the library does."""
-        lean = self.up_to_date()
-        if lean is None:
-            super().train(gradient_steps, batch_size)
-            return
-        self._update_learning_rate([self.actor.optimizer, self.critic.optimizer])
-        with torch.no_grad():
-            self._learn(lean, gradient_steps, batch_size)
-
-    def _learn(self, lean: tuple[Learner, ...], gradient_steps: int, size: int) -> None:
+    def learn_once(
+        self, lean: tuple[Learner, ...], index: int, batch: ReplayBufferSamples
+    ) -> dict[str, Tensor]:
+        """Move the critics; now and then the actor and all targets."""
         actor, critic = lean
-        actor_losses, critic_losses = [], []
-        for _ in range(gradient_steps):
-            self._n_updates += 1
-            batch = self.sample(size)
-            critic_losses.append(self._learn_values(actor, critic, batch))
-            if self._n_updates % self.policy_delay == 0:
-                actor_losses.append(_learn_actions(actor, critic, batch.observations))
-                critic.average(self.tau)
-                actor.average(self.tau)
-        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
-        if actor_losses:
-            self.logger.record("train/actor_loss", np.mean([loss.item() for loss in actor_losses]))
-        self.logger.record("train/critic_loss", np.mean([loss.item() for loss in critic_losses]))
+        losses = {"train/critic_loss": self._learn_values(actor, critic, batch)}
+        if self._n_updates % self.policy_delay == 0:
+            losses["train/actor_loss"] = _learn_actions(actor, critic, batch.observations)
+            critic.average(self.tau)
+            actor.average(self.tau)
+        return losses
 
     def _learn_values(self, actor: Learner, critic: Learner, batch: ReplayBufferSamples) -> Tensor:
         """Move the critics one step; return their loss before it."""

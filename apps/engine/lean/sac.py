@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from stable_baselines3 import SAC
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
@@ -87,67 +86,45 @@ class LeanSAC(LeanReplay, SAC):
         actions, _ = policy.draw(self.features(torch.as_tensor(observations)))
         return self.unscaled(actions)
 
-    def train(self, gradient_steps: int, batch_size: int = 64) -> None:
-        """Take gradient steps, as the library does."""
-        lean = self.up_to_date()
-        if lean is None:
-            super().train(gradient_steps, batch_size)
-            return
-        optimizers = [self.actor.optimizer, self.critic.optimizer]
-        if self.ent_coef_optimizer is not None:
-            optimizers.append(self.ent_coef_optimizer)
-        self._update_learning_rate(optimizers)
-        losses: dict[str, list[Tensor]] = {
-            "train/ent_coef": [],
-            "train/actor_loss": [],
-            "train/critic_loss": [],
-        }
-        with torch.no_grad():
-            for step in range(gradient_steps):
-                self._learn(lean, self.sample(batch_size), losses)
-                if step % self.target_update_interval == 0:
-                    lean[1].average(self.tau)
-        self._n_updates += gradient_steps
-        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
-        for name, values in losses.items():
-            self.logger.record(name, np.mean([value.item() for value in values]))
+    def optimizers(self, lean: tuple[Learner, ...]) -> list[torch.optim.Optimizer]:
+        """Return those whose learning rate is scheduled."""
+        own = [] if self.ent_coef_optimizer is None else [self.ent_coef_optimizer]
+        return [*super().optimizers(lean), *own]
 
-    def _learn(
-        self,
-        lean: tuple[Learner, ...],
-        batch: ReplayBufferSamples,
-        losses: dict[str, list[Tensor]],
-    ) -> None:
-        """Take one gradient step of all, and note the losses before it."""
+    def learn_once(
+        self, lean: tuple[Learner, ...], index: int, batch: ReplayBufferSamples
+    ) -> dict[str, Tensor]:
+        """Move the weight of entropy, the critics, the actor; now and then the targets."""
         actor, critic = lean
         policy = SquashedGaussian(actor.networks)
         actions, log_probs = policy.draw(batch.observations)
-        weight = self._entropy_weight(log_probs, losses)
-        losses["train/ent_coef"].append(weight)
+        weight, losses = self._entropy_weight(log_probs)
         # In this order of draws.
         following, their_log_probs = SquashedGaussian(actor.networks).draw(batch.next_observations)
         next_values = critic.least_target(batch.next_observations, following)
         wanted = self.wanted(batch, next_values - weight * their_log_probs)
-        losses["train/critic_loss"].append(fit(critic, batch, wanted, ONE / 2) / 2)
+        losses["train/critic_loss"] = fit(critic, batch, wanted, ONE / 2) / 2
         values, grad_actions = _judge(critic, batch.observations, actions)
-        losses["train/actor_loss"].append((weight * log_probs - values).mean())
+        losses["train/actor_loss"] = (weight * log_probs - values).mean()
         policy.backward(grad_actions, (ONE / len(values) * weight).expand_as(log_probs))
         actor.take_step()
+        if index % self.target_update_interval == 0:
+            critic.average(self.tau)
+        return losses
 
-    def _entropy_weight(self, log_probs: Tensor, losses: dict[str, list[Tensor]]) -> Tensor:
+    def _entropy_weight(self, log_probs: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the weight of entropy; where it is learnt, move it one step after that."""
         if self.ent_coef_optimizer is None or self.log_ent_coef is None:
-            return self.ent_coef_tensor
+            return self.ent_coef_tensor, {"train/ent_coef": self.ent_coef_tensor}
         assert isinstance(self.target_entropy, float)
         weight = torch.exp(self.log_ent_coef.detach())
         missing = log_probs + self.target_entropy
         with torch.enable_grad():
             loss = -(self.log_ent_coef * missing).mean()
-        losses.setdefault("train/ent_coef_loss", []).append(loss.detach())
         self.ent_coef_optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.ent_coef_optimizer.step()
-        return weight
+        return weight, {"train/ent_coef": weight, "train/ent_coef_loss": loss.detach()}
 
 
 def _judge(critic: Learner, observations: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
