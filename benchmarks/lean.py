@@ -22,7 +22,7 @@ from apps.engine.spec import RunSpec
 from apps.engine.vectorizing import vectorized
 from benchmarks.report import Clock, interleaved, print_samples, print_verdict
 
-TARGET, TARGET_REPLAY = 0.6, 1.0
+TARGET, TARGET_REPLAY = 0.6, 0.85
 LEAN = ("ppo", "a2c", "dqn", "td3", "ddpg", "sac")
 WIDE: dict[str, Any] = {
     "n_envs": 32, "vectorization": "native",
