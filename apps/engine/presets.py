@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 import orjson
 
-from apps.engine.environment_cards import ENVIRONMENTS
+from apps.engine.environment_cards import ENVIRONMENTS, FAMILIES
+from apps.engine.environments import family_of
 from apps.engine.searched_presets import Search, read_searches
 from apps.engine.vectorization import DEFAULT_VECTORIZATION
 
@@ -217,8 +218,7 @@ _LENGTHS: dict[str, dict[LengthName, int]] = {
 
 def preset_for(algorithm: str, environment: str, name: PresetName) -> Preset:
     """Return the environment's own preset, else its family's, else the algorithm's general one."""
-    card = ENVIRONMENTS.get(environment)
-    for key in (environment, card.family if card else ""):
+    for key in (environment, _family_name(environment)):
         if own := ENVIRONMENT_PRESETS.get((algorithm, key), {}).get(name):
             return own
     return GENERAL_PRESETS[algorithm][name]
@@ -226,9 +226,16 @@ def preset_for(algorithm: str, environment: str, name: PresetName) -> Preset:
 
 def lengths_for(environment: str) -> dict[LengthName, int]:
     """Return the steps of each run length in an environment."""
-    card = ENVIRONMENTS.get(environment)
-    family_lengths = _FAMILY_LENGTHS.get(card.family if card else "", _GENERAL_LENGTHS)
+    family_lengths = _FAMILY_LENGTHS.get(_family_name(environment), _GENERAL_LENGTHS)
     return _LENGTHS.get(environment, family_lengths)
+
+
+def _family_name(environment: str) -> str:
+    """Return the key of an environment's family, known by its card or its id; empty for none."""
+    if card := ENVIRONMENTS.get(environment):
+        return card.family
+    found = family_of(environment)
+    return next((name for name, family in FAMILIES.items() if family is found), "")
 
 
 if __name__ == "__main__":

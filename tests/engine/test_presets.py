@@ -149,3 +149,11 @@ def test_what_was_tuned_with_normalisation_is_offered_with_it() -> None:
 def test_a_reference_page_is_what_the_catalogues_say(name: str, page: Callable[[], str]) -> None:
     written = (DOCS / name).read_text(encoding="utf-8")
     assert written == page(), "run python -m apps.engine.presets"
+
+
+@pytest.mark.parametrize("environment", ["BreakoutNoFrameskip-v4", "ALE/Alien-v5"])
+def test_a_game_without_a_card_has_its_family_s_presets_and_lengths(environment: str) -> None:
+    known = "ALE/Breakout-v5"
+    assert preset_for("ppo", environment, "high_score") == preset_for("ppo", known, "high_score")
+    assert lengths_for(environment) == lengths_for(known)
+    assert preset_for("ppo", "my:Maze-v0", "fast") == GENERAL_PRESETS["ppo"]["fast"]
