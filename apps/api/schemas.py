@@ -268,7 +268,9 @@ class RunDetail(RunSummary):
     memory_bytes: int = Field(
         description="About what its training takes of memory when its buffer is full."
     )
-    gpu_memory_bytes: int = Field(description="And of a GPU's memory, where there is a GPU.")
+    gpu_memory_bytes: int = Field(
+        description="About what its training takes of a GPU's memory, where there is a GPU."
+    )
     stop_requested_at: datetime | None
     save_requested_at: datetime | None = Field(description="Null once the checkpoint is there.")
     log_cursor: int = Field(description="How far the summary has read the log.")

@@ -66,19 +66,22 @@ def unknown_message(environment: str) -> str:
     return f"{environment!r} is not a registered environment; {hint}"
 
 
-def family_of(environment: str) -> Family | None:
-    """Return the family whose ids look like this one and need something of it, None for others.
+def family_name(environment: str) -> str:
+    """Return the key of the family whose ids look like this one and need something of it, or "".
 
     Classic control, Box2D and MuJoCo need nothing: Gymnasium registers their ids by itself.
     """
-    return next(
-        (
-            family
-            for family in FAMILIES.values()
-            if family.ids and re.fullmatch(family.ids, environment)
-        ),
-        None,
+    looks = (
+        name
+        for name, family in FAMILIES.items()
+        if family.ids and re.fullmatch(family.ids, environment)
     )
+    return next(looks, "")
+
+
+def family_of(environment: str) -> Family | None:
+    """Return the family of that key, None where there is none."""
+    return FAMILIES.get(family_name(environment))
 
 
 def is_installed(family: str) -> bool:

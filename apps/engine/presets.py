@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 import orjson
 
-from apps.engine.environment_cards import ENVIRONMENTS, FAMILIES
-from apps.engine.environments import family_of
+from apps.engine.environment_cards import ENVIRONMENTS
+from apps.engine.environments import family_name
 from apps.engine.searched_presets import Search, read_searches
 from apps.engine.vectorization import DEFAULT_VECTORIZATION
 
@@ -232,10 +232,8 @@ def lengths_for(environment: str) -> dict[LengthName, int]:
 
 def _family_name(environment: str) -> str:
     """Return the key of an environment's family, known by its card or its id; empty for none."""
-    if card := ENVIRONMENTS.get(environment):
-        return card.family
-    found = family_of(environment)
-    return next((name for name, family in FAMILIES.items() if family is found), "")
+    card = ENVIRONMENTS.get(environment)
+    return card.family if card else family_name(environment)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import gymnasium
 
 from apps.engine.algorithms import Algorithm
-from apps.engine.environments import FAMILIES, family_of
+from apps.engine.environments import FAMILIES, family_name
 from apps.engine.errors import FieldError
 
 DEFAULT_VECTORIZATION = "auto"
@@ -81,7 +81,7 @@ def refusals(spec: Vectorizable) -> list[FieldError]:
 
 def is_game(environment: str) -> bool:
     """Whether an environment is one of Atari's games, which have a vector version of their own."""
-    return family_of(environment) is FAMILIES["atari"]
+    return family_name(environment) == "atari"
 
 
 def _against_native(spec: Vectorizable) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from apps.engine import safe_yaml
 from apps.engine.algorithms import ALGORITHMS, Algorithm, shown
-from apps.engine.environments import FAMILIES, family_of, wrong_with_wrapper
+from apps.engine.environments import FAMILIES, family_name, wrong_with_wrapper
 from apps.engine.errors import FieldError, InvalidSpec
 from apps.engine.hyperparameter_groups import HINDSIGHT_KEYWORDS
 from apps.engine.normalization import normalization_over, resolve_normalization
@@ -87,7 +87,7 @@ def find_zoo_entry(text: str, algorithm: str, environment: str) -> ZooEntry:
         InvalidSpec: As for `read_zoo_yaml`, and when there is no entry.
     """
     names = [str(name) for name in _environments(text)]
-    is_atari = family_of(environment) is FAMILIES["atari"]
+    is_atari = family_name(environment) == "atari"
     wanted = [environment, environment.rpartition(":")[2], *["atari"] * is_atari, "default"]
     found = next((name for name in wanted if name in names), None)
     if found is None:

@@ -90,7 +90,9 @@ class Run(RunLife):
         help_text="About what its training takes of memory when its buffer is full.",
     )
     gpu_memory_bytes = models.PositiveBigIntegerField(
-        default=0, editable=False, help_text="And of a GPU's memory, where there is a GPU."
+        default=0,
+        editable=False,
+        help_text="About what its training takes of a GPU's memory, where there is a GPU.",
     )
     configuration_hash = models.CharField(
         max_length=32, blank=True, editable=False, help_text="Of the spec without its seed."
@@ -253,12 +255,10 @@ class Run(RunLife):
         if at_most is not None:
             count = Coalesce(Subquery(running.values(count=Count("pk"))), 0)
             waiting = waiting.filter(LessThan(count, at_most))
-        needed = {field: getattr(self, field) for field in within or {}}
         for field, limit in (within or {}).items():
-            if not needed[field]:
-                continue
-            taken = Coalesce(Subquery(running.values(taken=Sum(field))), 0)
-            waiting = waiting.filter(LessThanOrEqual(taken, limit - needed[field]))
+            if needed := getattr(self, field):
+                taken = Coalesce(Subquery(running.values(taken=Sum(field))), 0)
+                waiting = waiting.filter(LessThanOrEqual(taken, limit - needed))
         now = timezone.now()
         changed = waiting.update(
             status=RunStatus.RUNNING,

@@ -182,11 +182,13 @@ def create(
 
 def _memory_columns(spec: RunSpec, origin: Origin | None) -> dict[str, int]:
     if origin and origin.parent and origin.step is None:  # The same spec once more.
-        memory = origin.parent.memory_bytes, origin.parent.gpu_memory_bytes
-    else:
-        description = description_of(spec)
-        memory = training_bytes(spec, description), gpu_bytes(spec, description)
-    return dict(zip(("memory_bytes", "gpu_memory_bytes"), memory, strict=True))
+        same = origin.parent
+        return {"memory_bytes": same.memory_bytes, "gpu_memory_bytes": same.gpu_memory_bytes}
+    description = description_of(spec)
+    return {
+        "memory_bytes": training_bytes(spec, description),
+        "gpu_memory_bytes": gpu_bytes(spec, description),
+    }
 
 
 def experiment_name(spec: RunSpec, given: str = "") -> str:

@@ -13,6 +13,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='run',
             name='gpu_memory_bytes',
-            field=models.PositiveBigIntegerField(default=0, editable=False, help_text="And of a GPU's memory, where there is a GPU."),
+            field=models.PositiveBigIntegerField(default=0, editable=False, help_text="About what its training takes of a GPU's memory, where there is a GPU."),
         ),
     ]
