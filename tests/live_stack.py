@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -106,19 +106,19 @@ class LiveStack:
 
     def processes(self) -> list[psutil.Process]:
         """Every living process that works in this data directory, `up` itself left out."""
-        found = []
-        for process in psutil.process_iter():
-            try:
-                is_ours = process.environ().get("RLGYM_HOME") == str(self.home)
-                if is_ours and process.pid != self.process.pid and process.is_running():
-                    found.append(process)
-            except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
-                continue
-        return [process for process in found if process.status() != psutil.STATUS_ZOMBIE]
+        return self.find("")
 
     def find(self, words: str) -> list[psutil.Process]:
-        """Processes whose command line holds the words."""
-        return [process for process in self.processes() if words in " ".join(process.cmdline())]
+        """Those of them whose command line holds the words."""
+        found = []
+        for process in psutil.process_iter():
+            # One may end between any two questions; what has ended is not among the living.
+            with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                command = " ".join(process.cmdline())  # Of a zombie there is none: it raises.
+                is_ours = process.environ().get("RLGYM_HOME") == str(self.home)
+                if is_ours and process.pid != self.process.pid and words in command:
+                    found.append(process)
+        return found
 
     @contextmanager
     def another_worker(self) -> Iterator[None]:
