@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from apps.engine.errors import FieldError
 from apps.engine.hyperparameter_groups import (
+    CROSSQ_WIDTHS,
     ENTROPY_BONUS,
     GAMMA,
     HINDSIGHT,
@@ -156,7 +157,7 @@ ALGORITHMS: dict[str, Algorithm] = {
         DISCRETE, diagnostics=_VALUE_CHARTS,
         hyperparameters=by_name(
             learning_rate(1e-4), *replay(32, train_freq=4), tau(1.0),
-            *epsilon_greedy(0.1, 0.05), max_grad_norm(10.0), *net("64, 64", has_critic=False),
+            *epsilon_greedy(0.1, 0.05), max_grad_norm(10.0), *net(64, 64, has_critic=False),
             *HINDSIGHT,
         ),
     ),
@@ -171,7 +172,7 @@ ALGORITHMS: dict[str, Algorithm] = {
             flag("use_rms_prop", True, "Whether the optimizer is RMSprop; false: Adam."),
             number("rms_prop_eps", 1e-5, 1e-10, 1.0, "Stabiliser in RMSprop's denominator.",
                    is_log=True),
-            normalize_advantage(False), *SDE, *net("64, 64"), LOG_STD_INIT, ORTHO_INIT,
+            normalize_advantage(False), *SDE, *net(64, 64), LOG_STD_INIT, ORTHO_INIT,
         ),
     ),
     "sac": _off_policy(
@@ -180,7 +181,7 @@ ALGORITHMS: dict[str, Algorithm] = {
         CONTINUOUS, diagnostics=_ENTROPY_CHARTS,
         hyperparameters=by_name(
             learning_rate(3e-4), *replay(256, train_freq=1), tau(0.005), TARGET_UPDATES,
-            *entropy("256, 256"),
+            *entropy(256, 256),
             *HINDSIGHT,
         ),
     ),
@@ -193,7 +194,7 @@ ALGORITHMS: dict[str, Algorithm] = {
             number("target_policy_noise", 0.2, 0.0, 10.0,
                    "Standard deviation of the noise that smooths target actions."),
             number("target_noise_clip", 0.5, 0.0, 10.0, "Most that this noise may be."),
-            *NOISE, *net("400, 300"), N_CRITICS,
+            *NOISE, *net(400, 300), N_CRITICS,
             *HINDSIGHT,
         ),
     ),
@@ -203,7 +204,7 @@ ALGORITHMS: dict[str, Algorithm] = {
         CONTINUOUS, diagnostics=_ACTOR_CHARTS,
         hyperparameters=by_name(
             learning_rate(1e-3), *replay(256, train_freq=1), tau(0.005), *NOISE,
-            *net("400, 300"),
+            *net(400, 300),
             *HINDSIGHT,
         ),
     ),
@@ -224,7 +225,7 @@ ALGORITHMS: dict[str, Algorithm] = {
                    "Factor by which the line search shortens its step."),
             whole("sub_sampling_factor", 1, 1, 1000,
                  "Only every so many samples are used for the policy's update."),
-            normalize_advantage(True), *SDE, *net("64, 64"), LOG_STD_INIT, ORTHO_INIT,
+            normalize_advantage(True), *SDE, *net(64, 64), LOG_STD_INIT, ORTHO_INIT,
         ),
     ),
     "recurrent_ppo": _on_policy(
@@ -255,7 +256,7 @@ ALGORITHMS: dict[str, Algorithm] = {
         hyperparameters=by_name(
             learning_rate(5e-5), *replay(32, train_freq=4), tau(1.0),
             *epsilon_greedy(0.005, 0.01), max_grad_norm(None), quantiles(200),
-            *net("64, 64", has_critic=False),
+            *net(64, 64, has_critic=False),
             *HINDSIGHT,
         ),
     ),
@@ -269,7 +270,7 @@ ALGORITHMS: dict[str, Algorithm] = {
             whole("top_quantiles_to_drop_per_net", 2, 0, 999,
                  "Quantiles that each critic drops from the top; fewer than n_quantiles.",
                  is_important=True),
-            *entropy("256, 256"),
+            *entropy(256, 256),
             *HINDSIGHT,
         ),
     ),
@@ -279,7 +280,7 @@ ALGORITHMS: dict[str, Algorithm] = {
         CONTINUOUS, diagnostics=_ENTROPY_CHARTS, observations=VECTORS,
         hyperparameters=by_name(
             learning_rate(1e-3), *replay(256, train_freq=1), policy_delay(3),
-            *entropy("256, 256 to act, 1024, 1024 to value"),
+            *entropy(1024, 1024, words=CROSSQ_WIDTHS),
         ),
     ),
     "ars": Algorithm(
@@ -301,7 +302,7 @@ ALGORITHMS: dict[str, Algorithm] = {
             whole("n_eval_episodes", 1, 1, 1000, "Episodes that judge one direction."),
             Hyperparameter("policy", "choice", "linear", "A linear map or a small network.",
                            choices=("linear", "mlp"), is_ours=True, is_important=True),
-            *net("64, 64", has_critic=False),
+            *net(64, 64, has_critic=False),
         ),
     ),
 }  # fmt: skip

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from apps.engine import checkpoints, events
-from apps.engine.building import load_model, make_env_for, threads_for
+from apps.engine.building import load_model, make_env_for
 from apps.engine.errors import EngineError, FilmFailed
 from apps.engine.networks import seed_draws
 from apps.engine.rundir import RunDirectory, write_json
@@ -160,7 +160,7 @@ def evaluate(
             the one that is remembered.
         UnknownEnvironment: The environment cannot be made.
     """
-    torch.set_num_threads(threads_for(is_image=False))
+    torch.set_num_threads(1)
     player = Player.of_checkpoint(run, directory, step, manifest_sha256)
     directory.evaluations.mkdir(exist_ok=True)
     with make_env_for(run) as env:

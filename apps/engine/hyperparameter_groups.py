@@ -50,12 +50,19 @@ def max_grad_norm(default: float | None) -> Hyperparameter:
                   is_log=True)  # fmt: skip
 
 
-def net(widths: str, has_critic: bool = True) -> tuple[Hyperparameter, ...]:
-    """Return what shapes the networks."""
+def net(*widths: int, words: str = "", has_critic: bool = True) -> tuple[Hyperparameter, ...]:
+    """Return what shapes the networks.
+
+    Args:
+        *widths: What the library's widest networks have by default.
+        words: The defaults in words, where the widths do not say it all.
+        has_critic: Whether the networks that estimate values can be others.
+    """
+    own = words or ", ".join(map(str, widths))
     net_arch = Hyperparameter(
         "net_arch", "layers", None,
-        f"Widths of the hidden layers of the networks; null keeps the policy's own ({widths}).",
-        is_optional=True, is_ours=True,
+        f"Widths of the hidden layers of the networks; null keeps the policy's own ({own}).",
+        is_optional=True, is_ours=True, unset=widths,
     )  # fmt: skip
     critic = Hyperparameter(
         "critic_net_arch", "layers", None,
@@ -70,6 +77,7 @@ def net(widths: str, has_critic: bool = True) -> tuple[Hyperparameter, ...]:
     return (net_arch, critic, activation) if has_critic else (net_arch, activation)
 
 
+CROSSQ_WIDTHS = "256, 256 to act, 1024, 1024 to value"
 GAMMA = number("gamma", 0.99, 0.0, 1.0, "Discount: how much a later reward counts.",
                 is_important=True)  # fmt: skip
 SDE = (
@@ -138,7 +146,7 @@ def ppo(n_steps: int, batch_size: int, has_sde: bool = True) -> tuple[Hyperparam
         *(SDE if has_sde else ()),
         number("target_kl", None, 1e-6, 10.0,
                "Stop an update early when the policy has moved this far."),
-        *net("64, 64"),
+        *net(64, 64),
         *((LOG_STD_INIT,) if has_sde else ()),
         ORTHO_INIT,
     )  # fmt: skip
@@ -203,8 +211,8 @@ def policy_delay(default: int) -> Hyperparameter:
     return whole("policy_delay", default, 1, 1000, "Critic updates for each update of the policy.")
 
 
-def entropy(widths: str) -> tuple[Hyperparameter, ...]:
-    """Return what the maximum-entropy algorithms share."""
+def entropy(*widths: int, words: str = "") -> tuple[Hyperparameter, ...]:
+    """Return what the maximum-entropy algorithms share; networks as for `net`."""
     return (
         number("ent_coef", "auto", 1e-6, 10.0,
                "Weight of entropy; auto learns it, auto_0.1 starts from 0.1.",
@@ -216,7 +224,7 @@ def entropy(widths: str) -> tuple[Hyperparameter, ...]:
         *SDE,
         flag("use_sde_at_warmup", False,
               "Whether the steps before learning explore with state-dependent noise too."),
-        *net(widths),
+        *net(*widths, words=words),
         N_CRITICS,
         LOG_STD_INIT,
         flag("use_expln", False, "Whether state-dependent noise grows slowly above 1.",

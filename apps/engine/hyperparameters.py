@@ -33,6 +33,7 @@ class Hyperparameter:
         name: Keyword of the algorithm's constructor, or one of ours (`is_ours`).
         kind: `layers` is a list of hidden-layer widths.
         default: The library's default; None where the library says None.
+        unset: Of kind `layers`: what the library's widest networks have where the value is None.
         low: Least allowed number, inclusive.
         high: Greatest allowed number, inclusive.
         choices: Allowed values of kind `choice`.
@@ -60,6 +61,7 @@ class Hyperparameter:
     is_log: bool = False
     is_important: bool = False
     is_ours: bool = False
+    unset: tuple[int, ...] = ()
 
     def allowed(self) -> str:
         """Say in words which values are allowed."""

@@ -10,7 +10,15 @@ from dataclasses import replace
 from typing import Any
 
 from apps.engine.algorithms import ALGORITHMS, VECTORS, Algorithm, ObservationKind
-from apps.engine.hyperparameter_groups import by_name, flag, net, number, policy_delay, whole
+from apps.engine.hyperparameter_groups import (
+    CROSSQ_WIDTHS,
+    by_name,
+    flag,
+    net,
+    number,
+    policy_delay,
+    whole,
+)
 from apps.engine.hyperparameters import Hyperparameter
 
 _VECTORS_AND_IMAGES: frozenset[ObservationKind] = frozenset({"vector", "image"})
@@ -31,13 +39,18 @@ _REGULARISERS = (
 
 
 def _ported(
-    name: str, keeps: str, *changed: Hyperparameter, widths: str = "256, 256", **fields: Any
+    name: str,
+    keeps: str,
+    *changed: Hyperparameter,
+    widths: tuple[int, ...] = (256, 256),
+    words: str = "",
+    **fields: Any,
 ) -> Algorithm:
     """Describe a ported algorithm by what it keeps of the original's entry and what it changes."""
     original = ALGORITHMS[name]
     schemas = {kept: original.hyperparameters[kept] for kept in keeps.split()}
     schemas |= by_name(*changed)
-    schemas["net_arch"] = by_name(*net(widths))["net_arch"]
+    schemas["net_arch"] = by_name(*net(*widths, words=words))["net_arch"]
     return replace(
         original, backend="sbx", class_path=f"sbx:{original.title}", hyperparameters=schemas,
         **fields,
@@ -59,7 +72,7 @@ SBX_ALGORITHMS: dict[str, Algorithm] = {
                "The learning rate is adapted to move the policy this far."),
         flag("ortho_init", False, "Whether the last layer's weights start orthogonal and small.",
              is_ours=True),
-        widths="64, 64", observations=_VECTORS_AND_IMAGES,
+        widths=(64, 64), observations=_VECTORS_AND_IMAGES,
     ),
     "dqn": _ported(
         "dqn",
@@ -68,7 +81,7 @@ SBX_ALGORITHMS: dict[str, Algorithm] = {
         _constant_rate(1e-4),
         whole("target_update_interval", 1000, 1, 100_000_000,
               "Steps between updates of the target network.", is_log=True),
-        widths="256, 256; always two of one width", observations=_VECTORS_AND_IMAGES,
+        words="256, 256; always two of one width", observations=_VECTORS_AND_IMAGES,
         diagnostics=("rollout/exploration_rate", "train/critic_loss", "train/qf_mean_value"),
     ),
     "sac": _ported(
@@ -98,6 +111,6 @@ SBX_ALGORITHMS: dict[str, Algorithm] = {
         f"learning_rate {_REPLAY} policy_delay ent_coef target_entropy {_NOISE} {_NETWORKS} "
         "n_critics",
         _constant_rate(1e-3), _CRITIC_RATE, *_REGULARISERS,
-        widths="256, 256 to act, 1024, 1024 to value", observations=_VECTORS_AND_DICTS,
+        widths=(1024, 1024), words=CROSSQ_WIDTHS, observations=_VECTORS_AND_DICTS,
     ),
 }  # fmt: skip

@@ -58,8 +58,8 @@ class Attempt:
         number: 1 for the first; a later one goes on from a checkpoint.
         manifests: Hash of each checkpoint's manifest by step, as the record remembers them; None:
             nobody does, and each checkpoint is judged by its own manifest alone.
-        threads: How many threads a network that reads pictures takes; None: all there are. One
-            that goes on from a checkpoint takes as many as it began with.
+        threads: The most threads that it may compute in; None: all there are. What goes on from a
+            checkpoint takes as many as it began with.
     """
 
     number: int = 1
@@ -140,11 +140,12 @@ def train(
             goes_on = attempt.number > 1 or checkpoints.steps_of(directory) or spec.weights
             latest, notes = _latest_intact(directory, attempt)
             before = capture.vectorization_before(latest.state, spec) if latest else ""
+            threads = latest.state.get("threads") if latest else attempt.threads
             env, choice = vectorized(spec, with_journal, before)
             if choice.is_fallback:
                 log.add(events.status(begins_at, "running", choice.reason))
             try:
-                model = build_model(spec, env, attempt.threads)
+                model = build_model(spec, env, threads)
                 model.set_logger(scalar_logger(log))
                 _write_provenance(spec, directory, model, command, choice)
                 callback = TrainingCallback(spec, directory, log, control, keep_checkpoints)

@@ -99,7 +99,7 @@ class Room:
 
 
 def threads_for(run: Run, at_most: int) -> int:
-    """Return how many threads a run that begins now takes if its network reads pictures.
+    """Return in how many threads a run that begins now computes at most.
 
     The cores are shared with what trains and waits now: alone it takes all of them. A reproduction
     takes as many as the original, since with others sums come out in another order.

@@ -14,8 +14,9 @@ from stable_baselines3 import HerReplayBuffer
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckActionNoise
+from torch import nn
 
-from apps.engine import checkpoints
+from apps.engine import building, checkpoints
 from apps.engine.algorithms import ALGORITHMS
 from apps.engine.building import (
     ALGORITHM_CLASSES,
@@ -84,6 +85,51 @@ def model_for(spec: RunSpec) -> BaseAlgorithm:
 def test_every_algorithm_is_tried_here() -> None:
     assert set(SMALL) == set(ALGORITHMS) == set(ALGORITHM_CLASSES)
     assert len(ALGORITHM_CLASSES) == len(ALGORITHMS)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "hyperparameters", "share", "threads"),
+    [
+        ("ppo", {"net_arch": [256, 256], "n_steps": 512, "batch_size": 512}, None, 1),
+        ("ars", {}, None, 1),
+        ("dqn", {"net_arch": [256, 256], "batch_size": 64}, None, 1),
+        ("dqn", {"net_arch": [1024], "batch_size": 1024}, None, 1),
+        ("sac", {"batch_size": 128}, None, 1),
+        ("sac", {"batch_size": 256}, None, 2),
+        ("sac", {"batch_size": 256}, 1, 1),
+        ("td3", {"batch_size": 256}, None, 3),
+        ("td3", {"batch_size": 256}, 2, 2),
+        ("sac", {"net_arch": [64, 64], "critic_net_arch": [512, 512]}, None, 8),
+        ("crossq", {}, None, 8),
+    ],
+)
+def test_large_updates_from_experience_take_threads_of_their_share(
+    monkeypatch: pytest.MonkeyPatch,
+    algorithm: str,
+    hyperparameters: dict[str, Any],
+    share: int | None,
+    threads: int,
+) -> None:
+    monkeypatch.setattr(building, "DEFAULT_THREADS", 8)
+    environment = "CartPole-v1" if algorithm == "dqn" else "Pendulum-v1"
+    spec = RunSpec.from_dict({
+        "algorithm": algorithm, "environment": environment, "total_timesteps": 100,
+        "hyperparameters": hyperparameters,
+    })  # fmt: skip
+    assert building.threads_for(spec, is_image=False, share=share) == threads
+    assert building.threads_for(spec, is_image=True, share=share) == (share or 8)
+
+
+@each_algorithm
+def test_the_widths_that_null_stands_for_are_the_library_s(algorithm: str) -> None:
+    schemas = ALGORITHMS[algorithm].hyperparameters
+    own = {"net_arch": None, "critic_net_arch": None, "policy": "mlp"}
+    own = {name: value for name, value in own.items() if name in schemas}
+    spec = small_spec(algorithm, hyperparameters=own)
+    layers = [part for part in model_for(spec).policy.modules() if isinstance(part, nn.Linear)]
+    assert schemas["net_arch"].unset in {
+        (layer.in_features, layer.out_features) for layer in layers
+    }
 
 
 @each_algorithm

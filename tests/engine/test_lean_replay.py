@@ -1,5 +1,6 @@
 """Lean DQN, TD3, DDPG and SAC give the library's policy, scalars and random draws, bit for bit."""
 
+from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -45,11 +46,18 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("sac", "ShortWalk-v0", {"n_steps": 3, "gradient_steps": -1, "policy_kwargs": ONE}),
     ("td3", "Pendulum-v1", {"n_steps": 2, "action_noise": NOISE}),
 ]  # fmt: skip
+LARGE_CASES = [case for case in CASES if case[2].get("batch_size") == 256]
 TINY = torch.finfo(torch.float32).tiny
 
 
-def made(kind: type[BaseAlgorithm], environment: str, arguments: dict[str, Any]) -> Any:
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(1)
+
+
+def made(kind: type[BaseAlgorithm], environment: str, arguments: dict[str, Any]) -> Any:
     keywords = {"actions": "plane"} if environment == "ShortWalk-v0" else {}
     env: Any = make_vec_env(environment, n_envs=2, seed=3, env_kwargs=keywords)
     if environment == "Pendulum-v1":
@@ -81,6 +89,18 @@ def tensors_of(model: Any) -> list[torch.Tensor]:
 def test_the_lean_loops_end_where_the_library_s_end(
     algorithm: str, environment: str, arguments: dict[str, Any]
 ) -> None:
+    assert_same_end(algorithm, environment, arguments)
+
+
+@pytest.mark.parametrize(("algorithm", "environment", "arguments"), LARGE_CASES)
+def test_so_they_do_in_two_threads(
+    algorithm: str, environment: str, arguments: dict[str, Any]
+) -> None:
+    torch.set_num_threads(2)
+    assert_same_end(algorithm, environment, arguments)
+
+
+def assert_same_end(algorithm: str, environment: str, arguments: dict[str, Any]) -> None:
     library, lean = PAIRS[algorithm]
     theirs, their_rows = trained(library, environment, arguments)
     their_draws = torch.rand(3), np.random.rand()  # noqa: NPY002 - what the library draws from

@@ -23,7 +23,14 @@ from apps.engine.control import Control
 from apps.engine.environments import ENVIRONMENTS, is_installed
 from apps.engine.errors import RefusedFile
 from apps.engine.journal import MAX_JOURNAL_STEPS, Journal, can_pickle, with_journal
-from apps.engine.rundir import LogWriter, RunDirectory, copy_checkpoint, sha256_of, take_weights
+from apps.engine.rundir import (
+    LogWriter,
+    RunDirectory,
+    copy_checkpoint,
+    read_json,
+    sha256_of,
+    take_weights,
+)
 from apps.engine.spec import RunSpec
 from apps.engine.training import Attempt, Outcome, train
 from apps.metrics import store
@@ -388,7 +395,7 @@ def test_a_run_goes_on_with_as_many_threads_as_it_began_with(
 ) -> None:
     spec = spec_of("ppo", "CartPole-v1", total_timesteps=192)
     directory = make_directory(tmp_path / "run", spec)
-    monkeypatch.setattr(building, "threads_for", lambda is_image, share: 2)
+    monkeypatch.setattr(building, "threads_for", lambda *_: 2)
     train(spec, directory, Control(is_stop_requested=True))
     monkeypatch.undo()
     try:
@@ -396,6 +403,32 @@ def test_a_run_goes_on_with_as_many_threads_as_it_began_with(
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(1)
+
+
+def test_a_large_update_goes_on_in_as_many_threads_as_it_began(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = RunSpec.from_dict({
+        "algorithm": "sac", "environment": "Pendulum-v1", "total_timesteps": 240,
+        "hyperparameters": {"batch_size": 256, "learning_starts": 100},
+    })  # fmt: skip
+    monkeypatch.setattr(building, "DEFAULT_THREADS", 2)
+    shares = []
+    rule = building.threads_for
+
+    def noted(spec: RunSpec, is_image: bool, share: int | None) -> int:
+        shares.append(share)
+        return rule(spec, is_image, share)
+
+    monkeypatch.setattr(building, "threads_for", noted)
+    try:
+        whole, _ = train_with_pauses(tmp_path / "whole", spec)
+        assert read_json(whole.provenance)["torch_threads"] == 2
+        broken, _ = train_with_pauses(tmp_path / "broken", spec, 150)
+    finally:
+        torch.set_num_threads(1)
+    assert shares == [None, None, 2]
+    assert_same_run(spec, whole, broken)
 
 
 def test_a_checkpoint_is_saved_on_request(tmp_path: Path) -> None:
