@@ -119,7 +119,7 @@ def run_trial(
     watch = _Watch(task, limit_s, goes_on)
     spec = spec_of(task, setting, seed)
     env, _ = vectorized(spec)
-    model = build_model(spec, env)
+    model = build_model(spec, env, threads=1)
     model.set_logger(Logger(folder=None, output_formats=[]))
     model.learn(spec.total_timesteps, callback=watch)
     spent_cpu_s = watch.elapsed()[1]

@@ -22,7 +22,7 @@ from apps.engine.algorithms import ALGORITHMS
 from apps.engine.building import constructor_arguments
 from apps.engine.rundir import RunDirectory
 from apps.engine.spec import RunSpec
-from apps.engine.training import train
+from apps.engine.training import Attempt, train
 from apps.engine.vec_normalize import normalized
 from benchmarks.report import interleaved, print_samples, print_verdict
 
@@ -42,7 +42,7 @@ def ours(spec: RunSpec, clock: Clock) -> float:
     with tempfile.TemporaryDirectory() as folder:
         directory = RunDirectory(Path(folder) / "run").create(spec.as_dict(), {})
         started_at = clock()
-        train(spec, directory)
+        train(spec, directory, attempt=Attempt(threads=1))
         return clock() - started_at
 
 

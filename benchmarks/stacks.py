@@ -4,10 +4,14 @@ Ours, the library's own class, its JAX port (ours with backend sbx), and for PPO
 file as researchers write them (`single_file.py`). Each trains twice, the second time for longer:
 the steps between by the seconds of processor time between leave out what is made, imported,
 compiled or explored once. What is not installed is left out: `.venv/bin/pip install '.[sbx]'`.
+
+With `--all-cores` each takes the threads that it takes alone on this machine, by the clock on the
+wall: ours as trainers are started, the others as the library is.
 """
 
 import argparse
 import importlib.util
+import os
 import statistics
 import subprocess
 import sys
@@ -32,18 +36,19 @@ from benchmarks.report import interleaved, print_samples, print_verdict
 TARGET, TARGET_REPLAY = 1.0, 2.0
 
 
-def ours(spec: RunSpec, backend: str = DEFAULT_BACKEND) -> int:
+def ours(spec: RunSpec, threads: int | None, backend: str = DEFAULT_BACKEND) -> int:
     spec = RunSpec.from_dict({
         "algorithm": spec.algorithm, "environment": spec.environment, "preset": "high_score",
         "total_timesteps": spec.total_timesteps, "backend": backend,
     })  # fmt: skip
     env, _ = vectorized(spec)
-    model = build_model(spec, env).learn(spec.total_timesteps)
+    model = build_model(spec, env, threads).learn(spec.total_timesteps)
     env.close()
     return model.num_timesteps
 
 
-def library(spec: RunSpec) -> int:
+def library(spec: RunSpec, threads: int | None) -> int:
+    torch.set_num_threads(threads or torch.get_num_threads())
     module, _, name = ALGORITHMS[spec.algorithm].class_path.partition(":")
     env = normalized(make_vec_env(spec.environment, spec.n_envs, spec.seed), spec)
     model = getattr(import_module(module), name)(
@@ -54,7 +59,8 @@ def library(spec: RunSpec) -> int:
     return int(model.num_timesteps)
 
 
-def by_hand(spec: RunSpec) -> int:
+def by_hand(spec: RunSpec, threads: int | None) -> int:
+    torch.set_num_threads(threads or torch.get_num_threads())
     values = dict(spec.hyperparameters)
     names = ("n_steps", "batch_size", "n_epochs", "gamma", "gae_lambda", "ent_coef")
     settings = single_file.Settings(
@@ -66,7 +72,7 @@ def by_hand(spec: RunSpec) -> int:
     return single_file.train(settings, spec.seed)
 
 
-STACKS: dict[str, tuple[str, Callable[[RunSpec], int]]] = {
+STACKS: dict[str, tuple[str, Callable[[RunSpec, int | None], int]]] = {
     "ours": ("torch", ours),
     "library": ("torch", library),
     "single_file": ("torch", by_hand),
@@ -82,14 +88,15 @@ def spec_of(options: argparse.Namespace, timesteps: int) -> RunSpec:
 
 
 def measure(options: argparse.Namespace) -> None:
-    """Print the steps for each second of processor time; a first training allocates."""
-    torch.set_num_threads(1)
+    """Print the steps for each second; a first training allocates."""
+    clock = time.perf_counter if options.all_cores else time.process_time
+    threads = None if options.all_cores else 1
     train, timesteps = STACKS[options.one][1], options.timesteps
     taken, took_s = [0, 0, 0], [0.0, 0.0, 0.0]
     for place, steps in enumerate((2_000, timesteps, timesteps + options.more)):
-        began_s = time.process_time()
-        taken[place] = train(spec_of(options, steps))  # Whole rollouts.
-        took_s[place] = time.process_time() - began_s
+        began_s = clock()
+        taken[place] = train(spec_of(options, steps), threads)  # Whole rollouts.
+        took_s[place] = clock() - began_s
     print((taken[2] - taken[1]) / (took_s[2] - took_s[1]))
 
 
@@ -97,8 +104,22 @@ def measure_apart(name: str, options: argparse.Namespace) -> float:
     command = [sys.executable, "-m", "benchmarks.stacks", "--one", name]
     command += ["--timesteps", str(options.timesteps), "--more", str(options.more)]
     command += ["--algorithm", options.algorithm, "--environment", options.environment]
-    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    environment = dict(os.environ)
+    if options.all_cores:
+        command.append("--all-cores")
+        if name in {"ours", "sbx"}:
+            environment = {**trainer_defaults(), **environment, "OMP_WAIT_POLICY": "PASSIVE"}
+    output = subprocess.run(
+        command, check=True, capture_output=True, text=True, env=environment
+    ).stdout
     return float(output.splitlines()[-1])
+
+
+def trainer_defaults() -> dict[str, str]:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "rlgym.settings")
+    from apps.jobs.trainer import DEFAULTS
+
+    return DEFAULTS
 
 
 def main() -> None:
@@ -108,6 +129,7 @@ def main() -> None:
     parser.add_argument("--more", type=int, default=40_000, help="of the second training")
     parser.add_argument("--algorithm", default="ppo", choices=tuple(ALGORITHMS))
     parser.add_argument("--environment", default="CartPole-v1")
+    parser.add_argument("--all-cores", action="store_true", help="see above")
     parser.add_argument("--one", choices=tuple(STACKS), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
