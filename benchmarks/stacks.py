@@ -151,6 +151,7 @@ def main() -> None:
         if name in targets:
             misses.append(targets[name] / ratio)
     label = f"stacks-{options.algorithm}-{options.environment}"
+    label += "-all-cores" if options.all_cores else ""
     return print_verdict(label, "value", max(misses), 1.0, samples)
 
 

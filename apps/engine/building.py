@@ -154,13 +154,16 @@ def make_vec_env_for(
     return normalized(env, spec)
 
 
-def build_model(spec: RunSpec, env: VecEnv, threads: int | None = None) -> BaseAlgorithm:
+def build_model(
+    spec: RunSpec, env: VecEnv, threads: int | None = None, share: int | None = None
+) -> BaseAlgorithm:
     """Construct the algorithm's model for an environment, threads and device set for it.
 
     Args:
         spec: The run's spec.
         env: Its environments.
-        threads: The most threads that it may compute in; None: all there are.
+        threads: In how many threads it computes; None: as `threads_for` has it.
+        share: The most that it may take then; None: all there are.
 
     Raises:
         InvalidSpec: The algorithm, or one of its options, cannot act in the environment.
@@ -176,7 +179,7 @@ def build_model(spec: RunSpec, env: VecEnv, threads: int | None = None) -> BaseA
     _check_wrappers(spec, env)
     _check_goals(spec, env)
     is_image = is_image_space(env.observation_space)
-    torch.set_num_threads(threads_for(spec, is_image, threads))
+    torch.set_num_threads(threads or threads_for(spec, is_image, share))
     return class_for(spec)(
         policy_for(algorithm, env.observation_space, spec.hyperparameters),
         env,
@@ -318,7 +321,7 @@ def threads_for(spec: RunSpec, is_image: bool, share: int | None = None) -> int:
 
 
 def _work_of(spec: RunSpec) -> int:
-    """Return the multiplications of a minibatch in the widest layer of what replays experience."""
+    """Return a minibatch's multiplications between the widest hidden layers; 0 without replay."""
     if not spec.schema.has_replay_buffer:
         return 0
     given = spec.hyperparameters

@@ -89,8 +89,6 @@ def restore(model: BaseAlgorithm, spec: RunSpec, folder: Path, state: dict[str, 
         DamagedCheckpoint: The networks have other shapes.
     """
     restored = Restored()
-    # Sums come out another way in the last bit when other threads share the work.
-    torch.set_num_threads(state.get("threads", torch.get_num_threads()))
     if state["spec"]["seed"] != spec.seed:
         restored.not_restored["generators"] = "the seed is another now"
     before = RunSpec.from_dict(state["spec"])

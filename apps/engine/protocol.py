@@ -17,7 +17,7 @@ class TrainJob(TypedDict):
 
     An `attempt` after the first goes on from a checkpoint. With `manifests` (hash of each
     checkpoint's manifest by step) only from one that is named there and has that hash.
-    It computes in at most `threads` threads, in as many as there are without it.
+    It computes in at most `threads` threads; without it, in at most as many as there are.
     """
 
     job: Literal["train"]

@@ -140,12 +140,13 @@ def train(
             goes_on = attempt.number > 1 or checkpoints.steps_of(directory) or spec.weights
             latest, notes = _latest_intact(directory, attempt)
             before = capture.vectorization_before(latest.state, spec) if latest else ""
-            threads = latest.state.get("threads") if latest else attempt.threads
+            # Sums come out another way in the last bit when other threads share the work.
+            threads = latest.state.get("threads") if latest else None
             env, choice = vectorized(spec, with_journal, before)
             if choice.is_fallback:
                 log.add(events.status(begins_at, "running", choice.reason))
             try:
-                model = build_model(spec, env, threads)
+                model = build_model(spec, env, threads, attempt.threads)
                 model.set_logger(scalar_logger(log))
                 _write_provenance(spec, directory, model, command, choice)
                 callback = TrainingCallback(spec, directory, log, control, keep_checkpoints)

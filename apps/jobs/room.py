@@ -101,16 +101,18 @@ class Room:
 def threads_for(run: Run, at_most: int) -> int:
     """Return in how many threads a run that begins now computes at most.
 
-    The cores are shared with what trains and waits now: alone it takes all of them. A reproduction
-    takes as many as the original, since with others sums come out in another order.
+    The cores are shared with what trains and waits now: alone it takes all of them. A run that
+    begins once more takes as many as at first, and a reproduction as many as its original, since
+    with others sums come out in another order.
 
     Args:
         run: The run.
         at_most: How many runs this machine trains at once.
     """
-    if run.relation == Relation.REPRODUCE and run.parent is not None:
+    before = run.parent if run.relation == Relation.REPRODUCE and run.attempt < 2 else run
+    if before is not None:
         with suppress(RunDirectoryError):
-            told = read_json(run.parent.directory.provenance).get("torch_threads")
+            told = read_json(before.directory.provenance).get("torch_threads")
             if isinstance(told, int):
                 return told
     trains = Run.objects.running_on(socket.gethostname()).count()

@@ -35,7 +35,7 @@ DEFAULTS = {
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": str(256 << 20),
     # Threads of one network look for work a moment longer before they sleep, since they meet again
-    # at once. Ten times as long, and they take the time of the run beside theirs.
+    # at once. Thirty times as long, and they take the time of the run beside theirs.
     "GOMP_SPINCOUNT": "3000",
 }
 START_LIMIT_S = 60.0  # For the interpreter to start and import, on a busy machine.

@@ -4,6 +4,8 @@ import inspect
 import os
 import random
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -200,6 +202,35 @@ def test_a_schedule_is_offered_where_the_port_follows_it(algorithm: Algorithm) -
     source = inspect.getsource(getattr(sbx, algorithm.title))
     schema = algorithm.hyperparameters["learning_rate"]
     assert schema.is_schedule == ("_update_learning_rate" in source)
+
+
+@each_algorithm
+def test_the_widths_that_null_stands_for_are_the_port_s(algorithm: Algorithm) -> None:
+    names = {"net_arch", "critic_net_arch"} & algorithm.hyperparameters.keys()
+    spec = small_spec(algorithm.name, hyperparameters=dict.fromkeys(names))
+    policy = build_model(spec, make_vec_env_for(spec)).policy
+    states = [
+        getattr(policy, name) for name in ("actor_state", "qf_state") if name in vars(policy)
+    ]
+    parts = jax.tree_util.tree_leaves([state.params for state in states])
+    assert algorithm.hyperparameters["net_arch"].unset in {part.shape[-2:] for part in parts}
+
+
+def test_it_computes_in_the_threads_that_the_run_began_with() -> None:
+    program = """
+import os
+from apps.engine.building import build_model, make_vec_env_for
+from apps.engine.spec import RunSpec
+spec = RunSpec.from_dict({"backend": "sbx", "algorithm": "sac", "environment": "Pendulum-v1"})
+build_model(spec, make_vec_env_for(spec), threads=3)
+print(os.environ["PJRT_NPROC"])
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "PJRT_NPROC"}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(
+        command, env=environment, check=True, capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout.split()[-1] == "3"
 
 
 def test_categories_are_not_fed_to_networks_as_numbers() -> None:

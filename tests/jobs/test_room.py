@@ -93,6 +93,10 @@ def test_runs_share_the_cores_and_a_reproduction_takes_as_many_as_its_original(
     assert room.threads_for(again, at_most=8) == 1
     write_json(first.directory.provenance, {"torch_threads": 3})
     assert room.threads_for(again, at_most=8) == 3
+    assert room.threads_for(first, at_most=8) == 3  # It begins once more.
+    write_json(again.directory.provenance, {"torch_threads": 2})
+    again.attempt = 2
+    assert room.threads_for(again, at_most=8) == 2
 
 
 def test_two_workers_cannot_both_take_the_last_memory() -> None:
