@@ -56,7 +56,9 @@ def test_a_clock_that_is_set_ends_no_run_and_hides_no_death(tmp_path: Path) -> N
         def set_clock(shift_s: float) -> None:
             """Shift the clock, and wait until the log was written under the new time."""
             began_at = last_time(log)
-            (stack.home / "clock").write_text(str(shift_s))
+            # Whole at once: who reads half a number stops following.
+            (stack.home / "clock.new").write_text(str(shift_s))
+            (stack.home / "clock.new").replace(stack.home / "clock")
             wait_until(lambda: abs(last_time(log) - began_at) > HOUR_S / 2, 20, "a line")
             size = log.stat().st_size
             wait_until(lambda: log.stat().st_size > size, 20, "training to go on")
