@@ -53,7 +53,7 @@ LIBRARIES = ("gymnasium", "stable_baselines3")
 Tell = Callable[[str, Preflight], object]
 
 
-def preflight(spec: RunSpec, tell: Tell) -> Preflight:
+def preflight(spec: RunSpec, tell: Tell, share: int | None = None) -> Preflight:
     """Check whether a spec can be trained here, and how long it would take.
 
     What an environment raises leaves this function: `tell` has been told what was known.
@@ -61,8 +61,9 @@ def preflight(spec: RunSpec, tell: Tell) -> Preflight:
     Args:
         spec: A valid spec.
         tell: See `Tell`.
+        share: The most threads that the run would compute in; None: all there are.
     """
-    check = _Check(spec, tell)
+    check = _Check(spec, tell, share)
     try:
         check.run()
     except EngineError as error:
@@ -76,6 +77,7 @@ class _Check:
 
     spec: RunSpec
     tell: Tell
+    share: int | None
     known: Preflight = field(default_factory=Preflight)
     started: float = field(default_factory=time.perf_counter)
 
@@ -113,7 +115,7 @@ class _Check:
             self._ask_checkers(probed)
         self.begin("training for a moment")
         gpu_memory = gpu.look()  # While nothing of it is this process's.
-        rehearsal = rehearse(self.spec, description, probed)
+        rehearsal = rehearse(self.spec, description, probed, self.share)
         eta_s = _eta_s(self.spec, probed, rehearsal)
         self.known = replace(
             self.known, memory=rehearsal.memory, steps_per_s=rehearsal.steps_per_s, eta_s=eta_s
@@ -220,7 +222,7 @@ def main() -> None:
         job = protocol.decode(line, "job")
         if "limit_s" in job:
             give_up_after(job["limit_s"])
-        result = preflight(RunSpec.from_dict(job.get("spec", {})), tell)
+        result = preflight(RunSpec.from_dict(job.get("spec", {})), tell, job.get("threads"))
     except EngineError as error:
         replies.write(protocol.encode({"reply": "refused", "message": str(error)}))
         sys.exit(EXIT_REFUSED)

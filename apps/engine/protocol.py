@@ -67,11 +67,15 @@ class DiscoverJob(TypedDict):
 
 
 class PreflightJob(TypedDict):
-    """Check whether a spec can be trained (see preflighting.py); gives up after `limit_s`."""
+    """Check whether a spec can be trained (see preflighting.py); gives up after `limit_s`.
+
+    It trains for a moment in at most `threads` threads, as the run would.
+    """
 
     job: Literal["preflight"]
     spec: dict[str, Any]
     limit_s: NotRequired[float]
+    threads: NotRequired[int]
 
 
 Job = TrainJob | EvaluateJob | DescribeJob | DiscoverJob | PreflightJob

@@ -86,13 +86,16 @@ class _Watch(BaseCallback):
         return (last - first) / max(ended - started, 1e-9)
 
 
-def rehearse(spec: RunSpec, description: EnvironmentDescription, probed: Probe) -> Rehearsal:
+def rehearse(
+    spec: RunSpec, description: EnvironmentDescription, probed: Probe, share: int | None = None
+) -> Rehearsal:
     """Train for some seconds.
 
     Args:
         spec: The run's spec.
         description: What its environment says of itself.
         probed: What random actions in it showed.
+        share: The most threads that it may compute in; None: all there are.
 
     Raises:
         InvalidSpec: The algorithm cannot act in the environment.
@@ -108,7 +111,7 @@ def rehearse(spec: RunSpec, description: EnvironmentDescription, probed: Probe) 
     env, _ = vectorized(short)
     try:
         grown_bytes = max(_own_bytes() - before_bytes, 0)
-        model = build_model(short, env)
+        model = build_model(short, env, share=share)
         watch = _learn(model, short)
         free_bytes, total_bytes = free_memory()
         networks_bytes = _networks_bytes(model)

@@ -3,13 +3,14 @@
 import fcntl
 import itertools
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from django.conf import settings
+from django.db import transaction
 
 from apps.engine.algorithms import shown
 from apps.engine.batch_files import Line, read_batch
@@ -19,6 +20,7 @@ from apps.engine.spec import RunSpec
 from apps.experiments.models import Run
 from apps.jobs import control
 from apps.jobs.control import MAX_NAME_LENGTH, UNNAMED, Naming, Origin, Refused
+from apps.jobs.tasks import work_on_runs
 
 # An experiment, a configuration and a seed: a batch file adds no second run of the same three.
 Identity = tuple[str, str, int | None]
@@ -33,8 +35,17 @@ def launch_all(
     origin: Origin | None = None,
 ) -> list[Run]:
     """Make runs that differ in their seeds, and queue them unless they are to stay drafts."""
-    make = control.launch if is_started else control.create
-    return [make(spec, own, origin) for spec, own in named(specs, naming)]
+    if not is_started:
+        return [control.create(spec, own, origin) for spec, own in named(specs, naming)]
+    return _launch(named(specs, naming), origin)
+
+
+def _launch(pairs: Iterable[tuple[RunSpec, Naming]], origin: Origin | None = None) -> list[Run]:
+    """Make and queue runs; the first begins when all wait, so that they share the cores."""
+    runs = [control.enqueue(control.create(spec, own, origin)) for spec, own in pairs]
+    for _ in runs:
+        transaction.on_commit(work_on_runs)
+    return runs
 
 
 def named(specs: Sequence[RunSpec], naming: Naming) -> Iterator[tuple[RunSpec, Naming]]:
@@ -137,9 +148,10 @@ def carry_out(lines: Sequence[PlannedLine]) -> list[Run]:
     if refused:
         raise Refused(f"nothing is queued: {refused} of {len(lines)} lines are refused")
     new = [run for line in lines for run in line.runs if run.state == "new"]
-    for planned in new:
-        planned.run = control.launch(planned.spec, planned.naming)
-    return [planned.run for planned in new if planned.run is not None]
+    runs = _launch((planned.spec, planned.naming) for planned in new)
+    for planned, run in zip(new, runs, strict=True):
+        planned.run = run
+    return runs
 
 
 def _planned(line: Line, command: str) -> PlannedLine:

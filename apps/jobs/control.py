@@ -211,7 +211,18 @@ def _weights_of(spec: RunSpec, origin: Origin | None) -> Path | None:
 
 
 def queue(run: Run) -> Run:
-    """Queue a draft.
+    """Queue a draft and ring for it.
+
+    Raises:
+        IllegalMove: It is not a draft.
+    """
+    enqueue(run)
+    transaction.on_commit(work_on_runs)
+    return run
+
+
+def enqueue(run: Run) -> Run:
+    """Queue a draft; whoever queues several rings when all of them wait.
 
     Raises:
         IllegalMove: It is not a draft.
@@ -221,7 +232,6 @@ def queue(run: Run) -> Run:
     # The line first: once the row says queued, a trainer may write its own.
     run.directory.append(events.status(run.step, RunStatus.QUEUED))
     run.move_to(RunStatus.QUEUED)
-    transaction.on_commit(work_on_runs)
     return run
 
 

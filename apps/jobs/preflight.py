@@ -14,7 +14,9 @@ from apps.engine.preflight import Finding, Preflight
 from apps.engine.spec import RunSpec
 from apps.jobs import starting
 from apps.jobs.control import Refused
+from apps.jobs.room import share_of_cores
 from apps.jobs.starting import Start
+from apps.jobs.supervisor import most_runs
 from apps.jobs.trainer import CHECKER, START_LIMIT_S, TrainerProcess
 
 # A request waits for its check: more at once would take the server's threads, and the cores that
@@ -53,7 +55,14 @@ def preflight(data: Mapping[str, Any], start: Start | None = None) -> Preflight:
 def _check(spec: RunSpec) -> Preflight:
     limit_s = settings.CHECK_LIMIT_S
     with TrainerProcess(*CHECKER) as process:
-        process.send({"job": "preflight", "spec": spec.as_dict(), "limit_s": limit_s})
+        process.send(
+            {
+                "job": "preflight",
+                "spec": spec.as_dict(),
+                "limit_s": limit_s,
+                "threads": share_of_cores(most_runs(), more=1),
+            }
+        )
         has_ended = process.wait(START_LIMIT_S + limit_s)
         reply, phase, place = process.reply(), process.phase, process.gave_up_at
         stacks = process.stderr_tail() if place else reply.get("traceback", "")

@@ -115,9 +115,19 @@ def threads_for(run: Run, at_most: int) -> int:
             told = read_json(before.directory.provenance).get("torch_threads")
             if isinstance(told, int):
                 return told
+    return share_of_cores(at_most)
+
+
+def share_of_cores(at_most: int, more: int = 0) -> int:
+    """Return how many cores each of the runs that train and wait now has.
+
+    Args:
+        at_most: How many runs this machine trains at once.
+        more: Runs that are counted with them.
+    """
     trains = Run.objects.running_on(socket.gethostname()).count()
     waits = Run.objects.filter(status=RunStatus.QUEUED).count()
-    return max(1, machine.cores() // max(1, min(at_most, trains + waits)))
+    return max(1, machine.cores() // max(1, min(at_most, trains + waits + more)))
 
 
 def look() -> Room:

@@ -7,8 +7,9 @@ from typing import Any
 
 import orjson
 import pytest
+import torch
 
-from apps.engine import probing, rehearsing, vectorizing, verdicts
+from apps.engine import building, probing, rehearsing, vectorizing, verdicts
 from apps.engine.descriptions import known_descriptions
 from apps.engine.gpu import GpuMemory
 from apps.engine.preflight import Memory, Preflight, Probe
@@ -38,6 +39,23 @@ def checked(**changes: Any) -> tuple[Preflight, list[str]]:
 
 def said(result: Preflight, severity: str) -> str:
     return "; ".join(each.message for each in result.findings if each.severity == severity)
+
+
+def test_what_updates_much_is_rehearsed_in_the_threads_that_its_run_would_take(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(building, "DEFAULT_THREADS", 3)
+    spec = RunSpec.from_dict({
+        "algorithm": "dqn", "environment": "CartPole-v1", "total_timesteps": 2000,
+        "hyperparameters": {"net_arch": [512, 512], "batch_size": 256},
+    })  # fmt: skip
+    before = torch.get_num_threads()
+    try:
+        for share, threads in ((None, 3), (2, 2), (1, 1)):
+            preflight(spec, lambda *_: None, share)
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,23 @@ def test_seeds_keep_one_name_where_some_of_them_are_taken() -> None:
     assert again == [f"ppo-CartPole-v1-2-s{seed}" for seed in (1, 2, 3)]
 
 
+@pytest.mark.django_db(transaction=True)
+def test_workers_are_rung_for_each_run_when_all_of_them_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waiting: list[int] = []
+
+    def ring() -> None:
+        waiting.append(Run.objects.filter(status=RunStatus.QUEUED).count())
+
+    monkeypatch.setattr(batches, "work_on_runs", ring)
+    batches.launch_all(with_seeds(SPEC, 3))
+    assert waiting == [3, 3, 3]
+    batches.launch_all(with_seeds(SPEC, 3), is_started=False)
+    batches.carry_out(batches.plan(GRID))
+    assert waiting == [3, 3, 3, *[9] * 6]
+
+
 def test_a_configuration_s_hash_outlives_the_database() -> None:
     run = control.create(SPEC)
     Run.objects.all().delete()

@@ -9,7 +9,7 @@ from apps.jobs.preflight import AT_ONCE, Busy, _slots, preflight
 from tests.conftest import TINY_PPO
 from tests.misbehaving import is_gone
 
-pytestmark = pytest.mark.usefixtures("home")
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
 
 
 @pytest.mark.slow

@@ -97,6 +97,20 @@ def test_runs_share_the_cores_and_a_reproduction_takes_as_many_as_its_original(
     write_json(again.directory.provenance, {"torch_threads": 2})
     again.attempt = 2
     assert room.threads_for(again, at_most=8) == 2
+    assert room.share_of_cores(at_most=8) == 1  # Of five.
+
+
+def test_a_check_counts_its_run_with_those_that_train_and_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(machine, "cores", lambda: 8)
+    assert room.share_of_cores(at_most=8, more=1) == 8
+    running(1)
+    assert room.share_of_cores(at_most=8, more=1) == 4
+    waiting(1)
+    waiting(1)
+    assert room.share_of_cores(at_most=8, more=1) == 2
+    assert room.share_of_cores(at_most=1, more=1) == 8
 
 
 def test_two_workers_cannot_both_take_the_last_memory() -> None:
