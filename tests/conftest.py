@@ -1,5 +1,11 @@
 """Fixtures that several rooms' tests share."""
 
+import os
+
+# As trainers have it: two test processes whose threads spin stop each other. Set before torch is
+# imported, which reads it once.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 from pathlib import Path
 
 import pytest

@@ -32,6 +32,9 @@ class _FlaxNetworks(BaseAlgorithm):
     def _setup_model(self) -> None:
         self.device = torch.device("cpu")  # Torch's would be a GPU where there is one.
         super()._setup_model()  # type: ignore[safe-super]
+        policy: Any = self.policy
+        if hasattr(policy, "reset_noise"):
+            policy.reset_noise = partial(_reset_noise, policy)
 
     def write_networks(self, path: Path) -> None:
         """Write train states and random keys as msgpack."""
@@ -71,6 +74,17 @@ class _FlaxNetworks(BaseAlgorithm):
         if hasattr(self, "adaptive_lr"):
             learnt["adaptive_rate"] = self.adaptive_lr.current_adaptive_lr
         return learnt
+
+
+def _reset_noise(policy: Any, batch_size: int = 1) -> None:
+    """Draw the key of the next action, as the port does, whose uncompiled call takes 0.5 ms."""
+    policy.key, policy.noise_key = _split(policy.key)
+
+
+@jax.jit
+def _split(key: jax.Array) -> tuple[jax.Array, jax.Array]:
+    one, other = jax.random.split(key)
+    return one, other
 
 
 class PPO(_FlaxNetworks, sbx.PPO):
