@@ -81,14 +81,15 @@ def test_processes_that_race_for_a_thousand_runs_take_each_once(tmp_path: Path) 
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
 def test_two_workers_train_a_thousand_runs_each_once(tmp_path: Path) -> None:
-    with LiveStack(tmp_path / "home", RLGYM_WORKERS="1") as stack, stack.another_worker():
-        assert python(stack.home, QUEUE).wait() == 0
+    with LiveStack(tmp_path / "home", RLGYM_WORKERS="1") as stack:
+        with stack.another_worker():
+            assert python(stack.home, QUEUE).wait() == 0
 
-        def ended() -> list[dict[str, object]]:
-            runs = stack.manage("runs", "--status", "completed", "--limit", str(RUNS + 1))
-            return runs if len(runs) == RUNS else []
+            def ended() -> list[dict[str, object]]:
+                runs = stack.manage("runs", "--status", "completed", "--limit", str(RUNS + 1))
+                return runs if len(runs) == RUNS else []
 
-        runs = wait_until(ended, 7000, "every run to end", interval_s=10)
+            runs = wait_until(ended, 7000, "every run to end", interval_s=10)
         assert {run["attempt"] for run in runs} == {1}
         for log in (stack.home / "media" / "runs").glob("*/metrics.jsonl"):
             events = [json.loads(line) for line in log.read_bytes().splitlines()]
