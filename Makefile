@@ -1,8 +1,8 @@
 # Every target sets up what it needs; `make` alone lists them.
 PYTHON ?= python3
 BIN := .venv/bin
-FAMILIES := box2d,mujoco,atari,minigrid
-EXTRAS := $(FAMILIES),sbx,tensorboard,bench
+FAMILIES := mujoco,atari,minigrid
+EXTRAS := box2d,$(FAMILIES),sbx,tensorboard,bench
 .DEFAULT_GOAL := help
 .PHONY: help install demo run test test-exact test-soak check bench lock
 
@@ -15,7 +15,7 @@ $(BIN)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 $(BIN)/.installed-tools: $(BIN)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt '.[test,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt '.[test,dev,tensorboard,$(FAMILIES)]'
 	touch $@
 
 install: $(BIN)/.installed ## set up .venv from constraints.txt
@@ -30,7 +30,6 @@ test: $(BIN)/.installed-tools ## run the whole suite
 	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 test-exact: $(BIN)/.installed-tools ## kill every algorithm three times in every environment it fits, and compare
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt '.[$(FAMILIES)]'
 	$(BIN)/python -m pytest -n 2 -m exact tests/engine/test_exact.py $(ARGS)
 
 test-soak: $(BIN)/.installed-tools ## fifty kills of each process, two workers and a thousand real runs: more than an hour

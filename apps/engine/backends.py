@@ -4,7 +4,6 @@ Light: whether a library is there is seen without importing it.
 """
 
 import difflib
-import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from apps.engine.algorithms import ALGORITHMS, Algorithm
 from apps.engine.errors import FieldError
 from apps.engine.hyperparameters import shown
+from apps.engine.packages import install_command, is_there
 from apps.engine.sbx_algorithms import SBX_ALGORITHMS
 
 DEFAULT_BACKEND = "torch"
@@ -25,7 +25,7 @@ class Backend:
         name: The name users type.
         title: The name people read.
         package: The module that has to be there.
-        install: What to type when it is missing.
+        requirement: What pip is told to install when it is missing.
         distributions: Names, in a package index, of what decides its figures.
         algorithms: What it can train, by name.
         devices: Where it may be asked to compute.
@@ -34,16 +34,17 @@ class Backend:
     name: str
     title: str
     package: str
-    install: str
+    requirement: str
     distributions: tuple[str, ...]
     algorithms: dict[str, Algorithm]
     devices: tuple[str, ...] = ("auto", "cpu", "cuda")
 
     def missing(self) -> str:
         """Say what to do where its package is not installed; empty where it is."""
-        if importlib.util.find_spec(self.package):
+        if is_there(self.package):
             return ""
-        return f"{self.name} is not installed here; type {self.install}, or use {DEFAULT_BACKEND}"
+        install = install_command(self.requirement)
+        return f"{self.name} is not installed here; type {install}, or use {DEFAULT_BACKEND}"
 
     def refusals(self, device: str, weights: str) -> list[FieldError]:
         """Return what this library refuses of a spec's other fields."""
@@ -60,10 +61,10 @@ class Backend:
 
 BACKENDS: dict[str, Backend] = {
     "torch": Backend(
-        "torch", "PyTorch", "torch", "make install", ("torch", "sb3-contrib"), ALGORITHMS
+        "torch", "PyTorch", "torch", "torch==2.13.0", ("torch", "sb3-contrib"), ALGORITHMS
     ),
     "sbx": Backend(
-        "sbx", "JAX (sbx)", "sbx", "pip install 'sbx-rl>=0.28,<1'", ("sbx-rl", "jax", "flax"),
+        "sbx", "JAX (sbx)", "sbx", "sbx-rl>=0.28,<1", ("sbx-rl", "jax", "flax"),
         SBX_ALGORITHMS, devices=("auto", "cpu"),
     ),
 }  # fmt: skip

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from apps.engine.algorithms import SpaceKind
+from apps.engine.packages import install_command
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,10 +16,11 @@ class Family:
 
     Attributes:
         title: The name people read.
-        install: What to type when the package is missing.
+        requirement: What pip is told to install when the package is missing; the extra's own.
         package: Package that has to be there; where `ids` is given, importing it registers them.
         ids: Pattern of ids that Gymnasium knows only after the package is imported.
-        extra: Name of our own optional dependency that brings it, empty when it is always there.
+        extra: Name of our own optional dependency that brings it, empty where the base install
+            does wherever it can be trained in.
         wrappers: Wrappers that its environments are trained with where a spec names none.
         frame_stack: Likewise, how many observations are seen at once.
         kwargs: Likewise, keyword arguments of the environment.
@@ -27,7 +29,7 @@ class Family:
     """
 
     title: str
-    install: str
+    requirement: str
     package: str = "gymnasium"
     ids: str = ""
     extra: str = ""
@@ -36,25 +38,30 @@ class Family:
     kwargs: dict[str, Any] = field(default_factory=dict)
     film_bytes_per_minute: int | None = None
 
+    @property
+    def install(self) -> str:
+        """What to type here when the package is missing."""
+        return install_command(self.requirement)
+
 
 FAMILIES: dict[str, Family] = {
     "classic_control": Family(
-        "Classic control", "pip install 'gymnasium[classic-control]'",
+        "Classic control", "gymnasium[classic-control]>=1.2,<2",
         film_bytes_per_minute=900_000,
     ),
     "toy_text": Family(
-        "Toy text", "pip install 'gymnasium[toy-text]'", film_bytes_per_minute=120_000
+        "Toy text", "gymnasium[toy-text]>=1.2,<2", film_bytes_per_minute=120_000
     ),
     "box2d": Family(
-        "Box2D", "pip install 'gymnasium[box2d]'", "Box2D", extra="box2d",
+        "Box2D", "gymnasium[box2d]>=1.2,<2", "Box2D", extra="box2d",
         film_bytes_per_minute=1_400_000,
     ),
     "mujoco": Family(
-        "MuJoCo", "pip install 'mujoco<4'", "mujoco", extra="mujoco",
+        "MuJoCo", "mujoco>=3.3,<4", "mujoco", extra="mujoco",
         film_bytes_per_minute=2_700_000,
     ),
     "atari": Family(
-        "Atari", "pip install ale-py", "ale_py",
+        "Atari", "ale-py>=0.11,<0.13", "ale_py",
         ids=r"ALE/.+|\w+NoFrameskip-v\d+", extra="atari",
         wrappers=(
             "apps.engine.wrappers:AtariFrames",
@@ -65,7 +72,7 @@ FAMILIES: dict[str, Family] = {
         film_bytes_per_minute=400_000,
     ),
     "minigrid": Family(
-        "MiniGrid", "pip install minigrid", "minigrid",
+        "MiniGrid", "minigrid>=3,<4", "minigrid",
         ids=r"(MiniGrid|BabyAI)-.+", extra="minigrid",
         wrappers=("minigrid.wrappers:FlatObsWrapper",), film_bytes_per_minute=200_000,
     ),

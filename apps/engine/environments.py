@@ -7,7 +7,6 @@ trainer process, never in a web server.
 
 import difflib
 import importlib
-import importlib.util
 import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import reduce
@@ -25,6 +24,7 @@ from apps.engine.algorithms import SpaceKind, shown
 from apps.engine.descriptions import EnvironmentDescription, SpaceDescription
 from apps.engine.environment_cards import ENVIRONMENTS, FAMILIES, EnvironmentCard, Family
 from apps.engine.errors import UnknownEnvironment
+from apps.engine.packages import is_there
 from apps.engine.wrappers import FrameStack
 
 __all__ = [
@@ -86,7 +86,7 @@ def family_of(environment: str) -> Family | None:
 
 def is_installed(family: str) -> bool:
     """Return whether a family's package is there, without importing it."""
-    return importlib.util.find_spec(FAMILIES[family].package) is not None
+    return is_there(FAMILIES[family].package)
 
 
 def discover(module: str) -> list[str]:
@@ -130,6 +130,15 @@ def _missing_module(module: str, error: ImportError) -> str:
     return f"{module} cannot be imported: {error}"
 
 
+def _missing_package(environment: str, error: Exception) -> str:
+    # Gymnasium keeps each family of its own in a folder of that name.
+    spec = gymnasium.registry.get(environment)
+    folder = str(spec.entry_point).split(".")[2:3] if spec else []
+    family = family_of(environment) or FAMILIES.get("".join(folder))
+    what = f"type {family.install}" if family else str(error)
+    return f"{environment} needs a package that is not installed: {what}"
+
+
 def make_env(
     environment: str,
     kwargs: Mapping[str, Any] | None = None,
@@ -152,7 +161,6 @@ def make_env(
     """
     extra: dict[str, Any] = {"render_mode": render_mode} if render_mode else {}
     family = family_of(environment)
-    hint = f"; {family.install}" if family else ""
     module, colon, name = environment.rpartition(":")
     try:
         if family:
@@ -163,9 +171,7 @@ def make_env(
     except (gymnasium.error.DependencyNotInstalled, ImportError) as error:
         if colon and isinstance(error, ImportError):
             raise UnknownEnvironment(_missing_module(module, error)) from error
-        raise UnknownEnvironment(
-            f"{environment} needs a package that is not installed: {error}{hint}"
-        ) from error
+        raise UnknownEnvironment(_missing_package(environment, error)) from error
     except (gymnasium.error.UnregisteredEnv, gymnasium.error.DeprecatedEnv) as error:
         raise UnknownEnvironment(f"{unknown_message(environment)} ({error})") from error
     except (gymnasium.error.Error, TypeError, ValueError, LookupError, AssertionError) as error:

@@ -4,7 +4,6 @@ The log is the truth; what is in it goes to the mirror as well. A mirror that ca
 given up and said so in `train.log`: it never ends a training.
 """
 
-import importlib.util
 import logging
 from collections.abc import Iterable
 from importlib import import_module
@@ -13,8 +12,9 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from apps.engine.events import Event
+from apps.engine.packages import install_command, is_there
 
-INSTALL = "pip install 'tensorboard>=2.21,<3'"
+REQUIREMENT = "tensorboard>=2.21,<3"
 
 logger = logging.getLogger(__name__)
 
@@ -31,9 +31,10 @@ class EventFile(Protocol):
 
 def missing() -> str:
     """Say what to do where TensorBoard is not installed; empty where it is."""
-    if importlib.util.find_spec("tensorboard"):
+    if is_there("tensorboard"):
         return ""
-    return f"true is not allowed: TensorBoard is not installed here; type {INSTALL}"
+    install = install_command(REQUIREMENT)
+    return f"true is not allowed: TensorBoard is not installed here; type {install}"
 
 
 class Mirror:

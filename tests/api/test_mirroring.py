@@ -1,5 +1,6 @@
 """Asking for TensorBoard's event files, from every face."""
 
+import re
 import sys
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -8,7 +9,10 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.test import Client
+from django.utils.html import escape
 
+from apps.engine.mirror import REQUIREMENT
+from apps.engine.packages import install_command
 from apps.experiments.models import Run
 from tests.api.conftest import ApiClient, assert_problem
 
@@ -40,13 +44,13 @@ def test_it_is_refused_where_it_is_missing(
     api: ApiClient, admin_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "tensorboard", None)
-    words = "TensorBoard is not installed here; type pip install"
+    words = f"TensorBoard is not installed here; type {install_command(REQUIREMENT)}"
     (error,) = assert_problem(api.post("/runs", {**FIELDS, "tensorboard": True}), 422)["errors"]
     assert error["field"] == "tensorboard"
     assert words in error["message"]
     page = admin_client.post("/runs/new/", {**FIELDS, "tensorboard": "on"})
-    assert words in page.content.decode()
-    with pytest.raises(CommandError, match=words):
+    assert escape(words) in page.content.decode()
+    with pytest.raises(CommandError, match=re.escape(words)):
         call_command("train", "-n", "256", "--tensorboard", "--queue")
     assert not Run.objects.exists()
     assert_problem(api.post("/runs", {**FIELDS, "tensorboard": "yes"}), 422)

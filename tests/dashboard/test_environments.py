@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils.html import escape
 
 from apps.engine.environments import ENVIRONMENTS, FAMILIES
 from apps.jobs.own_environments import own_environments
@@ -25,12 +26,12 @@ def test_every_environment_is_listed_and_a_missing_package_says_what_to_type(
     monkeypatch.setitem(FAMILIES, "atari", replace(FAMILIES["atari"], package="not_here"))
     html = listed(reader)
     assert all(f">{name}<" in html for name in ENVIRONMENTS)
-    assert "pip install ale-py" in html
+    assert escape(FAMILIES["atari"].install) in html
     assert "algorithm=ppo" in html
     assert "New run on ALE/Pong-v5" not in html
     assert "New run on CartPole-v1" in html
     page = reader.get("/environments/ALE/Pong-v5/").content.decode()
-    assert "pip install ale-py" in page
+    assert escape(FAMILIES["atari"].install) in page
 
 
 @pytest.mark.parametrize(

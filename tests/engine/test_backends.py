@@ -14,6 +14,7 @@ from apps.engine.building import class_for
 from apps.engine.environment_cards import ENVIRONMENTS
 from apps.engine.errors import EngineError, InvalidSpec
 from apps.engine.expansion import configuration_hash
+from apps.engine.packages import install_command
 from apps.engine.presets import ENVIRONMENT_PRESETS, PRESET_TITLES, preset_for
 from apps.engine.sbx_algorithms import SBX_ALGORITHMS
 from apps.engine.spec import RunSpec
@@ -108,7 +109,8 @@ def test_a_missing_package_is_told_with_the_command_that_installs_it(
 ) -> None:
     gone = replace(BACKENDS["sbx"], package="no_such_package")
     monkeypatch.setitem(BACKENDS, "sbx", gone)
-    words = "sbx is not installed here; type pip install 'sbx-rl>=0.28,<1', or use torch"
+    install = install_command("sbx-rl>=0.28,<1")
+    words = f"sbx is not installed here; type {install}, or use torch"
     assert gone.missing() == words
     assert BACKENDS["torch"].missing() == ""
     with pytest.raises(EngineError, match=r"pip install 'sbx-rl"):

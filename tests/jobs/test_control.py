@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from apps.engine.environments import ENVIRONMENTS, is_installed
 from apps.engine.errors import InvalidSpec
 from apps.engine.spec import RunSpec
 from apps.experiments.models import (
@@ -22,7 +21,6 @@ from apps.jobs.queue import huey
 from apps.metrics import store
 from tests.conftest import TINY_PPO, make_run
 
-MISSING = next((card.id for card in ENVIRONMENTS.values() if not is_installed(card.family)), "")
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
 
 
@@ -80,12 +78,6 @@ def test_a_run_is_queued_once() -> None:
         ({"preset": "heroic"}, "preset", "fast, stable, high_score"),
         ({"total_timesteps": 0}, "total_timesteps", "from 1 to 1000000000"),
         ({"total_timesteps": 10**12}, "total_timesteps", "from 1 to 1000000000"),
-        pytest.param(
-            {"environment": MISSING},
-            "environment",
-            "not installed",
-            marks=pytest.mark.skipif(not MISSING, reason="every family's package is here"),
-        ),
         (
             {"algorithm": "dqn", "environment": "Pendulum-v1", "hyperparameters": {}},
             "algorithm",

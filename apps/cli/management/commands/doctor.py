@@ -16,6 +16,7 @@ from django.core.management.base import CommandError
 from apps.cli.command import Command as OurCommand
 from apps.engine import gpu, mirror, provenance
 from apps.engine.backends import BACKENDS, DEFAULT_BACKEND
+from apps.engine.packages import install_command
 from apps.engine.verdicts import size_in_words
 from apps.jobs import system
 
@@ -69,7 +70,11 @@ def _extras() -> Iterator[Finding]:
             own = (f"{name} {installed.get(name)}" for name in backend.distributions)
             yield backend.name, "ok", backend.missing() or ", ".join(own)
     found = provenance.package_versions(("tensorboard",)).get("tensorboard")
-    yield "tensorboard", "ok", str(found or f"not installed; {mirror.INSTALL}")
+    yield (
+        "tensorboard",
+        "ok",
+        str(found or f"not installed; {install_command(mirror.REQUIREMENT)}"),
+    )
 
 
 def _device() -> Finding:

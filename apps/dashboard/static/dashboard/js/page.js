@@ -99,5 +99,14 @@ for (const link of document.querySelectorAll("a[data-keeps-form]")) {
   });
 }
 
+// A command to type elsewhere. Browsers keep the clipboard from pages that came over plain HTTP.
+for (const button of navigator.clipboard ? document.querySelectorAll("[data-copy]") : []) {
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(button.parentElement.querySelector("code").textContent);
+    button.textContent = "Copied";
+  });
+}
+
 showTimes(document);
 scrollLogs();
