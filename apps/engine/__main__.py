@@ -19,12 +19,13 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from io import FileIO
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import IO, Any
 
 # Idle OpenMP threads of two trainers that spin against each other stop both: they must sleep. Set
 # before torch is imported, which reads it once.
@@ -43,6 +44,7 @@ from apps.engine.spec import EvalSpec, RunSpec
 from apps.engine.training import Attempt, train
 
 GRACE_AFTER_SUPERVISOR_S = 3.0
+STANDING_INTERVAL_S = 1.0
 
 logger = logging.getLogger("apps.engine")
 
@@ -69,7 +71,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, partial(_stop_on_signal, control))
     threading.Thread(
         target=_listen,
-        args=(stdin, control, is_abandoned if options.supervised else None),
+        args=(stdin, control, replies, is_abandoned if options.supervised else None),
         daemon=True,
     ).start()
     try:
@@ -155,7 +157,10 @@ def _print_to(path: Path) -> None:
     os.close(fd)
 
 
-def _listen(stdin: FileIO, control: Control, is_abandoned: threading.Event | None) -> None:
+def _listen(
+    stdin: FileIO, control: Control, replies: IO[bytes], is_abandoned: threading.Event | None
+) -> None:
+    teller = threading.Thread(target=_tell_standing, args=(control, replies), daemon=True)
     for line in stdin:
         try:
             request = protocol.decode(line, "control")
@@ -163,11 +168,28 @@ def _listen(stdin: FileIO, control: Control, is_abandoned: threading.Event | Non
             logger.warning("a control line is ignored: %s", error)
             continue
         _obey(request, control)
+        if control.is_stop_requested and not teller.ident:
+            teller.start()
     if is_abandoned is not None:
         is_abandoned.set()
         control.request_stop("lost", "Its supervisor vanished.")
         threading.Event().wait(GRACE_AFTER_SUPERVISOR_S)
         end_group()
+
+
+def _tell_standing(control: Control, replies: IO[bytes]) -> None:
+    """Tell where the training is, so that its supervisor knows computing from hanging."""
+    while True:
+        standing: protocol.Standing = {
+            "step": control.step,
+            "is_in_rollout": control.is_in_rollout,
+        }
+        doing = "playing" if control.is_in_rollout else "learning or saving"
+        with suppress(BrokenPipeError):  # By hand, nobody may be reading any more.
+            replies.write(
+                protocol.encode({"reply": "phase", "message": doing, "result": {**standing}})
+            )
+        threading.Event().wait(STANDING_INTERVAL_S)
 
 
 def _obey(request: dict[str, Any], control: Control) -> None:

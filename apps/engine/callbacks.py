@@ -169,8 +169,10 @@ class TrainingCallback(BaseCallback):
             self.save(should_evaluate)
         if self._control.is_stop_requested:
             raise StopTraining
+        self._control.is_in_rollout = True
 
     def _on_step(self) -> bool:
+        self._control.step = self.num_timesteps
         dones = self.locals["dones"]
         if dones.any():
             self._record_episodes(dones)
@@ -180,6 +182,7 @@ class TrainingCallback(BaseCallback):
         return True
 
     def _on_rollout_end(self) -> None:
+        self._control.is_in_rollout = False
         # The library counts iterations anew in each `learn()`, which a resumed run calls again.
         if isinstance(self.model, OnPolicyAlgorithm):
             self._rollouts += 1

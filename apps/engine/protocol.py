@@ -89,12 +89,20 @@ class Request(TypedDict):
     reason: NotRequired[str]
 
 
+class Standing(TypedDict):
+    """Where a training is that was asked to stop; told once a second until it ends."""
+
+    step: int
+    is_in_rollout: bool
+
+
 class Reply(TypedDict):
     """What a trainer says.
 
     `ready`: warmed up and waiting for a job. `phase`: what it is at, in words, and in `result`
-    what came of it so far. `done`: `result` holds what came of it. `refused`: an error in words
-    meant for a user. `crashed`: an exception nobody foresaw, with its traceback.
+    what came of it so far (of a training that was asked to stop: `Standing`). `done`: `result`
+    holds what came of it. `refused`: an error in words meant for a user. `crashed`: an exception
+    nobody foresaw, with its traceback.
     """
 
     reply: Literal["ready", "phase", "done", "refused", "crashed"]

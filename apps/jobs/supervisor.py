@@ -27,7 +27,7 @@ from apps.experiments.models import Evaluation, IllegalMove, JobStatus, Run, Run
 from apps.jobs import bookkeeping, room
 from apps.jobs.bookkeeping import LogCopier
 from apps.jobs.judging import Judge
-from apps.jobs.requests import FORCE_AFTER_S, Requests
+from apps.jobs.requests import Requests
 from apps.jobs.trainer import Reserve, TrainerProcess
 from apps.metrics.columns import keep_columns
 
@@ -147,7 +147,7 @@ def supervise_run(
             if watch:
                 watch(run)
         if _beat(run, copier, ring_evaluations):
-            _finish_run(run, trainer, copier, requests.was_forced)
+            _finish_run(run, trainer, copier, requests)
             keep_columns(run.directory.log)
     if watch:
         watch(run)
@@ -201,9 +201,12 @@ def _beat(run: Run, copier: LogCopier, ring_evaluations: Callable[[], object]) -
     return is_mine
 
 
-def _finish_run(run: Run, trainer: TrainerProcess, copier: LogCopier, was_forced: bool) -> None:
+def _finish_run(run: Run, trainer: TrainerProcess, copier: LogCopier, requests: Requests) -> None:
     reply = trainer.reply()
-    status, reason = _ending(reply, trainer.was_killed, was_forced)
+    status, reason = _ending(reply, trainer.was_killed)
+    if requests.forced_as and reply["reply"] != "done":
+        status = RunStatus(requests.forced_as)
+        reason = f"{requests.forced_reason} {_goes_on_from(run)}"
     if copier.summary.status == RunStatus.RUNNING and status != RunStatus.LOST:
         # The trainer had no chance to write its last line.
         run.directory.append(events.status(run.step, status, reason))
@@ -238,12 +241,18 @@ def end_lost(run: Run, reason: str, **columns: Any) -> None:
     logger.warning("run %s (%s) is %s: %s", run.pk, run.name, status, reason)
 
 
-def _ending(reply: Reply, was_killed: bool, was_forced: bool) -> tuple[RunStatus, str]:
+def _goes_on_from(run: Run) -> str:
+    """Say where a run that could not save any more would go on."""
+    last = run.checkpoints.order_by("step").last()
+    if last is None:
+        return "It had no checkpoint yet: retry begins anew."
+    return f"It goes on from its checkpoint of step {last.step}."
+
+
+def _ending(reply: Reply, was_killed: bool) -> tuple[RunStatus, str]:
     if reply["reply"] == "done":
         result = reply["result"]
         return RunStatus(result["status"]), str(result["reason"])
-    if was_forced:
-        return RunStatus.STOPPED, f"It did not stop within {FORCE_AFTER_S:.0f} s and was forced."
     message = reply.get("message", "")
     if was_killed:
         return RunStatus.LOST, message

@@ -17,6 +17,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import IO, Any, Self, cast
 
+import psutil
 from django.conf import settings
 
 from apps.engine import protocol
@@ -114,6 +115,16 @@ class TrainerProcess:
     def is_running(self) -> bool:
         """Whether the process lives."""
         return self._process.poll() is None
+
+    def processor_s(self) -> float:
+        """Return the processor time that the process and its children took so far, in seconds."""
+        total = 0.0
+        with suppress(psutil.Error):  # Any of them may end between two questions.
+            process = psutil.Process(self.pid)
+            for each in (process, *process.children(recursive=True)):
+                times = each.cpu_times()
+                total += times.user + times.system
+        return total
 
     def kill(self) -> None:
         """End the process and all that it started: asked by SIGTERM, then forced.

@@ -1,5 +1,7 @@
 """Whatever an environment does, it is said in words, can be stopped, and leaves nothing behind."""
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -37,21 +39,51 @@ def test_a_constructor_that_hangs_is_given_up_and_named(
 
 
 @pytest.mark.slow
-def test_a_run_that_hangs_can_be_stopped_and_leaves_nothing(
-    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("verb", [control.stop, control.pause])
+def test_a_run_that_hangs_ends_as_it_was_asked_to_and_leaves_nothing(
+    verb: Callable[[Run], Run],
+    tmp_path: Path,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     settings.WARM_TRAINER = False
-    monkeypatch.setattr(requests, "FORCE_AFTER_S", 0.1)
+    monkeypatch.setattr(requests, "FORCE_AFTER_S", 0.5)
     run = control.launch(control.check_spec(hanging("step", tmp_path / "pid")))
     assert run.claim(supervisor.new_owner())
 
-    def stop_once_it_hangs(now: Run) -> None:
+    def end_once_it_hangs(now: Run) -> None:
         if (tmp_path / "pid").exists() and now.stop_requested_at is None:
-            control.stop(Run.objects.get(pk=now.pk))
+            verb(Run.objects.get(pk=now.pk))
             now.refresh_from_db()
 
     trainer = TrainerProcess(*TRAINER)
-    supervisor.supervise_run(run, trainer, lambda: None, stop_once_it_hangs)
-    assert (run.status, trainer.is_running()) == (RunStatus.STOPPED, False)
-    assert "was forced" in run.status_reason
+    supervisor.supervise_run(run, trainer, lambda: None, end_once_it_hangs)
+    asked = RunStatus.STOPPED if verb is control.stop else RunStatus.PAUSED
+    assert (run.status, trainer.is_running()) == (asked, False)
+    assert "showed no progress for" in run.status_reason
+    assert "no checkpoint yet: retry begins anew" in run.status_reason
     assert is_gone(tmp_path / "pid")
+
+
+@pytest.mark.slow
+def test_a_run_that_computes_for_long_in_one_update_is_waited_for_and_saves(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.WARM_TRAINER = False
+    monkeypatch.setattr(requests, "FORCE_AFTER_S", 4.0)
+    # Thousands of small minibatches: one update takes three times as long and more.
+    slow = {"n_steps": 2048, "batch_size": 8, "n_epochs": 100, "net_arch": [8]}
+    spec = {**TINY_PPO, "total_timesteps": 100_000, "hyperparameters": slow}
+    run = control.launch(control.check_spec(spec))
+    assert run.claim(supervisor.new_owner())
+    asked_at: list[float] = []
+
+    def pause_amid_the_update(now: Run) -> None:
+        if now.episodes and not asked_at:
+            asked_at.append(time.monotonic())
+            control.pause(Run.objects.get(pk=now.pk))
+
+    supervisor.supervise_run(run, TrainerProcess(*TRAINER), lambda: None, pause_amid_the_update)
+    assert time.monotonic() - asked_at[0] > requests.FORCE_AFTER_S
+    assert (run.status, run.status_reason) == (RunStatus.PAUSED, "Paused by its user.")
+    assert [checkpoint.step for checkpoint in run.checkpoints.all()] == [2048]
