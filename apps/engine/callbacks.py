@@ -237,10 +237,12 @@ class TrainingCallback(BaseCallback):
         """Return what this callback must know to go on."""
         return {name: getattr(self, name) for name in PROGRESS_ATTRIBUTES}
 
-    def set_progress(self, progress: dict[str, Any]) -> None:
-        """Go on from what `progress` returned."""
+    def set_progress(self, progress: dict[str, Any], is_same_task: bool) -> None:
+        """Go on from what `progress` returned; in another task no return was the best yet."""
         for name in PROGRESS_ATTRIBUTES:
             setattr(self, name, progress[name])
+        if not is_same_task:
+            self._best_return = -math.inf
 
     def mean_return(self) -> float:
         """Return the mean return of the last 100 training episodes, -inf before the first."""

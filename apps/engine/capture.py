@@ -6,7 +6,7 @@ itself: generators, environments amid their episodes, counters, schedules, repla
 
 import copy
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from apps.engine import environment_states, vec_normalize
 from apps.engine.journal import CannotRestore
 from apps.engine.networks import load_networks
 from apps.engine.spec import RunSpec
-from apps.engine.transitions import load_buffer, position_of
+from apps.engine.transitions import cut_episodes, load_buffer, position_of
 
 # Attributes of the library's models that change while they learn, beside their networks.
 MODEL_ATTRIBUTES = (
@@ -28,11 +28,16 @@ MODEL_ATTRIBUTES = (
     "_last_obs", "_last_episode_starts", "_last_original_obs", "_last_lstm_states",
     "ep_info_buffer", "ep_success_buffer", "exploration_rate", "action_noise",
 )  # fmt: skip
+# Of these a model keeps its own when its environments begin anew: they belong to an episode.
+EPISODE_ATTRIBUTES = frozenset({"_last_lstm_states", "action_noise"})
+# Returns of other environments say nothing of these.
+RETURN_ATTRIBUTES = frozenset({"ep_info_buffer", "ep_success_buffer"})
 LOGGER_ATTRIBUTES = ("name_to_value", "name_to_count", "name_to_excluded")
 # State-dependent exploration draws its matrices before a rollout begins.
 NOISE_ATTRIBUTES = ("exploration_mat", "exploration_matrices")
 # When one of these differs, the environments of a checkpoint are not those of the run.
-ENVIRONMENT_FIELDS = ("environment", "environment_kwargs", "wrappers", "frame_stack", "n_envs")
+TASK_FIELDS = ("environment", "environment_kwargs", "wrappers")
+ENVIRONMENT_FIELDS = (*TASK_FIELDS, "frame_stack", "n_envs")
 
 
 @dataclass(slots=True)
@@ -41,11 +46,15 @@ class Restored:
 
     Attributes:
         not_restored: Names of what did not, each with its reason; empty when the run is the same.
+        is_same_task: Whether returns compare with those before.
+        has_begun_anew: Whether the environments begin with new episodes, those before cut off.
         finish: To be called when the first rollout begins: generators come last, after whatever
             the library draws on its way there.
     """
 
     not_restored: dict[str, str] = field(default_factory=dict)
+    is_same_task: bool = True
+    has_begun_anew: bool = False
     finish: Callable[[], None] = lambda: None
 
 
@@ -93,25 +102,21 @@ def restore(model: BaseAlgorithm, spec: RunSpec, folder: Path, state: dict[str, 
         restored.not_restored["generators"] = "the seed is another now"
     before = RunSpec.from_dict(state["spec"])
     load_networks(model, folder)
+    own = {name: getattr(model, name) for name in MODEL_ATTRIBUTES if hasattr(model, name)}
     for name, value in state["model"].items():
         setattr(model, name, value)
-    env = model.get_env()
-    assert env is not None
-    notes = vec_normalize.restore(env, folder, state.get("normalizer", {}))
-    restored.not_restored.update(notes)
-    if _has_other_environments(before, spec):
-        _start_anew(model, env, restored, "the environments are others now")
-    elif notes:
-        _start_anew(model, env, restored, "what is normalised is another now")
-    else:
-        try:
-            environment_states.restore(env, state["environments"])
-        except CannotRestore as error:
-            _start_anew(model, env, restored, str(error))
+    restored.is_same_task = not _differs(before, spec, TASK_FIELDS)
+    if not restored.is_same_task:
+        _keep(model, own, RETURN_ATTRIBUTES)
+    _restore_environments(model, spec, folder, state, restored)
     if reason := load_buffer(model, folder, state.get("buffer")):
         restored.not_restored["replay buffer"] = reason
-
-    noise = copy.deepcopy(state["model"].get("action_noise"))
+    noise = None
+    if restored.has_begun_anew:
+        _keep(model, own, EPISODE_ATTRIBUTES)
+        cut_episodes(model)
+    else:
+        noise = copy.deepcopy(state["model"].get("action_noise"))
 
     def finish() -> None:
         if noise is not None:
@@ -127,19 +132,48 @@ def restore(model: BaseAlgorithm, spec: RunSpec, folder: Path, state: dict[str, 
     return restored
 
 
+def _restore_environments(
+    model: BaseAlgorithm,
+    spec: RunSpec,
+    folder: Path,
+    state: dict[str, Any],
+    restored: Restored,
+) -> None:
+    """Put the environments and what normalises them back, or say why they begin anew."""
+    env = model.get_env()
+    assert env is not None
+    notes = vec_normalize.restore(env, folder, state.get("normalizer", {}))
+    restored.not_restored.update(notes)
+    if _differs(RunSpec.from_dict(state["spec"]), spec, ENVIRONMENT_FIELDS):
+        _start_anew(model, env, restored, "the environments are others now")
+    elif notes:
+        _start_anew(model, env, restored, "what is normalised is another now")
+    else:
+        try:
+            environment_states.restore(env, state["environments"])
+        except CannotRestore as error:
+            _start_anew(model, env, restored, str(error))
+
+
 def vectorization_before(state: Mapping[str, Any], spec: RunSpec) -> str:
     """Return how a checkpoint's environments were stepped, for a spec that goes on from it.
 
     Empty where the spec asks for other environments, or for another way to step them.
     """
     before = RunSpec.from_dict(state["spec"])
-    if before.vectorization != spec.vectorization or _has_other_environments(before, spec):
+    if before.vectorization != spec.vectorization or _differs(before, spec, ENVIRONMENT_FIELDS):
         return ""
     return str(state.get("vectorization", "dummy"))
 
 
-def _has_other_environments(before: RunSpec, spec: RunSpec) -> bool:
-    return any(getattr(before, name) != getattr(spec, name) for name in ENVIRONMENT_FIELDS)
+def _differs(before: RunSpec, spec: RunSpec, names: Iterable[str]) -> bool:
+    return any(getattr(before, name) != getattr(spec, name) for name in names)
+
+
+def _keep(model: BaseAlgorithm, own: Mapping[str, Any], names: Iterable[str]) -> None:
+    """Give a model back what it had of its own."""
+    for name in own.keys() & names:
+        setattr(model, name, own[name])
 
 
 def _noise_matrices(model: BaseAlgorithm) -> dict[str, Any]:
@@ -164,6 +198,7 @@ def _noise_distribution(model: BaseAlgorithm) -> Any:
 
 def _start_anew(model: BaseAlgorithm, env: VecEnv, restored: Restored, why: str) -> None:
     restored.not_restored["environment state"] = why
+    restored.has_begun_anew = True
     model._last_obs = env.reset()  # type: ignore[assignment]
     normalizer = model.get_vec_normalize_env()
     model._last_original_obs = normalizer.get_original_obs() if normalizer else None

@@ -192,8 +192,9 @@ def _go_on(
     if latest:
         folder = directory.checkpoints / str(latest.step)
         restored = capture.restore(model, spec, folder, latest.state)
-        callback.chunks.remember(model, folder, latest.manifest["files"])
-        callback.set_progress(latest.state["progress"])
+        if not restored.has_begun_anew:  # Else the buffer's tip was written once more.
+            callback.chunks.remember(model, folder, latest.manifest["files"])
+        callback.set_progress(latest.state["progress"], restored.is_same_task)
         callback.finish_restoring = restored.finish
         step, notes = latest.step, {**notes, **restored.not_restored}
         # A damaged checkpoint costs time, not exactness: the steps are taken again.

@@ -14,6 +14,7 @@ nothing ever takes the memory twice.
 
 import hashlib
 import os
+import warnings
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -164,6 +165,24 @@ def load_buffer(model: BaseAlgorithm, folder: Path, position: Position | None) -
         getattr(buffer, name)[: len(values)] = values
     buffer.pos, buffer.full = position["pos"], position["is_full"]
     return ""
+
+
+def cut_episodes(model: BaseAlgorithm) -> None:
+    """End the episodes at the tip of the model's buffer, if it has one: new ones follow.
+
+    Else hindsight would give them goals that the new ones reached, and returns over several steps
+    would be summed across the seam. They count as cut by a time limit, whose last value stands.
+    """
+    buffer = _buffer_of(model)
+    if buffer is None or not _filled(buffer):
+        return
+    if isinstance(buffer, HerReplayBuffer):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # It warns of just what is wanted here.
+            buffer.truncate_last_trajectory()
+    elif buffer.handle_timeout_termination:
+        tip = buffer.pos - 1
+        buffer.timeouts[tip] = np.maximum(buffer.timeouts[tip], 1 - buffer.dones[tip])
 
 
 def _buffer_of(model: BaseAlgorithm) -> ReplayBuffer | None:

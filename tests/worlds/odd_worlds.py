@@ -201,6 +201,7 @@ class Bits(gymnasium.Env):
         )
 
 
+gymnasium.register("World-v0", World)
 for _world in (
     Pool,
     TextObservation,
