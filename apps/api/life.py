@@ -56,7 +56,9 @@ def continue_run(
     request: HttpRequest, response: HttpResponse, run_id: str, data: ContinueIn
 ) -> Any:
     """Queue a child that goes on from the last checkpoint for more steps."""
-    child = lineage.continue_run(find_run(run_id), data.more_timesteps, f"POST {request.path}")
+    child = lineage.continue_run(
+        find_run(run_id), data.more_timesteps, f"POST {request.path}", data.schedules
+    )
     return _made(request, response, child)
 
 
@@ -64,7 +66,7 @@ def continue_run(
 def branch_run(request: HttpRequest, response: HttpResponse, run_id: str, data: BranchIn) -> Any:
     """Queue a child that goes on from a checkpoint with another spec."""
     naming = control.Naming(data.name, data.experiment, f"POST {request.path}")
-    child = lineage.branch(find_run(run_id), data.at, data.changes, naming)
+    child = lineage.branch(find_run(run_id), data.at, data.changes, naming, data.schedules)
     return _made(request, response, child)
 
 

@@ -107,6 +107,11 @@ class RunIn(BaseModel):
     save_freq: Any = _documented(
         "integer", "Steps between checkpoints; 0: a tenth of the run.", BOUNDS["save_freq"]
     )
+    schedule_timesteps: Any = _documented(
+        "integer",
+        "Steps over which schedules run, staying at their end then; 0: total_timesteps.",
+        BOUNDS["schedule_timesteps"],
+    )
     film: Any = _documented("boolean", "Whether its evaluations are filmed.")
     early_stop: Any = _documented(
         "object", "When to stop it for being worse than other seeds: after_fraction, below."
@@ -288,6 +293,9 @@ class ContinueIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     more_timesteps: int = Field(ge=1, le=BOUNDS["total_timesteps"][1], strict=True)
+    schedules: Literal["keep", "stretch"] = Field(
+        "keep", description="Schedules stay where they ended, or run over the new length."
+    )
 
 
 class BranchIn(BaseModel):
@@ -297,6 +305,11 @@ class BranchIn(BaseModel):
     changes: dict[str, Any] = Field(
         default_factory=dict,
         description="Fields of the spec; hyperparameters and normalize replace single values.",
+    )
+    schedules: Literal["", "keep", "stretch"] = Field(
+        "",
+        description="Schedules keep the parent's length, or run over the branch's; empty: they "
+        "keep it, unless a hyperparameter that makes one is changed.",
     )
     name: str = Field("", max_length=120)
     experiment: str = Field("", max_length=120, description="Empty: the parent's.")

@@ -35,6 +35,11 @@ class ContinueForm(forms.Form):
     """How many steps a run is to go on for."""
 
     more_timesteps = forms.IntegerField(label="Further steps", min_value=1, max_value=MOST_STEPS)
+    schedules = forms.ChoiceField(
+        choices=[("keep", "stay where they ended"), ("stretch", "run over the new length")],
+        initial="keep",
+        required=False,
+    )
 
     def __init__(self, run: Run, data: Any = None) -> None:
         initial = {"more_timesteps": run.spec["total_timesteps"]}
@@ -56,6 +61,11 @@ class BranchForm(forms.Form):
         help_text="One with the same spaces.",
     )
     normalize = normalize_field()
+    schedules = forms.ChoiceField(
+        choices=[("", "the parent's length"), ("stretch", "over this branch")],
+        required=False,
+        help_text="Linear decays and exploration; one that is changed runs over this branch.",
+    )
     name = forms.CharField(
         required=False, max_length=NAME_LENGTH, help_text="Blank: made for you."
     )
@@ -64,7 +74,8 @@ class BranchForm(forms.Form):
     )
 
     main_fields = (
-        "at", "total_timesteps", "seed", "environment", "normalize", "name", "experiment",
+        "at", "total_timesteps", "schedules", "seed", "environment", "normalize", "name",
+        "experiment",
     )  # fmt: skip
 
     def __init__(self, run: Run, data: Any = None, at: str = "last") -> None:

@@ -358,8 +358,10 @@ def constructor_arguments(
     """
     schemas = spec.schema.hyperparameters
     ours = {name: value for name, value in spec.hyperparameters.items() if schemas[name].is_ours}
+    # The library's schedules run over fractions of the whole run.
+    share = spec.schedule_length / spec.total_timesteps
     arguments = {
-        name: _argument(name, value)
+        name: _argument(name, value, share)
         for name, value in spec.hyperparameters.items()
         if name not in ours
     }
@@ -374,9 +376,11 @@ def constructor_arguments(
     return {**arguments, "policy_kwargs": policy_kwargs} if policy_kwargs else arguments
 
 
-def _argument(name: str, value: Any) -> Any:
+def _argument(name: str, value: Any, share: float) -> Any:
     if isinstance(value, str) and value.startswith(SCHEDULE_PREFIX):
-        return LinearSchedule(float(value.removeprefix(SCHEDULE_PREFIX)), 0.0, 1.0)
+        return LinearSchedule(float(value.removeprefix(SCHEDULE_PREFIX)), 0.0, share)
+    if name == "exploration_fraction":
+        return value * share
     return (1, "episode") if name == "train_freq" and value == "episode" else value
 
 

@@ -41,6 +41,7 @@ BOUNDS: dict[str, tuple[int, int]] = {
     "eval_freq": (0, 1_000_000_000),
     "eval_episodes": (1, 1000),
     "save_freq": (0, 1_000_000_000),
+    "schedule_timesteps": (0, 1_000_000_000),
     "frame_stack": (0, 16),
 }
 EVALUATION_BOUNDS: dict[str, tuple[int, int]] = {
@@ -73,6 +74,8 @@ class RunSpec:
         eval_freq: Steps between evaluations while training; 0: only at the end.
         eval_episodes: Episodes of each evaluation.
         save_freq: Steps between checkpoints; 0: a tenth of the run, at most one in five seconds.
+        schedule_timesteps: Steps over which schedules run (`lin_…`, exploration), which then stay
+            at their end; 0: `total_timesteps`.
         film: Whether its evaluations are filmed.
         early_stop: When it may be stopped for being worse than its like (`early_stop` module),
             None: never.
@@ -92,6 +95,7 @@ class RunSpec:
     eval_freq: int = 0
     eval_episodes: int = 5
     save_freq: int = 0
+    schedule_timesteps: int = 0
     film: bool = True
     milestones: bool = False
     tensorboard: bool = False
@@ -109,6 +113,11 @@ class RunSpec:
     def schema(self) -> Algorithm:
         """The algorithm as its backend has it."""
         return BACKENDS[self.backend].algorithms[self.algorithm]
+
+    @property
+    def schedule_length(self) -> int:
+        """Steps over which schedules run."""
+        return self.schedule_timesteps or self.total_timesteps
 
     @property
     def steps_between_saves(self) -> int:

@@ -13,7 +13,7 @@ import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
-from apps.engine import capture, checkpoints, events, provenance
+from apps.engine import capture, checkpoints, events, provenance, schedules
 from apps.engine.backends import BACKENDS
 from apps.engine.building import build_model
 from apps.engine.callbacks import EventLog, StopTraining, TrainingCallback, scalar_logger
@@ -197,6 +197,8 @@ def _go_on(
         callback.set_progress(latest.state["progress"], restored.is_same_task)
         callback.finish_restoring = restored.finish
         step, notes = latest.step, {**notes, **restored.not_restored}
+        if words := schedules.seam(RunSpec.from_dict(latest.state["spec"]), spec, step):
+            notes["schedules"] = words
         # A damaged checkpoint costs time, not exactness: the steps are taken again.
         fidelity = "warm" if restored.not_restored else "exact"
     else:

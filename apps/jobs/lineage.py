@@ -14,6 +14,7 @@ from apps.engine import events
 from apps.engine.backends import DEFAULT_BACKEND
 from apps.engine.errors import FieldError, InvalidSpec
 from apps.engine.normalization import normalization_over
+from apps.engine.schedules import check_schedules, names_of
 from apps.engine.spec import RunSpec
 from apps.experiments.models import (
     RESUMABLE_STATUSES,
@@ -83,16 +84,25 @@ def reproduce(run: Run, command: str = "") -> Run:
     return _again(run, Relation.REPRODUCE, command)
 
 
-def continue_run(run: Run, more_timesteps: int, command: str = "") -> Run:
+def continue_run(run: Run, more_timesteps: int, command: str = "", schedules: str = "keep") -> Run:
     """Queue a child that goes on from the last checkpoint for more steps.
+
+    Args:
+        run: The parent.
+        more_timesteps: Further steps.
+        command: What the user typed or clicked.
+        schedules: Whether they stay where they ended, or run over the new length (`schedules`).
 
     Raises:
         Refused: The run is active, or has no checkpoint.
-        InvalidSpec: The steps are out of bounds.
+        InvalidSpec: The steps are out of bounds, or there is no such way with schedules.
     """
     refuse_logged(run, "continued")
     checkpoint = checkpoint_at(run, "last")
-    changes = {"total_timesteps": checkpoint.step + more_timesteps}
+    changes = {
+        "total_timesteps": checkpoint.step + more_timesteps,
+        "schedule_timesteps": _schedule_timesteps(run, schedules),
+    }
     return _child(run, checkpoint, Relation.CONTINUE, changes, Naming(command=command))
 
 
@@ -101,6 +111,7 @@ def branch(
     at: str,
     changes: Mapping[str, Any],
     naming: Naming = UNNAMED,
+    schedules: str = "",
 ) -> Run:
     """Queue a child that goes on from a checkpoint with another spec.
 
@@ -110,6 +121,8 @@ def branch(
         changes: Fields of the spec; `hyperparameters` and keywords of `normalize` given here
             replace single values.
         naming: The child's name and experiment; empty takes the parent's experiment.
+        schedules: Whether they keep the parent's length or run over the child's; empty: they keep
+            it, unless a hyperparameter that makes one is among the changes.
 
     Raises:
         Refused: The run is active, there is no such checkpoint, or the algorithm or the backend
@@ -128,9 +141,24 @@ def branch(
     changes = {**changes, "hyperparameters": hyperparameters}
     if "normalize" in changes:
         changes["normalize"] = normalization_over(run.spec.get("normalize"), changes["normalize"])
+    if "schedule_timesteps" not in changes:
+        are_new = _has_new_schedule(run.spec["hyperparameters"], hyperparameters)
+        chosen = schedules or ("stretch" if are_new else "keep")
+        changes["schedule_timesteps"] = _schedule_timesteps(run, chosen)
     if changes.get("environment", run.environment) != run.environment:
         changes.setdefault("environment_kwargs", {})  # The parent's were for its environment.
     return _child(run, checkpoint_at(run, at), Relation.BRANCH, changes, naming)
+
+
+def _schedule_timesteps(run: Run, schedules: str) -> int:
+    check_schedules(schedules)
+    if schedules == "stretch":
+        return 0
+    return int(run.spec.get("schedule_timesteps") or run.spec["total_timesteps"])
+
+
+def _has_new_schedule(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    return any(str(now[name]) != str(before.get(name)) for name in names_of(now))
 
 
 def _refuse_other_networks(run: Run, hyperparameters: Mapping[str, Any]) -> None:
@@ -169,6 +197,8 @@ def _child(
         )
     checked = check_spec({**run.spec, "weights": "", **changes})
     spec = replace(checked, weights=run.spec.get("weights", ""))
+    is_usual = spec.schedule_length == spec.total_timesteps or not names_of(spec.hyperparameters)
+    spec = replace(spec, schedule_timesteps=0 if is_usual else spec.schedule_length)
     if spec.total_timesteps <= checkpoint.step:
         raise InvalidSpec([FieldError(
             "total_timesteps",

@@ -135,6 +135,16 @@ def test_a_run_is_continued_for_as_many_steps_as_asked(reader: Client, parent: R
     assert child.total_timesteps == 356
 
 
+def test_schedules_of_a_continued_run_are_asked_for(reader: Client, parent: Run) -> None:
+    hyperparameters = {**parent.spec["hyperparameters"], "learning_rate": "lin_0.001"}
+    parent.spec = {**parent.spec, "hyperparameters": hyperparameters}
+    parent.save(update_fields=["spec"])
+    for how, length in (("keep", 256), ("stretch", 0)):
+        press(reader, "continue", parent.pk, more_timesteps="100", schedules=how)
+        child = parent.children.latest("created_at")
+        assert child.spec["schedule_timesteps"] == length
+
+
 @pytest.mark.parametrize("typed", ["0", "-5", "many", "", "9" * 30])
 def test_steps_that_are_no_number_of_steps_are_refused(
     reader: Client, parent: Run, typed: str

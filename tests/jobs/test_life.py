@@ -115,6 +115,44 @@ def test_a_branch_takes_changed_hyperparameters_and_keeps_the_others(ended: Run)
     assert (child.status, child.name, child.relation) == (RunStatus.COMPLETED, "hotter", "branch")
 
 
+def decaying() -> Run:
+    """A run of 128 steps with a checkpoint at its end, whose learning rate went down to 0."""
+    run = with_checkpoint(RunStatus.COMPLETED)
+    hyperparameters = {**run.spec["hyperparameters"], "learning_rate": "lin_0.001"}
+    run.spec = {**run.spec, "total_timesteps": 128, "hyperparameters": hyperparameters}
+    run.save(update_fields=["spec"])
+    return run
+
+
+@pytest.mark.parametrize(("schedules", "length"), [("keep", 128), ("stretch", 0)])
+def test_schedules_are_kept_or_stretched(schedules: str, length: int) -> None:
+    run = decaying()
+    child = lineage.continue_run(run, 100, schedules=schedules)
+    branch = lineage.branch(run, "last", {"total_timesteps": 500}, schedules=schedules)
+    assert [each.spec["schedule_timesteps"] for each in (child, branch)] == [length, length]
+    child.move_to(RunStatus.STOPPED)
+    child.checkpoints.create(step=150)
+    (child.directory.checkpoints / "128").rename(child.directory.checkpoints / "150")
+    grandchild = lineage.continue_run(child, 100, schedules=schedules)
+    assert grandchild.spec["schedule_timesteps"] == length
+
+
+def test_schedules_are_kept_unless_a_branch_changes_one() -> None:
+    run = decaying()
+    assert lineage.continue_run(run, 100).spec["schedule_timesteps"] == 128
+    changes = {"total_timesteps": 500, "hyperparameters": {"learning_rate": "lin_0.01"}}
+    assert lineage.branch(run, "last", changes).spec["schedule_timesteps"] == 0
+    other = {"total_timesteps": 500, "hyperparameters": {"gamma": 0.9}}
+    assert lineage.branch(run, "last", other).spec["schedule_timesteps"] == 128
+    constant = with_checkpoint(RunStatus.COMPLETED)
+    assert lineage.continue_run(constant, 100).spec["schedule_timesteps"] == 0
+
+
+def test_another_way_with_schedules_is_refused_with_those_there_are() -> None:
+    with pytest.raises(InvalidSpec, match="'bend' is not allowed; allowed: keep, stretch"):
+        lineage.continue_run(decaying(), 100, schedules="bend")
+
+
 @pytest.mark.slow
 def test_lineage_outlives_the_database(ended: Run) -> None:
     child = lineage.continue_run(ended, 256)

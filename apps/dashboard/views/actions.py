@@ -124,7 +124,9 @@ def continue_run(request: HttpRequest, run_id: str) -> HttpResponse:
         _tell_errors(request, form)
         return redirect("run", run_id)
     steps = form.cleaned_data["more_timesteps"]
-    return _make(request, run, lambda: lineage.continue_run(run, steps, f"POST {request.path}"))
+    how = form.cleaned_data["schedules"] or "keep"
+    command = f"POST {request.path}"
+    return _make(request, run, lambda: lineage.continue_run(run, steps, command, how))
 
 
 @require_POST

@@ -29,7 +29,13 @@ def branch(request: HttpRequest, run_id: str) -> HttpResponse:
     named = form.cleaned_data["name"], form.cleaned_data["experiment"]
     naming = control.Naming(*named, command=f"POST {request.path}")
     try:
-        run = lineage.branch(parent, form.cleaned_data["at"], form.changes(), naming)
+        run = lineage.branch(
+            parent,
+            form.cleaned_data["at"],
+            form.changes(),
+            naming,
+            form.cleaned_data["schedules"],
+        )
     except InvalidSpec as refused:
         show_refusals(form, refused)
         return _show_form(request, form, status=422)

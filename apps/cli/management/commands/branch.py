@@ -10,6 +10,7 @@ from apps.cli.command import Command as OurCommand
 from apps.cli.shapes import run_as_dict
 from apps.cli.spec_options import add_hyperparameters, read_hyperparameters
 from apps.engine.assignments import parse_assignments
+from apps.engine.schedules import SCHEDULES
 from apps.experiments.models import Run
 from apps.jobs import control, lineage
 
@@ -26,6 +27,13 @@ class Command(OurCommand):
         parser.add_argument("--seed", type=int)
         parser.add_argument("--env", dest="environment", metavar="ID")
         parser.add_argument("--env-kwargs", nargs="+", default=[], metavar="NAME:VALUE")
+        parser.add_argument(
+            "--schedules",
+            choices=SCHEDULES,
+            default="",
+            help="keep the parent's length, or stretch over the branch's; default: keep, unless "
+            "a hyperparameter that makes a schedule is changed",
+        )
         parser.add_argument("--name", default="")
         parser.add_argument("--experiment", default="", metavar="NAME")
 
@@ -42,7 +50,9 @@ class Command(OurCommand):
                 options["env_kwargs"], "--env-kwargs"
             )
         naming = control.Naming(options["name"], options["experiment"], shlex.join(sys.argv))
-        child = lineage.branch(Run.objects.resolve(text), at or "last", changes, naming)
+        child = lineage.branch(
+            Run.objects.resolve(text), at or "last", changes, naming, options["schedules"]
+        )
         if options["json"]:
             self.print_json(run_as_dict(child))
         else:

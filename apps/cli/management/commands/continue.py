@@ -9,6 +9,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from apps.cli.verbs import RunVerb
+from apps.engine.schedules import SCHEDULES
 from apps.experiments.models import Run
 from apps.jobs import lineage
 
@@ -21,10 +22,17 @@ class Command(RunVerb):
         parser.add_argument(
             "-n", dest="more_timesteps", type=int, required=True, metavar="N", help="further steps"
         )
+        parser.add_argument(
+            "--schedules",
+            choices=SCHEDULES,
+            default="keep",
+            help="keep: they stay where they ended (default); stretch: over the new length",
+        )
 
     def verb(self, options: dict[str, Any]) -> Callable[[Run], Run]:
         return partial(
             lineage.continue_run,
             more_timesteps=options["more_timesteps"],
             command=shlex.join(sys.argv),
+            schedules=options["schedules"],
         )
