@@ -135,31 +135,40 @@ def list_episodes(
     limit: int = Query(200, ge=1, le=1000),
     cursor: str = Query("", max_length=50, description="next_cursor of the page before."),
 ) -> Any:
-    """List training episodes in the order they ended."""
+    """List training episodes in the order they ended, without those that were started over."""
     log = find_run(run_id).directory.log
     start, seen = _parse_episode_cursor(cursor)
     _check_cursor(log, start, "cursor")
     episodes: list[Event] = []
-    next_cursor = None
-    for piece, cursor_after in _episode_pieces(log, start):
-        taken = piece[seen : seen + limit - len(episodes)]
-        episodes += taken
+    for event, place in _visible_episodes(log, start, seen):
         if len(episodes) == limit:
-            next_cursor = f"{start}-{seen + len(taken)}"
-            break
-        start, seen = cursor_after, 0
+            return _episode_page(episodes, place)
+        episodes.append(event)
+    return _episode_page(episodes, None)
+
+
+def _episode_page(episodes: list[Event], next_cursor: str | None) -> HttpResponse:
     shown = [{name: one[name] for name in one if name != "type"} for one in episodes]
     return _json({"episodes": shown, "next_cursor": next_cursor})
 
 
-def _episode_pieces(log: Path, start: int) -> Iterator[tuple[list[Event], int]]:
+def _visible_episodes(log: Path, start: int, seen: int) -> Iterator[tuple[Event, str]]:
+    """Yield episodes from a place on, each with its place as a cursor.
+
+    A place counts the events of a piece, superseded ones too: an attempt that begins between two
+    pages moves none.
+    """
+    supersession = store.Supersession(log)
     while (piece := store.tail(log, start, EPISODE_PIECE_BYTES)).cursor != start:
-        yield [event for event in piece.events if event["type"] == "episode"], piece.cursor
-        start = piece.cursor
+        judged = supersession.judge(piece.events, start)
+        for number, (event, is_visible) in enumerate(judged):
+            if number >= seen and is_visible and event["type"] == "episode":
+                yield event, f"{start}-{number}"
+        start, seen = piece.cursor, 0
 
 
 def _parse_episode_cursor(cursor: str) -> tuple[int, int]:
-    """Read `<byte offset of a piece>-<episodes of it already seen>`."""
+    """Read `<byte offset of a piece>-<events of it already seen>`."""
     start, dash, seen = (cursor or "0-0").partition("-")
     if not (dash and start.isdecimal() and seen.isdecimal()):
         message = f"{cursor!r} is not a cursor of this list; take next_cursor from a page"

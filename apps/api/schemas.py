@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 
 from django.urls import reverse
 from ninja import Field, Schema
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, create_model, model_validator
 
 from apps.analysis.axes import Axis
 from apps.engine.algorithms import ALGORITHMS
@@ -397,18 +397,24 @@ class Delta(Schema):
     has_more: bool = Field(description="Ask again with this cursor at once.")
 
 
-class Episode(Schema):
+class _EpisodeFields(Schema):
     model_config = ConfigDict(extra="allow")
 
     step: int
     t: float = Field(description="Unix seconds.")
-    episode_return: float | None = Field(alias="return")
     length: int
     env: int | None = Field(None, description="Which parallel environment.")
+    special: dict[str, Literal["nan", "inf", "-inf"]] | None = Field(
+        None, description="What a return of null was."
+    )
+
+
+# No class can have an attribute of this name.
+Episode = create_model("Episode", __base__=_EpisodeFields, **{"return": (float | None, Field())})  # type: ignore[call-overload]
 
 
 class EpisodePage(Schema):
-    episodes: list[Episode]
+    episodes: list[Episode]  # type: ignore[valid-type]
     next_cursor: str | None = Field(description="Null at the present end of the log.")
 
 

@@ -5,10 +5,13 @@ Points of an earlier attempt that a later one started over are superseded: kept 
 returned unless they are asked for.
 """
 
+import math
 import os
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -135,6 +138,33 @@ def read_all(log: Path, after: int = 0) -> Iterator[Tail]:
         after = piece.cursor
 
 
+class Supersession:
+    """Which points of a log a later attempt started over."""
+
+    def __init__(self, log: Path, until: int | None = None) -> None:
+        """Look at a log's attempts, up to a cursor or to its present end."""
+        places, cursor = moments_of(log)
+        self.until = cursor if until is None else until
+        attempts = [
+            (start, event["from_step"])
+            for (start, _), event in zip(places, _events_at(log, places, self.until), strict=False)
+            if event["type"] == "attempt"
+        ]
+        self._starts = [start for start, _ in attempts]
+        # Before each attempt, the least step from which it or a later one went on; then no limit.
+        steps = [*(step for _, step in attempts), math.inf]
+        self._limits = [*accumulate(reversed(steps), min)][::-1]
+
+    def judge(self, events: Iterable[Event], start: int = 0) -> Iterator[tuple[Event, bool]]:
+        """Yield events that lie in the log from a cursor on, each with whether it is visible."""
+        passed = bisect_left(self._starts, start)
+        for event in events:
+            if event["type"] == "attempt":
+                passed = min(passed + 1, len(self._starts))
+            is_point = event["type"] in POINT_TYPES
+            yield event, not is_point or event["step"] <= self._limits[passed]
+
+
 def visible_events(log: Path, until: int | None = None) -> Iterator[Event]:
     """Yield a log's events in order, without those that a later attempt superseded.
 
@@ -142,17 +172,10 @@ def visible_events(log: Path, until: int | None = None) -> Iterator[Event]:
         log: The run's log.
         until: Cursor to stop at, None for the present end.
     """
-    places, cursor = moments_of(log)
-    until = cursor if until is None else until
-    attempts = [one for one in _events_at(log, places, until) if one["type"] == "attempt"]
-    # Of each attempt, the least step from which it or a later one went on; the first one last.
-    limits: list[int] = []
-    for event in reversed(attempts):
-        limits.append(min([event["from_step"], *limits[-1:]]))
-    for event in _events_until(log, until):
-        if event["type"] == "attempt" and limits:
-            limits.pop()
-        if event["type"] not in POINT_TYPES or not limits or event["step"] <= limits[-1]:
+    supersession = Supersession(log, until)
+    events = _events_until(log, supersession.until)
+    for event, is_visible in supersession.judge(events):
+        if is_visible:
             yield event
 
 

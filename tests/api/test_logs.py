@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
 from apps.engine import events
 from apps.experiments.models import Run
@@ -172,6 +173,46 @@ def test_episodes_are_paged_in_the_order_they_ended(run: Run, api: ApiClient) ->
     rest = api.get(f"/runs/{run.pk}/episodes", cursor=first["next_cursor"]).json()
     assert [one["length"] for one in rest["episodes"]] == [9, 10, 11, 12, 13, 14]
     assert rest["next_cursor"] is None
+
+
+def test_episodes_that_were_started_over_are_not_listed(home: object, api: ApiClient) -> None:
+    run = make_run()
+    run.directory.append(
+        events.attempt(0, 1, "exact"),
+        *(events.episode(step, 1.0, 10, 0) for step in (10, 20, 30, 40)),
+        events.attempt(20, 2, "exact"),
+        *(events.episode(step, 2.0, 10, 0) for step in (30, 40, 50)),
+    )
+    listed = api.get(f"/runs/{run.pk}/episodes").json()["episodes"]
+    returns = [(one["step"], one["return"]) for one in listed]
+    assert returns == [(10, 1.0), (20, 1.0), (30, 2.0), (40, 2.0), (50, 2.0)]
+    first = api.get(f"/runs/{run.pk}/episodes", limit=3).json()
+    # An attempt that begins between two pages takes back what it starts over, and moves nothing.
+    run.directory.append(events.attempt(40, 3, "exact"), events.episode(50, 3.0, 10, 0))
+    rest = api.get(f"/runs/{run.pk}/episodes", cursor=first["next_cursor"]).json()["episodes"]
+    assert [(one["step"], one["return"]) for one in rest] == [(40, 2.0), (50, 3.0)]
+
+
+@pytest.mark.parametrize(
+    ("path", "query"),
+    [
+        ("episodes", {}),
+        ("metrics", {}),
+        ("metrics", {"after": 0}),
+        ("metrics", {"superseded": True, "axis": "episodes", "smoothing": 0.5}),
+    ],
+)
+def test_what_is_sent_as_it_lies_is_what_the_schema_says(
+    path: str, query: dict[str, Any], run: Run, resumed: Run, api: ApiClient
+) -> None:
+    schema = api.get("/openapi.json").json()
+    answers = schema["paths"]["/api/v1/runs/{run_id}/" + path]["get"]["responses"]
+    shape = answers["200"]["content"]["application/json"]["schema"]
+    validator = Draft202012Validator({**shape, "components": schema["components"]})
+    run.directory.append(events.episode(120, math.nan, 3, 0))
+    for one in (run, resumed):
+        answer = api.get(f"/runs/{one.pk}/{path}", **query).json()
+        assert [error.message for error in validator.iter_errors(answer)] == []
 
 
 @pytest.mark.parametrize("cursor", ["x", "-1-0", "5", "1-x", "999999999-0", "0-0-0"])
