@@ -73,6 +73,11 @@ class LiveStack:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "LiveStack":
+        self.start()
+        return self
+
+    def start(self) -> None:
+        """Start `manage.py up`, and wait until it is there."""
         with self.output.open("wb") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "manage.py", "up", "--port", str(self.port), *self._flags],
@@ -82,7 +87,6 @@ class LiveStack:
                 stderr=subprocess.STDOUT,
             )
         wait_until(lambda: LINK.search(self.output.read_text()), 60, "the login link")
-        return self
 
     def __exit__(self, *_: object) -> None:
         if self.process.poll() is None:
