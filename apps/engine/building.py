@@ -27,7 +27,14 @@ from apps.engine import checkpoints
 from apps.engine.algorithms import ALGORITHMS, SCHEDULE_PREFIX, Algorithm, ObservationKind
 from apps.engine.backends import BACKENDS, DEFAULT_BACKEND
 from apps.engine.conflicts import check_goals
-from apps.engine.environments import Env, import_wrapper, make_env, training_wrapper
+from apps.engine.environment_profiles import unfit
+from apps.engine.environments import (
+    Env,
+    describe_spaces,
+    import_wrapper,
+    make_env,
+    training_wrapper,
+)
 from apps.engine.errors import EngineError, FieldError, InvalidSpec
 from apps.engine.hyperparameter_groups import HINDSIGHT_KEYWORDS
 from apps.engine.in_process_vec_env import InProcess
@@ -176,6 +183,10 @@ def build_model(
             f"{spec.environment} has no action_masks() that says which actions are valid, and "
             f"{algorithm.title} needs it; add a wrapper that has it, or use ppo",
         )])  # fmt: skip
+    described = describe_spaces(spec.environment, env.observation_space, env.action_space)
+    has_masks = spec.schema.needs_action_masks  # Asked for above.
+    if error := unfit(spec, replace(described, has_action_masks=has_masks)):
+        raise InvalidSpec([error])
     _check_wrappers(spec, env)
     _check_goals(spec, env)
     is_image = is_image_space(env.observation_space)
@@ -274,22 +285,10 @@ def policy_for(
             f"{algorithm.full_title} reads {' or '.join(sorted(algorithm.observations))} "
             f"observations and this environment's are {kind}; algorithms that can: {able}",
         )])  # fmt: skip
-    if algorithm.backend == "sbx" and not _is_plain(observation_space):
-        raise InvalidSpec([FieldError(
-            "backend",
-            f"sbx is not allowed with observations {observation_space}: it feeds them to its "
-            "networks as they are, categories as bare numbers; use torch, which encodes them",
-        )])  # fmt: skip
     if hyperparameters.get("policy") == "linear":
         return "LinearPolicy"
     stem = {"dict": "MultiInput", "image": "Cnn", "vector": "Mlp"}[kind]
     return f"{stem}LstmPolicy" if algorithm.is_recurrent else f"{stem}Policy"
-
-
-def _is_plain(space: spaces.Space[Any]) -> bool:
-    if isinstance(space, spaces.Dict):
-        return all(isinstance(s, spaces.Box) and len(s.shape) == 1 for s in space.values())
-    return isinstance(space, spaces.Box | spaces.MultiBinary)
 
 
 def leave_compiler_out() -> None:

@@ -132,7 +132,8 @@ def _beside_journal(env: Env) -> dict[str, Any]:
 
 def _unpickle_into(base: DummyVecEnv, pickled: bytes) -> None:
     saved: DummyVecEnv = cloudpickle.loads(pickled)
-    if saved.num_envs != base.num_envs or saved.observation_space != base.observation_space:
+    spaces = "num_envs", "observation_space", "action_space"
+    if any(getattr(saved, name) != getattr(base, name) for name in spaces):
         raise CannotRestore("the environments are others now")
     base.__dict__.update(saved.__dict__)
 

@@ -23,6 +23,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from apps.engine.errors import EngineError
 from apps.engine.journal import CannotRestore
+from apps.engine.plain_spaces import has_plain_spaces
 
 # Where a vector environment of ours stands for the one that an id is registered with.
 OURS = {
@@ -203,4 +204,7 @@ def make_native(environment: str, kwargs: Mapping[str, Any], n_envs: int) -> Nat
     if mode is not AutoresetMode.SAME_STEP:
         env.close()
         raise NoNative(f"{environment} begins episodes anew by {mode}, not in the same step")
+    if not has_plain_spaces(env.single_observation_space, env.single_action_space):
+        env.close()
+        raise NoNative(f"the spaces of {environment} are not what a learner takes as they are")
     return NativeVecEnv(env)

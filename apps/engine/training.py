@@ -266,6 +266,12 @@ class _StatusLines:
 def _write_provenance(
     spec: RunSpec, directory: RunDirectory, model: BaseAlgorithm, command: str, choice: Choice
 ) -> None:
+    env = model.get_env()
+    assert env is not None
+    shifts = {
+        name: env.get_attr(name)[0] if env.has_attr(name) else []
+        for name in ("shifted", "loading_lines")
+    }
     write_json(
         directory.provenance,
         {
@@ -280,6 +286,7 @@ def _write_provenance(
             ),
             "torch_threads": torch.get_num_threads(),
             "vectorization": choice.as_dict(),
+            "spaces": shifts,
             "started_at": provenance.now(),
         },
     )
