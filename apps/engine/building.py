@@ -14,6 +14,7 @@ from gymnasium import spaces
 from stable_baselines3 import HerReplayBuffer
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.noise import (
     ActionNoise,
     NormalActionNoise,
@@ -35,6 +36,7 @@ from apps.engine.environments import (
     make_env,
     training_wrapper,
 )
+from apps.engine.episode_monitor import EpisodeMonitor
 from apps.engine.errors import EngineError, FieldError, InvalidSpec
 from apps.engine.hyperparameter_groups import HINDSIGHT_KEYWORDS
 from apps.engine.in_process_vec_env import InProcess
@@ -151,14 +153,20 @@ def make_vec_env_for(
         InvalidSpec: Observations that cannot be normalised are to be.
     """
     wrap = training_wrapper(spec.wrappers)
+    around_episodes = OwnProcess if in_processes else _as_it_is
     env = make_vec_env(
         lambda: around(make_env_for(spec)),
         n_envs=spec.n_envs,
         seed=spec.seed,
-        wrapper_class=(lambda env: OwnProcess(wrap(env))) if in_processes else wrap,
+        # The library puts its own Monitor there.
+        wrapper_class=lambda env: around_episodes(wrap(EpisodeMonitor(cast(Monitor, env).env))),
         vec_env_cls=Processes if in_processes else InProcess,
     )
     return normalized(env, spec)
+
+
+def _as_it_is(env: Env) -> Env:
+    return env
 
 
 def build_model(

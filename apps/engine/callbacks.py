@@ -14,10 +14,12 @@ from typing import Any
 import psutil
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import KVWriter, Logger
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from apps.engine import capture, checkpoints, events
 from apps.engine.control import Control
+from apps.engine.finiteness import Finiteness
 from apps.engine.mirror import Mirror
 from apps.engine.rundir import LogWriter, RunDirectory
 from apps.engine.spec import RunSpec
@@ -148,6 +150,8 @@ class TrainingCallback(BaseCallback):
         self._began_at_ns = time.monotonic_ns()
 
     def _on_training_start(self) -> None:
+        self.finiteness = Finiteness(self.model)
+        self._keeps_rewards = isinstance(self.model, OnPolicyAlgorithm | OffPolicyAlgorithm)
         self._schedule(self.num_timesteps)
         rollout_steps = getattr(self.model, "n_steps", 1) * self.training_env.num_envs
         is_short = rollout_steps < SHORT_ROLLOUT_STEPS
@@ -161,6 +165,7 @@ class TrainingCallback(BaseCallback):
         if self.finish_restoring:
             self.finish_restoring()
             self.finish_restoring = None
+        self.finiteness.look_now_and_then()
         step = self.num_timesteps
         should_evaluate = step >= self._next_evaluation
         is_due = step >= self._next_save and self._may_save()
@@ -172,6 +177,8 @@ class TrainingCallback(BaseCallback):
 
     def _on_step(self) -> bool:
         dones = self.locals["dones"]
+        if not self._keeps_rewards:
+            self.finiteness.look_at_rewards(self.locals["rewards"])
         if dones.any():
             self._record_episodes(dones)
             self._set_start_time()  # Off-policy algorithms log when an episode has ended.
@@ -182,6 +189,7 @@ class TrainingCallback(BaseCallback):
     def _on_rollout_end(self) -> None:
         # The library counts iterations anew in each `learn()`, which a resumed run calls again.
         if isinstance(self.model, OnPolicyAlgorithm):
+            self.finiteness.look_at_experience()
             self._rollouts += 1
             if self._rollouts % self._rollouts_between_dumps == 0:
                 self._set_start_time()
@@ -192,6 +200,10 @@ class TrainingCallback(BaseCallback):
         self.model.start_time = time.time_ns() - (time.monotonic_ns() - self._began_at_ns)
 
     def _on_training_end(self) -> None:
+        # The library tells returns with every fourth episode.
+        if isinstance(self.model, OffPolicyAlgorithm) and self.model._episode_num % 4:
+            self._set_start_time()
+            self.model.dump_logs()
         # The scalars of the last update come after the last dump.
         if self.logger.name_to_value:
             self.logger.dump(self.num_timesteps)
@@ -208,7 +220,12 @@ class TrainingCallback(BaseCallback):
         return self._spec.save_freq > 0 or time.monotonic() - self._saved_at > interval_s
 
     def save(self, should_evaluate: bool) -> None:
-        """Save a checkpoint of the present step and log it."""
+        """Save a checkpoint of the present step and log it.
+
+        Raises:
+            NotFinite: What was learnt from, or what was learnt, is not made of numbers.
+        """
+        self.finiteness.look()
         started_at = time.monotonic()
         step = self.num_timesteps
         mean_return = self.mean_return()
@@ -244,10 +261,13 @@ class TrainingCallback(BaseCallback):
         buffer = self.model.ep_info_buffer
         if not buffer:
             return -math.inf
-        return float(sum(info["r"] for info in buffer) / len(buffer))
+        mean = float(sum(info["r"] for info in buffer) / len(buffer))
+        # Returns of 1e308 are numbers, and so is their mean, but not their sum.
+        return mean if math.isfinite(mean) else sum(info["r"] / len(buffer) for info in buffer)
 
     def _record_episodes(self, dones: Any) -> None:
         for env in dones.nonzero()[0]:
+            self.finiteness.look_at_episode(self.locals["infos"][env])
             info = self.locals["infos"][env].get("episode")
             if info is not None:
                 self.episodes += 1

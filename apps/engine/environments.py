@@ -37,8 +37,8 @@ from apps.engine.wrappers import FrameStack
 __all__ = [
     "ENVIRONMENTS", "ENVIRONMENT_ID", "FAMILIES", "Env", "EnvironmentCard",
     "EnvironmentDescription", "Family", "SpaceDescription", "describe", "describe_spaces",
-    "discover", "family_of", "import_wrapper", "is_installed", "known_ids", "make_env", "space_kind",
-    "training_wrapper", "unknown_message", "wrong_with_wrapper",
+    "discover", "family_of", "import_wrapper", "is_installed", "known_ids", "make_env",
+    "space_kind", "training_wrapper", "unknown_message", "wrong_with_wrapper",
 ]  # fmt: skip
 
 Env = gymnasium.Env[Any, Any]

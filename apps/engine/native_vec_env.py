@@ -127,7 +127,7 @@ class NativeVecEnv(VecEnv):
 
     def _episode(self, place: int) -> dict[str, Any]:
         return {
-            "r": round(float(self._returns[place]), 6),
+            "r": float(self._returns[place]),
             "l": int(self._lengths[place]),
             "t": round(time.time() - self._started_at, 6),
         }

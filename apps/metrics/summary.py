@@ -102,7 +102,7 @@ class RunSummary:
             **{name: getattr(self, name) for name in names},
             "episodes": self.returns.episodes.n,
             **self.returns.columns("return"),
-            "return_best": self.returns.curve.greatest,
+            "return_best": self.returns.best,
             **self.lengths.columns("length"),
             **self.losses.columns("loss"),
         }
