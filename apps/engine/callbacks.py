@@ -133,6 +133,7 @@ class TrainingCallback(BaseCallback):
         self.episodes = 0
         self.finish_restoring: Callable[[], None] | None = None
         self.chunks = SharedChunks()
+        self._remark = ""
         self._rollouts = 0
         self._rollouts_between_dumps = 0
         self._spec = spec
@@ -233,10 +234,12 @@ class TrainingCallback(BaseCallback):
         self._best_return = max(self._best_return, mean_return)
         self._schedule(step)
         self._log.flush()  # A checkpoint never knows more than the log.
+        state = capture.capture(self.model, self._spec, self.progress())
+        self._say_once(state["environments"].get("why", ""))
         saved = checkpoints.save(
             self.model,
             self.directory,
-            capture.capture(self.model, self._spec, self.progress()),
+            state,
             checkpoints.Rank(step, is_best, should_evaluate, self._keep),
             self.chunks,
         )
@@ -246,6 +249,12 @@ class TrainingCallback(BaseCallback):
             events.checkpoint(step, saved.size_bytes, is_best, should_evaluate, saved.sha256)
         )
         self._log.flush()
+
+    def _say_once(self, remark: str) -> None:
+        if remark and remark != self._remark:
+            self._remark = remark
+            logger.warning("%s", remark)
+            self._log.add(events.status(self.num_timesteps, "running", remark))
 
     def progress(self) -> dict[str, Any]:
         """Return what this callback must know to go on."""

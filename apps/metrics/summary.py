@@ -164,6 +164,8 @@ class RunSummary:
             self._close_tenths(math.inf)
         if self.status == "queued":
             self.queued_at = event["t"]
+        elif self.status == "running" and self.reason:
+            pass  # A remark on the attempt.
         elif self.status == "running":
             self.attempt += 1
             # How exactly it goes on is known once its `attempt` line is there.
