@@ -155,7 +155,8 @@ def catches_everything(handler: ast.ExceptHandler) -> bool:
         for kind in types
     )
     last = handler.body[-1]
-    return is_wide and not (isinstance(last, ast.Raise) and last.exc is None)
+    is_raised_again = isinstance(last, ast.Raise) and (last.exc is None or last.cause is not None)
+    return is_wide and not is_raised_again
 
 
 @pytest.mark.parametrize(
@@ -165,6 +166,8 @@ def catches_everything(handler: ast.ExceptHandler) -> bool:
         ("except Exception: pass", True),
         ("except (OSError, BaseException): pass", True),
         ("except Exception: log(); raise", False),
+        ("except Exception as error: raise Refused from error", False),
+        ("except Exception as error: raise Refused", True),
         ("except OSError: pass", False),
     ],
 )

@@ -231,7 +231,7 @@ ALGORITHMS: dict[str, Algorithm] = {
     "recurrent_ppo": _on_policy(
         "recurrent_ppo", "RecurrentPPO", "sb3_contrib:RecurrentPPO",
         "PPO with an LSTM: for tasks where one observation does not tell the whole state.",
-        ANY_ACTION, diagnostics=_PPO_CHARTS, is_recurrent=True,
+        ANY_ACTION - {"multi_binary"}, diagnostics=_PPO_CHARTS, is_recurrent=True,
         hyperparameters=by_name(
             *ppo(128, 128),
             whole("lstm_hidden_size", 256, 1, 4096, "Width of the LSTM.",

@@ -14,6 +14,7 @@ from gymnasium import spaces
 from stable_baselines3 import HerReplayBuffer
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.noise import (
     ActionNoise,
     NormalActionNoise,
@@ -27,7 +28,15 @@ from apps.engine import checkpoints
 from apps.engine.algorithms import ALGORITHMS, SCHEDULE_PREFIX, Algorithm, ObservationKind
 from apps.engine.backends import BACKENDS, DEFAULT_BACKEND
 from apps.engine.conflicts import check_goals
-from apps.engine.environments import Env, import_wrapper, make_env, training_wrapper
+from apps.engine.environment_profiles import unfit
+from apps.engine.environments import (
+    Env,
+    describe_spaces,
+    import_wrapper,
+    make_env,
+    training_wrapper,
+)
+from apps.engine.episode_monitor import EpisodeMonitor
 from apps.engine.errors import EngineError, FieldError, InvalidSpec
 from apps.engine.hyperparameter_groups import HINDSIGHT_KEYWORDS
 from apps.engine.in_process_vec_env import InProcess
@@ -144,14 +153,20 @@ def make_vec_env_for(
         InvalidSpec: Observations that cannot be normalised are to be.
     """
     wrap = training_wrapper(spec.wrappers)
+    around_episodes = OwnProcess if in_processes else _as_it_is
     env = make_vec_env(
         lambda: around(make_env_for(spec)),
         n_envs=spec.n_envs,
         seed=spec.seed,
-        wrapper_class=(lambda env: OwnProcess(wrap(env))) if in_processes else wrap,
+        # The library puts its own Monitor there.
+        wrapper_class=lambda env: around_episodes(wrap(EpisodeMonitor(cast(Monitor, env).env))),
         vec_env_cls=Processes if in_processes else InProcess,
     )
     return normalized(env, spec)
+
+
+def _as_it_is(env: Env) -> Env:
+    return env
 
 
 def build_model(
@@ -176,6 +191,10 @@ def build_model(
             f"{spec.environment} has no action_masks() that says which actions are valid, and "
             f"{algorithm.title} needs it; add a wrapper that has it, or use ppo",
         )])  # fmt: skip
+    described = describe_spaces(spec.environment, env.observation_space, env.action_space)
+    has_masks = spec.schema.needs_action_masks  # Asked for above.
+    if error := unfit(spec, replace(described, has_action_masks=has_masks)):
+        raise InvalidSpec([error])
     _check_wrappers(spec, env)
     _check_goals(spec, env)
     is_image = is_image_space(env.observation_space)
@@ -274,22 +293,10 @@ def policy_for(
             f"{algorithm.full_title} reads {' or '.join(sorted(algorithm.observations))} "
             f"observations and this environment's are {kind}; algorithms that can: {able}",
         )])  # fmt: skip
-    if algorithm.backend == "sbx" and not _is_plain(observation_space):
-        raise InvalidSpec([FieldError(
-            "backend",
-            f"sbx is not allowed with observations {observation_space}: it feeds them to its "
-            "networks as they are, categories as bare numbers; use torch, which encodes them",
-        )])  # fmt: skip
     if hyperparameters.get("policy") == "linear":
         return "LinearPolicy"
     stem = {"dict": "MultiInput", "image": "Cnn", "vector": "Mlp"}[kind]
     return f"{stem}LstmPolicy" if algorithm.is_recurrent else f"{stem}Policy"
-
-
-def _is_plain(space: spaces.Space[Any]) -> bool:
-    if isinstance(space, spaces.Dict):
-        return all(isinstance(s, spaces.Box) and len(s.shape) == 1 for s in space.values())
-    return isinstance(space, spaces.Box | spaces.MultiBinary)
 
 
 def leave_compiler_out() -> None:

@@ -14,10 +14,12 @@ from typing import Any
 import psutil
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import KVWriter, Logger
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from apps.engine import capture, checkpoints, events
 from apps.engine.control import Control
+from apps.engine.finiteness import Finiteness
 from apps.engine.mirror import Mirror
 from apps.engine.rundir import LogWriter, RunDirectory
 from apps.engine.spec import RunSpec
@@ -131,6 +133,7 @@ class TrainingCallback(BaseCallback):
         self.episodes = 0
         self.finish_restoring: Callable[[], None] | None = None
         self.chunks = SharedChunks()
+        self._remark = ""
         self._rollouts = 0
         self._rollouts_between_dumps = 0
         self._spec = spec
@@ -148,6 +151,8 @@ class TrainingCallback(BaseCallback):
         self._began_at_ns = time.monotonic_ns()
 
     def _on_training_start(self) -> None:
+        self.finiteness = Finiteness(self.model)
+        self._keeps_rewards = isinstance(self.model, OnPolicyAlgorithm | OffPolicyAlgorithm)
         self._schedule(self.num_timesteps)
         rollout_steps = getattr(self.model, "n_steps", 1) * self.training_env.num_envs
         is_short = rollout_steps < SHORT_ROLLOUT_STEPS
@@ -161,6 +166,7 @@ class TrainingCallback(BaseCallback):
         if self.finish_restoring:
             self.finish_restoring()
             self.finish_restoring = None
+        self.finiteness.look_now_and_then()
         step = self.num_timesteps
         should_evaluate = step >= self._next_evaluation
         is_due = step >= self._next_save and self._may_save()
@@ -174,6 +180,8 @@ class TrainingCallback(BaseCallback):
     def _on_step(self) -> bool:
         self._control.step = self.num_timesteps
         dones = self.locals["dones"]
+        if not self._keeps_rewards:
+            self.finiteness.look_at_rewards(self.locals["rewards"])
         if dones.any():
             self._record_episodes(dones)
             self._set_start_time()  # Off-policy algorithms log when an episode has ended.
@@ -185,6 +193,7 @@ class TrainingCallback(BaseCallback):
         self._control.is_in_rollout = False
         # The library counts iterations anew in each `learn()`, which a resumed run calls again.
         if isinstance(self.model, OnPolicyAlgorithm):
+            self.finiteness.look_at_experience()
             self._rollouts += 1
             if self._rollouts % self._rollouts_between_dumps == 0:
                 self._set_start_time()
@@ -195,6 +204,10 @@ class TrainingCallback(BaseCallback):
         self.model.start_time = time.time_ns() - (time.monotonic_ns() - self._began_at_ns)
 
     def _on_training_end(self) -> None:
+        # The library tells returns with every fourth episode.
+        if isinstance(self.model, OffPolicyAlgorithm) and self.model._episode_num % 4:
+            self._set_start_time()
+            self.model.dump_logs()
         # The scalars of the last update come after the last dump.
         if self.logger.name_to_value:
             self.logger.dump(self.num_timesteps)
@@ -211,7 +224,12 @@ class TrainingCallback(BaseCallback):
         return self._spec.save_freq > 0 or time.monotonic() - self._saved_at > interval_s
 
     def save(self, should_evaluate: bool) -> None:
-        """Save a checkpoint of the present step and log it."""
+        """Save a checkpoint of the present step and log it.
+
+        Raises:
+            NotFinite: What was learnt from, or what was learnt, is not made of numbers.
+        """
+        self.finiteness.look()
         started_at = time.monotonic()
         step = self.num_timesteps
         mean_return = self.mean_return()
@@ -219,10 +237,12 @@ class TrainingCallback(BaseCallback):
         self._best_return = max(self._best_return, mean_return)
         self._schedule(step)
         self._log.flush()  # A checkpoint never knows more than the log.
+        state = capture.capture(self.model, self._spec, self.progress())
+        self._say_once(state["environments"].get("why", ""))
         saved = checkpoints.save(
             self.model,
             self.directory,
-            capture.capture(self.model, self._spec, self.progress()),
+            state,
             checkpoints.Rank(step, is_best, should_evaluate, self._keep),
             self.chunks,
         )
@@ -232,6 +252,12 @@ class TrainingCallback(BaseCallback):
             events.checkpoint(step, saved.size_bytes, is_best, should_evaluate, saved.sha256)
         )
         self._log.flush()
+
+    def _say_once(self, remark: str) -> None:
+        if remark and remark != self._remark:
+            self._remark = remark
+            logger.warning("%s", remark)
+            self._log.add(events.status(self.num_timesteps, "running", remark))
 
     def progress(self) -> dict[str, Any]:
         """Return what this callback must know to go on."""
@@ -249,10 +275,13 @@ class TrainingCallback(BaseCallback):
         buffer = self.model.ep_info_buffer
         if not buffer:
             return -math.inf
-        return float(sum(info["r"] for info in buffer) / len(buffer))
+        mean = float(sum(info["r"] for info in buffer) / len(buffer))
+        # Returns of 1e308 are numbers, and so is their mean, but not their sum.
+        return mean if math.isfinite(mean) else sum(info["r"] / len(buffer) for info in buffer)
 
     def _record_episodes(self, dones: Any) -> None:
         for env in dones.nonzero()[0]:
+            self.finiteness.look_at_episode(self.locals["infos"][env])
             info = self.locals["infos"][env].get("episode")
             if info is not None:
                 self.episodes += 1

@@ -35,6 +35,7 @@ class SpaceDescription:
             elements have the same.
         highs: Likewise.
         parts: The spaces in a dictionary of spaces, by name.
+        type_name: What Gymnasium calls it, where `kind` has no name for it.
     """
 
     kind: SpaceKind
@@ -46,6 +47,7 @@ class SpaceDescription:
     lows: tuple[float | None, ...] = ()
     highs: tuple[float | None, ...] = ()
     parts: dict[str, "SpaceDescription"] = field(default_factory=dict)
+    type_name: str = ""
 
     @property
     def size(self) -> int:
@@ -69,6 +71,8 @@ class SpaceDescription:
         """Say what one element is."""
         if self.parts:
             return ", ".join(f"{name}: {part.in_words()}" for name, part in self.parts.items())
+        if self.type_name:
+            return self.type_name
         if self.kind == "discrete":
             return f"one of {self.n}"
         sizes = " x ".join(map(str, self.shape))
@@ -103,6 +107,9 @@ class EnvironmentDescription:
         render_fps: Frames a second at which it looks natural.
         summary: First sentence of its class's docstring, empty where it has none.
         has_action_masks: Whether it says which actions are valid.
+        untrainable: Why nothing can be trained in it, empty where something can.
+        shifted: What of its spaces is shown to learners as something else, in words; spaces here
+            are as learners see them.
     """
 
     id: str
@@ -114,6 +121,8 @@ class EnvironmentDescription:
     render_fps: int
     summary: str = ""
     has_action_masks: bool = False
+    untrainable: str = ""
+    shifted: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the description as JSON-ready data; `from_dict` reads it back."""
@@ -126,7 +135,8 @@ class EnvironmentDescription:
             name: SpaceDescription.from_dict(data[name])
             for name in ("observation_space", "action_space")
         }
-        return cls(**{**data, **spaces, "render_modes": tuple(data["render_modes"])})
+        lists = {name: tuple(data.get(name, ())) for name in ("render_modes", "shifted")}
+        return cls(**{**data, **spaces, **lists})
 
 
 @cache

@@ -18,7 +18,9 @@ from apps.engine.environment_dimensions import (
     observation_dimensions,
 )
 from apps.engine.environments import is_installed
+from apps.engine.errors import FieldError
 from apps.engine.presets import ENVIRONMENT_PRESETS, LengthName, PresetName, lengths_for
+from apps.engine.spec import RunSpec
 from apps.engine.storage import buffer_bytes, transition_bytes
 
 
@@ -143,7 +145,9 @@ def make_profile(
         action=_action_rows(description.action_space, action_dimensions(*named))
         if description
         else (),
-        storage=_storage(description, misfits, film_bytes_per_minute) if description else None,
+        storage=_storage(description, misfits, film_bytes_per_minute)
+        if description and not description.untrainable
+        else None,
         misfits=misfits,
         own_presets=_own_presets(card),
         lengths=lengths_for(card.id),
@@ -154,6 +158,8 @@ def make_profile(
 
 def misfit(algorithm: Algorithm, description: EnvironmentDescription) -> str:
     """Say why an algorithm cannot act in an environment; empty when it can."""
+    if description.untrainable:
+        return f"cannot, and nothing else can: {description.untrainable}"
     action = description.action_space.kind
     observation = description.observation_space.observation_kind
     if action not in algorithm.action_spaces:
@@ -162,7 +168,44 @@ def misfit(algorithm: Algorithm, description: EnvironmentDescription) -> str:
         return f"reads {_words(algorithm.observations)} only, and observations are {observation}"
     if algorithm.needs_action_masks and not description.has_action_masks:
         return "needs an environment with action_masks()"
+    if algorithm.backend == "sbx" and not _is_plain(description.observation_space):
+        return (
+            "feeds observations to its networks as they are, categories as bare numbers; use "
+            "backend torch, which encodes them"
+        )
+    seen = description.observation_space
+    if algorithm.is_recurrent and "multi_discrete" in {
+        part.kind for part in (seen, *seen.parts.values())
+    }:
+        return "reads no MultiDiscrete: its memory does not take their number of inputs"
+    if algorithm.has_replay_buffer and _is_fixed(description.action_space):
+        return "scales actions by their bounds, and a number here has the same low and high"
     return ""
+
+
+def unfit(spec: RunSpec, description: EnvironmentDescription) -> FieldError | None:
+    """Return why a spec's algorithm cannot act in its environment, None where it can.
+
+    The one rule of all doors: verbs before the queue, the check before a run, and the trainer.
+    """
+    if description.untrainable:
+        words = f"nothing can be trained in {spec.environment}: {description.untrainable}"
+        return FieldError("environment", words)
+    if reason := misfit(spec.schema, description):
+        words = f"{spec.schema.full_title} cannot act in {spec.environment}: it {reason}"
+        return FieldError("algorithm", words)
+    return None
+
+
+def _is_plain(space: SpaceDescription) -> bool:
+    """Whether observations are numbers as they are, in no dictionary or in one of vectors."""
+    if space.parts:
+        return all(part.kind == "box" and len(part.shape) == 1 for part in space.parts.values())
+    return space.kind in {"box", "multi_binary"}
+
+
+def _is_fixed(space: SpaceDescription) -> bool:
+    return space.kind == "box" and any(low == high for low, high in space.bounds())
 
 
 def _words(kinds: Iterable[str]) -> str:

@@ -9,6 +9,7 @@ import difflib
 import importlib
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import reduce
 from importlib.metadata import entry_points
 from typing import Any
@@ -25,13 +26,19 @@ from apps.engine.descriptions import EnvironmentDescription, SpaceDescription
 from apps.engine.environment_cards import ENVIRONMENTS, FAMILIES, EnvironmentCard, Family
 from apps.engine.errors import UnknownEnvironment
 from apps.engine.packages import is_there
+from apps.engine.plain_spaces import (
+    in_plain_spaces,
+    shifts_of,
+    wrong_with_action,
+    wrong_with_observation,
+)
 from apps.engine.wrappers import FrameStack
 
 __all__ = [
     "ENVIRONMENTS", "ENVIRONMENT_ID", "FAMILIES", "Env", "EnvironmentCard",
-    "EnvironmentDescription", "Family", "SpaceDescription", "describe", "discover", "family_of",
-    "import_wrapper", "is_installed", "known_ids", "make_env", "space_kind", "training_wrapper",
-    "unknown_message", "wrong_with_wrapper",
+    "EnvironmentDescription", "Family", "SpaceDescription", "describe", "describe_spaces",
+    "discover", "family_of", "import_wrapper", "is_installed", "known_ids", "make_env",
+    "space_kind", "training_wrapper", "unknown_message", "wrong_with_wrapper",
 ]  # fmt: skip
 
 Env = gymnasium.Env[Any, Any]
@@ -177,10 +184,17 @@ def make_env(
     except (gymnasium.error.Error, TypeError, ValueError, LookupError, AssertionError) as error:
         raise UnknownEnvironment(f"{environment} could not be made: {error!r}") from error
     env = _wrapped(env, wrappers, is_training_only=False)
+    for kind, space in (("observation", env.observation_space), ("action", env.action_space)):
+        if not isinstance(space, spaces.Space):
+            raise UnknownEnvironment(
+                f"the {kind}_space of {environment} is {type(space).__name__}, not a space of "
+                "gymnasium; an environment of the older gym has to be ported"
+            )
     # Policies read vectors, images and dictionaries, so a tuple (Blackjack's) becomes a vector.
-    if isinstance(env.observation_space, spaces.Tuple):
+    seen = env.observation_space
+    if isinstance(seen, spaces.Tuple) and seen.is_np_flattenable:
         env = FlattenObservation(env)
-    return _stacked(env, frame_stack) if frame_stack else env
+    return in_plain_spaces(_stacked(env, frame_stack) if frame_stack else env)
 
 
 def training_wrapper(wrappers: Iterable[Any]) -> Callable[[Env], Env]:
@@ -267,28 +281,46 @@ def describe(
         if spec and spec.id != environment.rpartition(":")[2]:
             # Gymnasium takes the newest version then: an upgrade would change what a spec means.
             raise UnknownEnvironment(f"{environment!r} names no version; write {spec.id}")
-        return EnvironmentDescription(
-            id=environment,
-            observation_space=_describe_space(env.observation_space),
-            action_space=_describe_space(env.action_space),
+        return replace(
+            describe_spaces(environment, env.observation_space, env.action_space),
             max_episode_steps=spec.max_episode_steps if spec else None,
             reward_threshold=spec.reward_threshold if spec else None,
             render_modes=tuple(mode for mode in env.metadata.get("render_modes", ()) if mode),
             render_fps=int(env.metadata.get("render_fps") or 30),
             summary=_summary(env),
             has_action_masks=env.has_wrapper_attr("action_masks"),
+            shifted=tuple(words for shift in shifts_of(env) for words in shift.shifted),
         )
     finally:
         env.close()
 
 
+def describe_spaces(
+    environment: str, observation: spaces.Space[Any], action: spaces.Space[Any]
+) -> EnvironmentDescription:
+    """Return what an environment's spaces alone say of it."""
+    return EnvironmentDescription(
+        id=environment,
+        observation_space=_describe_space(observation),
+        action_space=_describe_space(action),
+        max_episode_steps=None,
+        reward_threshold=None,
+        render_modes=(),
+        render_fps=30,
+        untrainable=wrong_with_observation(observation) or wrong_with_action(action),
+    )
+
+
 def _describe_space(space: spaces.Space[Any]) -> SpaceDescription:
-    box = space if isinstance(space, spaces.Box) else None
+    box = space if isinstance(space, spaces.Box) and space.low.size else None
     lows, highs = (_each(box.low), _each(box.high)) if box else ((), ())
     if len({*lows}) <= 1 and len({*highs}) <= 1:
         lows = highs = ()
+    kind = space_kind(space)
+    is_named = kind != "other" or isinstance(space, spaces.Dict)
     return SpaceDescription(
-        kind=space_kind(space),
+        kind=kind,
+        type_name="" if is_named else type(space).__name__,
         shape=tuple(space.shape or ()),
         dtype=str(space.dtype),
         n=int(space.n) if isinstance(space, spaces.Discrete) else None,

@@ -61,3 +61,7 @@ class FilmFailed(EngineError):
 
 class Diverged(EngineError):
     """The policy's outputs are not numbers any more: training on would be in vain."""
+
+
+class NotFinite(Diverged):
+    """A reward, an observation or a weight is NaN or infinite; the message names it."""

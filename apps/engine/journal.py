@@ -10,7 +10,6 @@ its state at that reset is part of the journal. The state of a later moment woul
 the action that the next frame may repeat, which only a reset clears.
 """
 
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -25,10 +24,41 @@ Method = Literal["pickle", "replay"]
 
 # Beyond this an episode is too long to be played again; the environment then starts anew.
 MAX_JOURNAL_STEPS = 1_000_000
+MAX_REASON = 300
 
 
 class CannotRestore(Exception):
     """An environment's state could not be brought back; the message says why."""
+
+
+class CannotPickle(Exception):
+    """Something cannot be pickled; the message says what was raised."""
+
+
+def pickled(thing: Any) -> bytes:
+    """Pickle what strangers wrote, whose code may raise anything when it is asked for its state.
+
+    Raises:
+        CannotPickle: Something was raised.
+    """
+    try:
+        content: bytes = cloudpickle.dumps(thing)
+        return content
+    except (Exception, SystemExit) as error:
+        raise CannotPickle(f"{type(error).__name__}: {error}"[:MAX_REASON]) from error
+
+
+def unpickled(content: bytes) -> Any:
+    """Unpickle what `pickled` made.
+
+    Raises:
+        CannotRestore: Something was raised.
+    """
+    try:
+        return cloudpickle.loads(content)
+    except (Exception, SystemExit) as error:
+        words = f"it cannot be unpickled here ({type(error).__name__}: {error})"[:MAX_REASON]
+        raise CannotRestore(words) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +83,16 @@ class EpisodeSoFar:
 
 
 class Journal(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """Remembers the episode so far, so that it can be played again elsewhere."""
+    """Remembers the episode so far, so that it can be played again elsewhere.
 
-    def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
+    Attributes:
+        why: What was raised when the environment was pickled, empty where nobody tried.
+    """
+
+    def __init__(self, env: gymnasium.Env[Any, Any], why: str = "") -> None:
         super().__init__(env)
+        self.why = why
+        self._has_begun = False
         self._seed: int | None = None
         self._options: dict[str, Any] | None = None
         self._rng_state: Mapping[str, Any] = {}
@@ -68,6 +104,7 @@ class Journal(gymnasium.Wrapper[Any, Any, Any, Any]):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
         """Reset the environment and begin a new journal."""
+        self._has_begun = True
         self._seed, self._options = seed, options
         game: Any = self.env.unwrapped
         self._rng_state = game.np_random.bit_generator.state
@@ -85,8 +122,8 @@ class Journal(gymnasium.Wrapper[Any, Any, Any, Any]):
         return result
 
     def so_far(self) -> EpisodeSoFar | None:
-        """Return the journal, None when the episode is too long to be played again."""
-        if len(self._actions) > MAX_JOURNAL_STEPS:
+        """Return the journal, None when the episode began before it, or is too long."""
+        if not self._has_begun or len(self._actions) > MAX_JOURNAL_STEPS:
             return None
         return EpisodeSoFar(
             self._seed, self._options, self._rng_state, self._emulator,
@@ -112,23 +149,24 @@ class Journal(gymnasium.Wrapper[Any, Any, Any, Any]):
 
 def with_journal(env: gymnasium.Env[Any, Any]) -> gymnasium.Env[Any, Any]:
     """Return the environment, in a journal if it cannot be pickled whole."""
-    return env if can_pickle(env) else Journal(env)
+    if only_pretends_to_pickle(env):
+        return Journal(env)
+    try:
+        pickled(env)
+    except CannotPickle as error:
+        return Journal(env, str(error))
+    return env
 
 
-def can_pickle(env: gymnasium.Env[Any, Any]) -> bool:
-    """Whether pickling keeps the environment's state, wrappers included."""
+def only_pretends_to_pickle(env: gymnasium.Env[Any, Any]) -> bool:
+    """Whether pickling loses the state of an environment, or of a wrapper around it."""
     layer: gymnasium.Env[Any, Any] = env
     while True:
         if isinstance(layer, EzPickle):
-            return False
+            return True
         if not isinstance(layer, gymnasium.Wrapper):
-            break
+            return False
         layer = layer.env
-    try:
-        cloudpickle.dumps(env)
-    except (pickle.PicklingError, TypeError, AttributeError, ValueError):
-        return False
-    return True
 
 
 def has_emulator(env: gymnasium.Env[Any, Any]) -> bool:

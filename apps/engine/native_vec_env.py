@@ -7,12 +7,10 @@ here; CartPole's is taught to reset at once.
 """
 
 import copy
-import pickle
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import cloudpickle
 import gymnasium
 import numpy as np
 from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
@@ -21,8 +19,10 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
+from apps.engine.environment_states import LOST
 from apps.engine.errors import EngineError
-from apps.engine.journal import CannotRestore
+from apps.engine.journal import CannotPickle, CannotRestore, pickled, unpickled
+from apps.engine.plain_spaces import has_plain_spaces
 
 # Where a vector environment of ours stands for the one that an id is registered with.
 OURS = {
@@ -126,7 +126,7 @@ class NativeVecEnv(VecEnv):
 
     def _episode(self, place: int) -> dict[str, Any]:
         return {
-            "r": round(float(self._returns[place]), 6),
+            "r": float(self._returns[place]),
             "l": int(self._lengths[place]),
             "t": round(time.time() - self._started_at, 6),
         }
@@ -140,11 +140,15 @@ class NativeVecEnv(VecEnv):
         if isinstance(self._env, EzPickle):
             return None
         try:
-            pickled = cloudpickle.dumps(self._env)
-        except (pickle.PicklingError, TypeError, AttributeError, ValueError):
-            return None
+            content = pickled(self._env)
+        except CannotPickle as error:
+            return {"why": LOST.format(error)}
         counts = {name: getattr(self, name) for name in STATE_ATTRIBUTES}
-        return {"pickled": pickled, "counts": copy.deepcopy(counts)}
+        return {"pickled": content, "counts": copy.deepcopy(counts)}
+
+    def why_not_pickled(self, state: Mapping[str, Any] | None) -> str:
+        """Return why the environments were not, empty where nobody would expect that."""
+        return str(state.get("why", "")) if state else ""
 
     def restore(self, state: Mapping[str, Any] | None) -> None:
         """Go on where `state` was taken.
@@ -156,7 +160,9 @@ class NativeVecEnv(VecEnv):
             raise CannotRestore(
                 "a native environment cannot be captured here; episodes began anew"
             )
-        saved = cloudpickle.loads(state["pickled"])
+        if why := self.why_not_pickled(state):
+            raise CannotRestore(why)
+        saved = unpickled(state["pickled"])
         if saved.num_envs != self.num_envs:
             raise CannotRestore("the number of environments is another now")
         self._env = saved
@@ -203,4 +209,7 @@ def make_native(environment: str, kwargs: Mapping[str, Any], n_envs: int) -> Nat
     if mode is not AutoresetMode.SAME_STEP:
         env.close()
         raise NoNative(f"{environment} begins episodes anew by {mode}, not in the same step")
+    if not has_plain_spaces(env.single_observation_space, env.single_action_space):
+        env.close()
+        raise NoNative(f"the spaces of {environment} are not what a learner takes as they are")
     return NativeVecEnv(env)

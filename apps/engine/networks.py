@@ -5,8 +5,9 @@ back. A model that is not torch's brings a file of its own.
 """
 
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
+from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.save_util import load_from_zip_file, recursive_setattr
 from stable_baselines3.common.utils import set_random_seed
@@ -32,6 +33,9 @@ class OwnNetworks(Protocol):
         Raises:
             ValueError: The networks have other shapes.
         """
+
+    def weights(self) -> list[NDArray[Any]]:
+        """Return all numbers that they learn, array by array."""
 
     def seed_actions(self, seed: int) -> None:
         """Seed the stream that stochastic actions are drawn from."""

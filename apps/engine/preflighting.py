@@ -23,9 +23,9 @@ from apps.engine.algorithms import ALGORITHMS
 from apps.engine.building import leave_compiler_out, make_env_for
 from apps.engine.conflicts import check_goals
 from apps.engine.descriptions import EnvironmentDescription
-from apps.engine.environment_profiles import misfit
+from apps.engine.environment_profiles import misfit, unfit
 from apps.engine.environments import ENVIRONMENTS, describe, training_wrapper
-from apps.engine.errors import EngineError
+from apps.engine.errors import EngineError, FieldError
 from apps.engine.normalization import check_observations
 from apps.engine.preflight import Finding, Preflight, Probe
 from apps.engine.probing import probe
@@ -94,9 +94,11 @@ class _Check:
         self.begin("constructing the environment")
         description = _describe(self.spec)
         self.known = replace(self.known, environment=description)
-        if reason := misfit(self.spec.schema, description):
-            self.find(_on_misfit(self.spec, description, reason))
+        if error := unfit(self.spec, description):
+            self.find(_on_misfit(self.spec, description, error))
             return
+        if description.shifted:
+            self.find(Finding("ok", "; ".join(description.shifted)))
         seen = description.observation_space
         check_goals(self.spec.hyperparameters, self.spec.environment, seen.parts)
         check_observations(self.spec.normalize, self.spec.environment, seen)
@@ -151,13 +153,10 @@ def _describe(spec: RunSpec) -> EnvironmentDescription:
     return describe(spec.environment, spec.environment_kwargs, spec.wrappers, spec.frame_stack)
 
 
-def _on_misfit(spec: RunSpec, description: EnvironmentDescription, reason: str) -> Finding:
+def _on_misfit(spec: RunSpec, description: EnvironmentDescription, error: FieldError) -> Finding:
     able = [name for name, each in ALGORITHMS.items() if not misfit(each, description)]
-    title = spec.schema.title
     return Finding(
-        "refusal",
-        f"{title} cannot act in {spec.environment}: it {reason}",
-        f"algorithms that can: {', '.join(able) or 'none here'}",
+        "refusal", error.message, f"algorithms that can: {', '.join(able) or 'none here'}"
     )
 
 

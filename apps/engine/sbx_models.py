@@ -16,6 +16,7 @@ import sbx
 import torch
 from flax import linen, serialization
 from flax.training.train_state import TrainState
+from numpy.typing import NDArray
 from sbx.common.type_aliases import ReplayBufferSamplesNp, RLTrainState
 from stable_baselines3.common.base_class import BaseAlgorithm
 
@@ -56,6 +57,11 @@ class _FlaxNetworks(BaseAlgorithm):
                 setattr(owner, name, jax.tree.map(jnp.asarray, value))
         if "adaptive_rate" in saved:
             self.adaptive_lr.current_adaptive_lr = float(saved["adaptive_rate"])
+
+    def weights(self) -> list[NDArray[Any]]:
+        """Return all numbers that they learn, array by array; random keys are none."""
+        arrays = map(np.asarray, jax.tree.leaves(self._learnt()))
+        return [array for array in arrays if array.dtype.kind == "f"]
 
     def seed_actions(self, seed: int) -> None:
         """Seed the key that stochastic actions are drawn with; some policies have none."""

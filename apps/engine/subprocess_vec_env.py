@@ -11,7 +11,7 @@ import signal
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import wait
-from typing import Any, NoReturn
+from typing import Any, NoReturn, SupportsFloat
 
 import gymnasium
 import numpy as np
@@ -24,6 +24,8 @@ from apps.engine.journal import CannotRestore
 
 # Imported once, in the process that all others are forked from: 2 s and 200 MB in each otherwise.
 PRELOADED = ["apps.engine.building", "apps.engine.subprocess_vec_env"]
+# What a learner or the log reads of an info.
+READ_INFOS = frozenset({"episode", "is_success", "TimeLimit.truncated", "terminal_observation"})
 CLOSE_LIMIT_S = 5.0
 ENDING_LIMIT_S = 1.0
 MAX_NUMPY_SEED = 2**32
@@ -31,6 +33,14 @@ MAX_NUMPY_SEED = 2**32
 
 class ProcessEnded(EngineError):
     """The process of an environment ended, or could not begin; the message says which."""
+
+
+def _read_of(info: dict[str, Any]) -> dict[str, Any]:
+    return {name: info[name] for name in READ_INFOS & info.keys()}
+
+
+def _has_why(one: dict[str, Any]) -> bool:
+    return bool(one["environment"].get("why"))
 
 
 class OwnProcess(gymnasium.Wrapper[Any, Any, Any, Any]):
@@ -49,7 +59,13 @@ class OwnProcess(gymnasium.Wrapper[Any, Any, Any, Any]):
         if seed is not None:
             random.seed(seed)
             np.random.seed(seed % MAX_NUMPY_SEED)  # noqa: NPY002 - what environments may draw from
-        return self.env.reset(seed=seed, options=options)
+        observation, info = self.env.reset(seed=seed, options=options)
+        return observation, _read_of(info)
+
+    def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
+        """Step; what an info holds and nobody reads may not fit through a pipe."""
+        *result, info = self.env.step(action)
+        return *result, _read_of(info)
 
     def capture_state(self) -> dict[str, Any]:
         """Return the state of the environment and of the process's random streams."""
@@ -128,6 +144,10 @@ class Processes(SubprocVecEnv):
     def state(self) -> list[dict[str, Any]]:
         """Return the state of each environment."""
         return self.env_method("capture_state")
+
+    def why_not_pickled(self, state: list[dict[str, Any]]) -> str:
+        """Return why the first of them was not, empty where nobody would expect that."""
+        return next((one["environment"]["why"] for one in state if _has_why(one)), "")
 
     def restore(self, state: list[dict[str, Any]]) -> None:
         """Bring each environment to a captured state, all at the same time.

@@ -18,7 +18,7 @@ from apps.engine.backends import BACKENDS
 from apps.engine.building import build_model
 from apps.engine.callbacks import EventLog, StopTraining, TrainingCallback, scalar_logger
 from apps.engine.control import Control, StopStatus
-from apps.engine.errors import DamagedCheckpoint, EngineError
+from apps.engine.errors import DamagedCheckpoint, Diverged, EngineError
 from apps.engine.journal import with_journal
 from apps.engine.mirror import Mirror
 from apps.engine.rundir import LogWriter, RunDirectory, write_json
@@ -125,6 +125,7 @@ def train(
         InvalidSpec: The algorithm cannot act in the environment.
         RefusedFile: The weights to start from are not those of the spec, or do not fit.
         NoEpisode: No episode ended in all the steps.
+        NotFinite: A reward, an observation or a weight was NaN or infinite.
         DiskFull: The log or a checkpoint could not be written.
     """
     control = control or Control()
@@ -228,6 +229,9 @@ def _learn(
         callback.save(should_evaluate=False)
         callback.report(f"{control.ends_as}: {control.reason}")
         return Outcome(control.ends_as, model.num_timesteps, callback.episodes, control.reason)
+    except (Diverged, ValueError):  # The library's distributions raise the latter for NaN.
+        callback.finiteness.look()
+        raise
     callback.save(should_evaluate=True)
     callback.report("completed")
     if callback.episodes == 0:
@@ -269,6 +273,12 @@ class _StatusLines:
 def _write_provenance(
     spec: RunSpec, directory: RunDirectory, model: BaseAlgorithm, command: str, choice: Choice
 ) -> None:
+    env = model.get_env()
+    assert env is not None
+    shifts = {
+        name: env.get_attr(name)[0] if env.has_attr(name) else []
+        for name in ("shifted", "loading_lines")
+    }
     write_json(
         directory.provenance,
         {
@@ -283,6 +293,7 @@ def _write_provenance(
             ),
             "torch_threads": torch.get_num_threads(),
             "vectorization": choice.as_dict(),
+            "spaces": shifts,
             "started_at": provenance.now(),
         },
     )

@@ -18,7 +18,7 @@ from django.utils import timezone
 from apps.engine import events, mirror
 from apps.engine.backends import BACKENDS
 from apps.engine.conflicts import check_goals
-from apps.engine.environment_profiles import misfit
+from apps.engine.environment_profiles import unfit
 from apps.engine.errors import EngineError, FieldError, InvalidSpec
 from apps.engine.normalization import check_observations
 from apps.engine.rundir import (
@@ -115,13 +115,15 @@ def check_spec(data: Mapping[str, Any]) -> RunSpec:
     if spec.tensorboard and (words := mirror.missing()):
         raise InvalidSpec([FieldError("tensorboard", words)])
     description = description_of(spec)
+    error = unfit(spec, description)
+    if error and description.untrainable:
+        raise InvalidSpec([error])
     spec.check_action_space(description.action_space.kind)
     seen = description.observation_space
     check_goals(spec.hyperparameters, spec.environment, seen.parts)
     check_observations(spec.normalize, spec.environment, seen)
-    if reason := misfit(spec.schema, description):
-        message = f"{spec.schema.title} cannot act in {spec.environment}: it {reason}"
-        raise InvalidSpec([FieldError("algorithm", message)])
+    if error:
+        raise InvalidSpec([error])
     return spec
 
 

@@ -109,6 +109,6 @@ def _own_profile(own: OwnEnvironment) -> EnvironmentProfile:
         card,
         FAMILY_TITLES[OWN_FAMILY],
         said,
-        problem=own.problem,
+        problem=own.problem or (said.untrainable if said else ""),
         is_reading=own.state == "reading",
     )

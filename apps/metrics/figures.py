@@ -102,6 +102,11 @@ class EpisodeFigures:
     _latest: deque[float] = field(default_factory=partial(deque, maxlen=EPISODE_WINDOW))
     _has_means: bool = False
 
+    @property
+    def best(self) -> float | None:
+        """The greatest mean, of all episodes before the first mean is told."""
+        return self.curve.greatest if self.curve.n else self.episodes.mean
+
     def take_mean(self, step: float, mean: float | None) -> None:
         """Take a mean over the last episodes into account."""
         if mean is not None and math.isfinite(mean):
@@ -123,12 +128,14 @@ class EpisodeFigures:
         Where the log tells no episode, the least, greatest and mean are those of the means.
         """
         spread = self.episodes if self.episodes.n else self.curve
+        # Some trainers tell a mean with every fourth episode: till then it is that of all.
+        has_curve = self.curve.n > 0
         return {
             f"{name}_min": spread.least,
             f"{name}_max": spread.greatest,
             f"{name}_mean": spread.mean,
-            f"{name}_last": self.curve.last,
-            f"{name}_auc": self.curve.auc,
+            f"{name}_last": self.curve.last if has_curve else spread.mean,
+            f"{name}_auc": self.curve.auc if has_curve else spread.mean,
         }
 
 

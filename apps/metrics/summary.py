@@ -102,7 +102,7 @@ class RunSummary:
             **{name: getattr(self, name) for name in names},
             "episodes": self.returns.episodes.n,
             **self.returns.columns("return"),
-            "return_best": self.returns.curve.greatest,
+            "return_best": self.returns.best,
             **self.lengths.columns("length"),
             **self.losses.columns("loss"),
         }
@@ -164,6 +164,8 @@ class RunSummary:
             self._close_tenths(math.inf)
         if self.status == "queued":
             self.queued_at = event["t"]
+        elif self.status == "running" and self.reason:
+            pass  # A remark on the attempt.
         elif self.status == "running":
             self.attempt += 1
             # How exactly it goes on is known once its `attempt` line is there.
