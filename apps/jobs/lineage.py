@@ -12,7 +12,7 @@ from django.db import transaction
 
 from apps.engine import events
 from apps.engine.backends import DEFAULT_BACKEND
-from apps.engine.errors import FieldError, InvalidSpec
+from apps.engine.errors import DamagedCheckpoint, FieldError, InvalidSpec
 from apps.engine.normalization import normalization_over
 from apps.engine.spec import RunSpec
 from apps.experiments.models import (
@@ -32,6 +32,7 @@ from apps.jobs.control import (
     check_spec,
     checkpoint_at,
     create,
+    passed_over_in_words,
     queue,
     refuse_logged,
 )
@@ -46,11 +47,11 @@ NETWORK_HYPERPARAMETERS = frozenset({
 
 
 def resume(run: Run) -> Run:
-    """Queue a run that ended early; it goes on from its latest checkpoint.
+    """Queue a run that ended early; it goes on from its latest intact checkpoint.
 
     Raises:
         IllegalMove: It is active, a draft, or completed.
-        Refused: It has no checkpoint.
+        Refused: It has no checkpoint, or none that is intact.
     """
     refuse_logged(run, "resumed")
     if run.status not in RESUMABLE_STATUSES:
@@ -59,8 +60,11 @@ def resume(run: Run) -> Run:
         raise Refused(
             f"run {run.pk} has no checkpoint to go on from; `retry` starts it anew as another run"
         )
-    run.directory.append(events.status(run.step, RunStatus.QUEUED, "Resumed by its user."))
-    run.move_to(RunStatus.QUEUED, status_reason="", auto_resumes=0)
+    checkpoint, passed_over = _intact(run, "last")
+    reason = passed_over_in_words(passed_over, checkpoint.step)
+    said = f"Resumed by its user. {reason}".strip()
+    run.directory.append(events.status(run.step, RunStatus.QUEUED, said))
+    run.move_to(RunStatus.QUEUED, status_reason=reason, auto_resumes=0)
     transaction.on_commit(work_on_runs)
     return run
 
@@ -86,14 +90,15 @@ def reproduce(run: Run, command: str = "") -> Run:
 def continue_run(run: Run, more_timesteps: int, command: str = "") -> Run:
     """Queue a child that goes on from the last checkpoint for more steps.
 
+    Where that is damaged it goes on from the one before, and takes the steps between once more.
+
     Raises:
-        Refused: The run is active, or has no checkpoint.
+        Refused: The run is active, or has no checkpoint that is intact.
         InvalidSpec: The steps are out of bounds.
     """
     refuse_logged(run, "continued")
-    checkpoint = checkpoint_at(run, "last")
-    changes = {"total_timesteps": checkpoint.step + more_timesteps}
-    return _child(run, checkpoint, Relation.CONTINUE, changes, Naming(command=command))
+    changes = {"total_timesteps": checkpoint_at(run, "last").step + more_timesteps}
+    return _child(run, "last", Relation.CONTINUE, changes, Naming(command=command))
 
 
 def branch(
@@ -106,14 +111,14 @@ def branch(
 
     Args:
         run: The parent.
-        at: `last`, `best` or a step that has a checkpoint.
+        at: `last`, `best` or a step that has a checkpoint; `last` is the last one that is intact.
         changes: Fields of the spec; `hyperparameters` and keywords of `normalize` given here
             replace single values.
         naming: The child's name and experiment; empty takes the parent's experiment.
 
     Raises:
-        Refused: The run is active, there is no such checkpoint, or the algorithm or the backend
-            is another.
+        Refused: The run is active, there is no such checkpoint, it is damaged, or the algorithm
+            or the backend is another.
         InvalidSpec: A change is refused.
     """
     refuse_logged(run, "branched")
@@ -130,7 +135,7 @@ def branch(
         changes["normalize"] = normalization_over(run.spec.get("normalize"), changes["normalize"])
     if changes.get("environment", run.environment) != run.environment:
         changes.setdefault("environment_kwargs", {})  # The parent's were for its environment.
-    return _child(run, checkpoint_at(run, at), Relation.BRANCH, changes, naming)
+    return _child(run, at, Relation.BRANCH, changes, naming)
 
 
 def _refuse_other_networks(run: Run, hyperparameters: Mapping[str, Any]) -> None:
@@ -157,16 +162,13 @@ def _again(run: Run, relation: Relation, command: str) -> Run:
 
 def _child(
     run: Run,
-    checkpoint: Checkpoint,
+    at: str,
     relation: Relation,
     changes: Mapping[str, Any],
     naming: Naming,
 ) -> Run:
     _refuse_active(run)
-    if not run.directory.has_checkpoint(checkpoint.step):
-        raise Refused(
-            f"the files of checkpoint {checkpoint.step} of run {run.pk} are gone; choose another"
-        )
+    checkpoint, passed_over = _intact(run, at)
     checked = check_spec({**run.spec, "weights": "", **changes})
     spec = replace(checked, weights=run.spec.get("weights", ""))
     if spec.total_timesteps <= checkpoint.step:
@@ -177,7 +179,39 @@ def _child(
         )])  # fmt: skip
     name = naming.name or f"{run.name}-{relation}-{checkpoint.step}"[:MAX_NAME_LENGTH]
     named = Naming(name, naming.experiment or run.experiment.name, naming.command)
-    return queue(create(spec, named, Origin(run, checkpoint.step, relation)))
+    origin = Origin(run, checkpoint.step, relation, passed_over=passed_over)
+    return queue(create(spec, named, origin))
+
+
+def _intact(run: Run, at: str) -> tuple[Checkpoint, dict[str, str]]:
+    """Return the checkpoint that `at` names once its files are judged; nobody has read them yet.
+
+    Returns:
+        The checkpoint; where `at` is `last`, the last one that is intact. And the later ones that
+        were passed over, with what is wrong with each.
+
+    Raises:
+        Refused: There is none.
+    """
+    named = checkpoint_at(run, at)
+    passed_over: dict[str, str] = {}
+    for checkpoint in run.checkpoints.order_by("-step") if at == "last" else [named]:
+        try:
+            checkpoint.verify()
+        except DamagedCheckpoint as error:
+            passed_over[f"checkpoint {checkpoint.step}"] = str(error)
+        else:
+            return checkpoint, passed_over
+    words = "; ".join(passed_over.values())
+    if at == "last":
+        raise Refused(
+            f"no checkpoint of run {run.pk} is intact ({words}); `retry` starts it anew as "
+            "another run"
+        )
+    raise Refused(
+        f"the files of checkpoint {named.step} of run {run.pk} are gone or damaged ({words}); "
+        "choose another"
+    )
 
 
 def _refuse_active(run: Run) -> None:

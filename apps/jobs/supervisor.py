@@ -118,11 +118,12 @@ def supervise_run(
     """
     logger.info("run %s (%s): training, attempt %s", run.pk, run.name, run.attempt)
     with trainer:
-        copier = LogCopier(run)
-        copier.advance()  # What earlier attempts asked for is not asked again.
+        # Before the log is read, which would forget those that are gone.
         manifests = {
             str(step): sha256 for step, sha256 in run.checkpoints.values_list("step", "sha256")
         }
+        copier = LogCopier(run)
+        copier.advance()  # What earlier attempts asked for is not asked again.
         trainer.send(
             {
                 "job": "train",

@@ -49,7 +49,14 @@ def _make(request: HttpRequest, parent: Run, verb: Callable[[], Run]) -> HttpRes
         messages.error(request, capfirst(str(refused)))
         return redirect("run", parent.pk)
     messages.success(request, f"Queued: {run.name}.")
+    _tell_passed_over(request, run)
     return redirect("run", run.pk)
+
+
+def _tell_passed_over(request: HttpRequest, run: Run) -> None:
+    """Tell what a verb had to say of a run that now waits: which checkpoints it passed over."""
+    if run.status_reason:
+        messages.warning(request, run.status_reason)
 
 
 def _tell_errors(request: HttpRequest, form: forms.Form) -> None:
@@ -98,7 +105,8 @@ def pause(request: HttpRequest, run_id: str) -> HttpResponse:
 @require_POST
 def resume(request: HttpRequest, run_id: str) -> HttpResponse:
     run = get_object_or_404(Run, pk=run_id)
-    _try(request, lambda: lineage.resume(run), f"Queued to go on: {run.name}.")
+    if _try(request, lambda: lineage.resume(run), f"Queued to go on: {run.name}."):
+        _tell_passed_over(request, run)
     return redirect("run", run_id)
 
 
