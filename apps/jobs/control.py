@@ -37,7 +37,7 @@ from apps.experiments.models import (
     new_run_id,
 )
 from apps.experiments.turns import PRIORITY_BOUNDS
-from apps.jobs import bookkeeping
+from apps.jobs import bookkeeping, vanished
 from apps.jobs.bookkeeping import LogCopier
 from apps.jobs.describing import description_of
 from apps.jobs.tasks import work_on_evaluations, work_on_runs
@@ -326,6 +326,8 @@ def save(run: Run) -> Run:
             logs it.
     """
     refuse_logged(run, "saved")
+    if run.is_in_terminal:
+        vanished.settle(run)
     asked = Run.objects.filter(
         pk=run.pk, status=RunStatus.RUNNING, stop_requested_at__isnull=True
     ).update(save_requested_at=timezone.now())
@@ -355,7 +357,8 @@ def _ask_to_end(run: Run, status: RunStatus, reason: str) -> Run:
         run.refresh_from_db()
         raise IllegalMove(run.status, status, run.legal_moves())
     run.refresh_from_db()
-    return run
+    # Nobody would obey where a terminal is gone; for a worker another one comes.
+    return vanished.settle(run) if run.is_in_terminal else run
 
 
 def evaluate(run: Run, at: str = "last", options: Mapping[str, Any] | None = None) -> Evaluation:

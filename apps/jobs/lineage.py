@@ -23,6 +23,7 @@ from apps.experiments.models import (
     Run,
     RunStatus,
 )
+from apps.jobs import vanished
 from apps.jobs.control import (
     MAX_NAME_LENGTH,
     UNNAMED,
@@ -46,14 +47,21 @@ NETWORK_HYPERPARAMETERS = frozenset({
 })  # fmt: skip
 
 
-def resume(run: Run) -> Run:
+def resume(run: Run, is_here: bool = False) -> Run:
     """Queue a run that ended early; it goes on from its latest intact checkpoint.
+
+    Args:
+        run: The run; one whose process is gone has ended early, too.
+        is_here: Whether the caller trains it at once: no worker is rung for, and a run that waits
+            already is taken from the queue.
 
     Raises:
         IllegalMove: It is active, a draft, or completed.
         Refused: It has no checkpoint, or none that is intact.
     """
-    refuse_logged(run, "resumed")
+    _look_at(run, "resumed")
+    if is_here and run.status == RunStatus.QUEUED:
+        return run
     if run.status not in RESUMABLE_STATUSES:
         raise IllegalMove(run.status, RunStatus.QUEUED, run.legal_moves())
     if not run.checkpoints.exists():
@@ -65,40 +73,46 @@ def resume(run: Run) -> Run:
     said = f"Resumed by its user. {reason}".strip()
     run.directory.append(events.status(run.step, RunStatus.QUEUED, said))
     run.move_to(RunStatus.QUEUED, status_reason=reason, auto_resumes=0)
-    transaction.on_commit(work_on_runs)
+    if not is_here:
+        transaction.on_commit(work_on_runs)
     return run
 
 
-def retry(run: Run, command: str = "") -> Run:
+def retry(run: Run, command: str = "", is_here: bool = False) -> Run:
     """Queue the same spec as a new run, from its beginning.
 
+    With `is_here` it stays a draft, for the caller to train.
+
     Raises:
         Refused: The run is still active.
     """
-    return _again(run, Relation.RETRY, command)
+    return _again(run, Relation.RETRY, command, is_here)
 
 
-def reproduce(run: Run, command: str = "") -> Run:
+def reproduce(run: Run, command: str = "", is_here: bool = False) -> Run:
     """Queue the same spec as a new run, to see whether it gives the same curve.
 
+    With `is_here` it stays a draft, for the caller to train.
+
     Raises:
         Refused: The run is still active.
     """
-    return _again(run, Relation.REPRODUCE, command)
+    return _again(run, Relation.REPRODUCE, command, is_here)
 
 
-def continue_run(run: Run, more_timesteps: int, command: str = "") -> Run:
+def continue_run(run: Run, more_timesteps: int, command: str = "", is_here: bool = False) -> Run:
     """Queue a child that goes on from the last checkpoint for more steps.
 
     Where that is damaged it goes on from the one before, and takes the steps between once more.
+    With `is_here` it stays a draft, for the caller to train.
 
     Raises:
         Refused: The run is active, or has no checkpoint that is intact.
         InvalidSpec: The steps are out of bounds.
     """
-    refuse_logged(run, "continued")
+    _refuse_unless_at_rest(run, "continued")
     changes = {"total_timesteps": checkpoint_at(run, "last").step + more_timesteps}
-    return _child(run, "last", Relation.CONTINUE, changes, Naming(command=command))
+    return _child(run, "last", Relation.CONTINUE, changes, Naming(command=command), is_here)
 
 
 def branch(
@@ -106,6 +120,7 @@ def branch(
     at: str,
     changes: Mapping[str, Any],
     naming: Naming = UNNAMED,
+    is_here: bool = False,
 ) -> Run:
     """Queue a child that goes on from a checkpoint with another spec.
 
@@ -115,13 +130,14 @@ def branch(
         changes: Fields of the spec; `hyperparameters` and keywords of `normalize` given here
             replace single values.
         naming: The child's name and experiment; empty takes the parent's experiment.
+        is_here: Whether it stays a draft, for the caller to train.
 
     Raises:
         Refused: The run is active, there is no such checkpoint, it is damaged, or the algorithm
             or the backend is another.
         InvalidSpec: A change is refused.
     """
-    refuse_logged(run, "branched")
+    _refuse_unless_at_rest(run, "branched")
     kept = {"algorithm": run.algorithm, "backend": run.spec.get("backend", DEFAULT_BACKEND)}
     for name, value in kept.items():
         if changes.get(name, value) != value:
@@ -135,7 +151,7 @@ def branch(
         changes["normalize"] = normalization_over(run.spec.get("normalize"), changes["normalize"])
     if changes.get("environment", run.environment) != run.environment:
         changes.setdefault("environment_kwargs", {})  # The parent's were for its environment.
-    return _child(run, at, Relation.BRANCH, changes, naming)
+    return _child(run, at, Relation.BRANCH, changes, naming, is_here)
 
 
 def _refuse_other_networks(run: Run, hyperparameters: Mapping[str, Any]) -> None:
@@ -152,12 +168,12 @@ def _refuse_other_networks(run: Run, hyperparameters: Mapping[str, Any]) -> None
         raise InvalidSpec(errors)
 
 
-def _again(run: Run, relation: Relation, command: str) -> Run:
-    refuse_logged(run, "run again")
-    _refuse_active(run)
+def _again(run: Run, relation: Relation, command: str, is_here: bool) -> Run:
+    _refuse_unless_at_rest(run, "run again")
     naming = Naming(f"{run.name}-{relation}"[:MAX_NAME_LENGTH], run.experiment.name, command)
     spec = RunSpec.from_dict(run.spec)
-    return queue(create(spec, naming, Origin(run, None, relation)))
+    made = create(spec, naming, Origin(run, None, relation))
+    return made if is_here else queue(made)
 
 
 def _child(
@@ -166,8 +182,8 @@ def _child(
     relation: Relation,
     changes: Mapping[str, Any],
     naming: Naming,
+    is_here: bool,
 ) -> Run:
-    _refuse_active(run)
     checkpoint, passed_over = _intact(run, at)
     checked = check_spec({**run.spec, "weights": "", **changes})
     spec = replace(checked, weights=run.spec.get("weights", ""))
@@ -180,7 +196,8 @@ def _child(
     name = naming.name or f"{run.name}-{relation}-{checkpoint.step}"[:MAX_NAME_LENGTH]
     named = Naming(name, naming.experiment or run.experiment.name, naming.command)
     origin = Origin(run, checkpoint.step, relation, passed_over=passed_over)
-    return queue(create(spec, named, origin))
+    made = create(spec, named, origin)
+    return made if is_here else queue(made)
 
 
 def _intact(run: Run, at: str) -> tuple[Checkpoint, dict[str, str]]:
@@ -214,6 +231,13 @@ def _intact(run: Run, at: str) -> tuple[Checkpoint, dict[str, str]]:
     )
 
 
-def _refuse_active(run: Run) -> None:
+def _look_at(run: Run, what: str) -> None:
+    """Refuse what only a run that is trained here can be; put one right whose process is gone."""
+    refuse_logged(run, what)
+    vanished.settle(run)
+
+
+def _refuse_unless_at_rest(run: Run, what: str) -> None:
+    _look_at(run, what)
     if run.is_active:
         raise Refused(f"run {run.pk} is {run.status}; stop or pause it first")

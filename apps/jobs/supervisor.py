@@ -53,9 +53,9 @@ def training_slots() -> threading.BoundedSemaphore:
     return threading.BoundedSemaphore(settings.WORKERS)
 
 
-def new_owner() -> str:
-    """Return a name for a supervisor that is unlike any other's, and tells host and process."""
-    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+def new_owner(kind: str = "worker") -> str:
+    """Return a name for a supervisor that is unlike any other's: host, process, kind."""
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}:{kind}"
 
 
 def refill_reserve() -> None:

@@ -8,12 +8,12 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from apps.cli.verbs import RunVerb
+from apps.cli.verbs import TrainingVerb
 from apps.experiments.models import Run
 from apps.jobs import lineage
 
 
-class Command(RunVerb):
+class Command(TrainingVerb):
     help = "Queue a child that goes on from a run's last checkpoint for more steps."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -27,4 +27,5 @@ class Command(RunVerb):
             lineage.continue_run,
             more_timesteps=options["more_timesteps"],
             command=shlex.join(sys.argv),
+            is_here=options["here"],
         )
