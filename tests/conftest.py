@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
+from apps.engine.checkpoint_files import MANIFEST, STATE, TORCH_FILE
+from apps.engine.rundir import sha256_of, write_json
 from apps.engine.spec import RunSpec
-from apps.experiments.models import Experiment, Run, new_run_id
+from apps.experiments.models import Checkpoint, Experiment, Run, new_run_id
 
 TINY_PPO = {
     "algorithm": "ppo",
@@ -65,6 +67,20 @@ def make_run(**fields: object) -> Run:
     run.directory.create(run.spec, record)
     run.save(force_insert=True)
     return run
+
+
+def give_checkpoint(run: Run, step: int, **fields: object) -> Checkpoint:
+    """Write a checkpoint whose files nobody can load but whose hashes are right, and its row."""
+    folder = run.directory.checkpoints / str(step)
+    folder.mkdir(parents=True)
+    for name in (STATE, TORCH_FILE):
+        (folder / name).write_bytes(f"{name} of step {step}".encode())
+    files = {
+        name: {"sha256": sha256_of(folder / name), "size_bytes": (folder / name).stat().st_size}
+        for name in (STATE, TORCH_FILE)
+    }
+    write_json(folder / MANIFEST, {"step": step, "files": files})
+    return run.checkpoints.create(step=step, sha256=sha256_of(folder / MANIFEST), **fields)
 
 
 @pytest.hookimpl(trylast=True)

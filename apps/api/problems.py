@@ -13,6 +13,7 @@ from ninja.errors import AuthenticationError, HttpError, Throttled, ValidationEr
 from apps.accounts.problems import problem, unauthorized
 from apps.api.schemas import Problem
 from apps.engine.errors import (
+    DamagedCheckpoint,
     DiskFull,
     FieldError,
     InvalidSpec,
@@ -141,6 +142,7 @@ TRANSLATIONS: dict[type[Exception], Callable[[HttpRequest, Any], HttpResponse]] 
     Busy: _busy,
     Refused: _refused,
     RunDirectoryBusy: _refused,
+    DamagedCheckpoint: _refused,
     RunDirectoryError: _directory_gone,
     RunNotFound: _not_found,
     Http404: _not_found,

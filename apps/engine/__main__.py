@@ -134,7 +134,7 @@ def _evaluate(job: dict[str, Any], control: Control) -> dict[str, Any]:
     run = RunSpec.from_dict(read_json(directory.spec))
     spec = EvalSpec.from_dict(job.get("spec", {}))
     _print_to(directory.train_log)
-    step, name, manifest = job["step"], job["name"], job.get("manifest", "")
+    step, name, manifest = job["step"], job["name"], job.get("manifest")
     return evaluate(directory, run, step, spec, name, manifest).as_dict(name)
 
 

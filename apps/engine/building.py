@@ -27,6 +27,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from apps.engine import checkpoints
 from apps.engine.algorithms import ALGORITHMS, SCHEDULE_PREFIX, Algorithm, ObservationKind
 from apps.engine.backends import BACKENDS, DEFAULT_BACKEND
+from apps.engine.checkpoint_files import FLAX_FILE, verify
 from apps.engine.conflicts import check_goals
 from apps.engine.environment_profiles import unfit
 from apps.engine.environments import (
@@ -40,7 +41,7 @@ from apps.engine.episode_monitor import EpisodeMonitor
 from apps.engine.errors import EngineError, FieldError, InvalidSpec
 from apps.engine.hyperparameter_groups import HINDSIGHT_KEYWORDS
 from apps.engine.in_process_vec_env import InProcess
-from apps.engine.networks import FLAX_FILE, load_networks
+from apps.engine.networks import load_networks
 from apps.engine.rundir import RunDirectory
 from apps.engine.spec import RunSpec
 from apps.engine.subprocess_vec_env import OwnProcess, Processes
@@ -209,7 +210,7 @@ def build_model(
 
 
 def load_model(
-    spec: RunSpec, directory: RunDirectory, step: int, manifest_sha256: str = ""
+    spec: RunSpec, directory: RunDirectory, step: int, manifest_sha256: str | None = None
 ) -> BaseAlgorithm:
     """Load the model of a run's checkpoint to play with, on the CPU.
 
@@ -217,8 +218,7 @@ def load_model(
         spec: The run's spec.
         directory: The run's directory.
         step: Step of the checkpoint.
-        manifest_sha256: Hash of the checkpoint's manifest as the record remembers it; empty:
-            nobody does.
+        manifest_sha256: As for `checkpoint_files.verify`.
 
     Raises:
         DamagedCheckpoint: As `checkpoints.load`.
@@ -226,7 +226,7 @@ def load_model(
     if spec.backend == DEFAULT_BACKEND:
         algorithm_class = ALGORITHM_CLASSES[spec.algorithm]
         return checkpoints.load(algorithm_class, directory, step, "cpu", manifest_sha256)
-    checkpoints.verify(directory, step, manifest_sha256, only=FLAX_FILE)
+    verify(directory, step, manifest_sha256, only=FLAX_FILE)
     env = make_vec_env_for(replace(spec, n_envs=1))
     model = build_model(_without_experience(spec), env, threads=1)
     env.close()

@@ -18,8 +18,9 @@ from typing import Any
 import cloudpickle
 from stable_baselines3.common.base_class import BaseAlgorithm
 
+from apps.engine.checkpoint_files import MANIFEST, STATE, TORCH_FILE, steps_of, verify
 from apps.engine.errors import DamagedCheckpoint, DiskFull, RunDirectoryError
-from apps.engine.networks import NETWORK_FILES, TORCH_FILE, file_of, save_networks
+from apps.engine.networks import file_of, save_networks
 from apps.engine.rundir import (
     FULL_DISK_ERRORS,
     RunDirectory,
@@ -31,9 +32,6 @@ from apps.engine.rundir import (
 )
 from apps.engine.transitions import FileEntry, SharedChunks
 from apps.engine.vec_normalize import STATISTICS, FrozenStatistics, save_statistics
-
-STATE = "state.pkl"
-MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +135,7 @@ def load(
     directory: RunDirectory,
     step: int,
     device: str,
-    expected_sha256: str = "",
+    expected_sha256: str | None = None,
 ) -> BaseAlgorithm:
     """Load the torch model of a checkpoint that this program wrote, to play with.
 
@@ -187,58 +185,23 @@ def load_state(directory: RunDirectory, step: int) -> dict[str, Any]:
     return state
 
 
-def verify(
-    directory: RunDirectory, step: int, expected_sha256: str = "", only: str = ""
-) -> dict[str, Any]:
-    """Compare a checkpoint's files with its manifest and return the manifest.
-
-    Args:
-        directory: The run's directory.
-        step: Step of the checkpoint.
-        expected_sha256: Hash of the manifest as somebody else remembers it; empty: nobody does.
-        only: The one file to compare; empty: all of them.
-
-    Raises:
-        DamagedCheckpoint: A file is missing or differs from its manifest, or the manifest differs
-            from what is remembered.
-    """
-    folder = directory.checkpoints / str(step)
-    try:
-        manifest = read_json(folder / MANIFEST)
-        if expected_sha256 and sha256_of(folder / MANIFEST) != expected_sha256:
-            raise RunDirectoryError("its manifest is not the one that was recorded")
-        networks = NETWORK_FILES & manifest["files"].keys() or {TORCH_FILE}
-        if missing := {STATE, *networks} - manifest["files"].keys():
-            raise RunDirectoryError(f"its manifest does not name {', '.join(sorted(missing))}")
-    except RunDirectoryError as error:
-        raise DamagedCheckpoint(f"checkpoint {step} of run {directory.name}: {error}") from error
-    for name in [only] if only else manifest["files"]:
-        path = folder / name
-        if not path.exists() or sha256_of(path) != manifest["files"][name]["sha256"]:
-            raise DamagedCheckpoint(
-                f"checkpoint {step} of run {directory.name} is damaged: {name} does not match its "
-                "manifest; choose another checkpoint"
-            )
-    return manifest
-
-
-def steps_of(directory: RunDirectory) -> list[int]:
-    """Return the steps that have a finished checkpoint, in order."""
-    if not directory.checkpoints.is_dir():
-        return []
-    folders = (path for path in directory.checkpoints.iterdir() if path.name.isdecimal())
-    return sorted(int(folder.name) for folder in folders if (folder / MANIFEST).exists())
-
-
 def _update_pointers(directory: RunDirectory, step: int, is_best: bool) -> None:
     path: Path = directory.checkpoints / MANIFEST
-    pointers = read_json(path) if path.exists() else {"best": step}
-    write_json(path, {"best": step if is_best else pointers["best"], "last": step})
+    best = step if is_best else _read(path).get("best", step)
+    write_json(path, {"best": best, "last": step})
 
 
 def _prune(directory: RunDirectory, keep: int) -> None:
-    best = read_json(directory.checkpoints / MANIFEST)["best"]
+    best = _read(directory.checkpoints / MANIFEST).get("best")
     for step in steps_of(directory)[:-keep]:
         folder = directory.checkpoints / str(step)
-        if step != best and not read_json(folder / MANIFEST)["should_evaluate"]:
+        if step != best and not _read(folder / MANIFEST).get("should_evaluate"):
             shutil.rmtree(folder)
+
+
+def _read(manifest: Path) -> dict[str, Any]:
+    """Read a manifest; one that is missing or damaged says nothing, and stops no training."""
+    try:
+        return read_json(manifest)
+    except (RunDirectoryError, OSError):
+        return {}

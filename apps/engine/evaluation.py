@@ -45,7 +45,7 @@ class Player:
 
     @classmethod
     def of_checkpoint(
-        cls, run: RunSpec, directory: RunDirectory, step: int, manifest_sha256: str = ""
+        cls, run: RunSpec, directory: RunDirectory, step: int, manifest_sha256: str | None = None
     ) -> Self:
         """Load a checkpoint of a run to play on the CPU.
 
@@ -142,7 +142,7 @@ def evaluate(
     step: int,
     spec: EvalSpec,
     name: str,
-    manifest_sha256: str = "",
+    manifest_sha256: str | None = None,
 ) -> EvalResult:
     """Play a checkpoint, write `eval/<name>.json`, then film the same episodes.
 

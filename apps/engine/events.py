@@ -148,7 +148,7 @@ def attempt(
     Args:
         step: Step that the attempt goes on from.
         attempt: Its number, the first being 1.
-        fidelity: `exact`, `warm` or `weights-only`.
+        fidelity: `exact`, `warm`, `weights-only` or `fresh`.
         notes: What could not be brought back, each with its reason.
     """
     return _event(

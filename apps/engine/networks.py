@@ -12,12 +12,8 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.save_util import load_from_zip_file, recursive_setattr
 from stable_baselines3.common.utils import set_random_seed
 
+from apps.engine.checkpoint_files import FLAX_FILE, TORCH_FILE
 from apps.engine.errors import DamagedCheckpoint
-
-TORCH_FILE = "model.zip"
-FLAX_FILE = "networks.msgpack"
-# A checkpoint has one of these.
-NETWORK_FILES = frozenset({TORCH_FILE, FLAX_FILE})
 
 
 @runtime_checkable

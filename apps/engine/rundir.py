@@ -370,7 +370,7 @@ def take_weights(source: Path, target: RunDirectory, is_ours: bool) -> None:
     beside = target.path / ".init.zip.tmp"
     try:
         if is_ours:
-            _link_or_copy(str(source), str(beside))
+            link_or_copy(str(source), str(beside))
         else:
             shutil.copyfile(source, beside)
         fd = os.open(beside, os.O_RDONLY)
@@ -383,31 +383,8 @@ def take_weights(source: Path, target: RunDirectory, is_ours: bool) -> None:
     beside.replace(target.init)
 
 
-def copy_checkpoint(source: RunDirectory, target: RunDirectory, step: int) -> events.Event:
-    """Copy a checkpoint into another run's directory, whole, as its best and last.
-
-    Its files never change, so they are hard-linked: each directory stands alone, at no cost.
-
-    Returns:
-        The event that tells of it, for the target's log.
-
-    Raises:
-        RunDirectoryError: The source has no such checkpoint.
-    """
-    folder = source.checkpoints / str(step)
-    if not source.has_checkpoint(step):
-        raise RunDirectoryError(f"run {source.name} has no checkpoint at step {step} on disk")
-    target.checkpoints.mkdir(exist_ok=True)
-    beside = target.checkpoints / f".{step}.tmp"
-    shutil.copytree(folder, beside, copy_function=_link_or_copy)
-    publish_directory(beside, target.checkpoints / str(step))
-    write_json(target.checkpoints / "manifest.json", {"best": step, "last": step})
-    files = read_json(folder / "manifest.json")["files"].values()
-    size_bytes = sum(file["size_bytes"] for file in files)
-    return events.checkpoint(step, size_bytes, True, False, sha256_of(folder / "manifest.json"))
-
-
-def _link_or_copy(source: str, target: str) -> None:
+def link_or_copy(source: str, target: str) -> None:
+    """Give a file that never changes a second name, or copy it where that cannot be."""
     try:
         os.link(source, target)
     except OSError:  # Another file system, or one without hard links.

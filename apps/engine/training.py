@@ -17,11 +17,12 @@ from apps.engine import capture, checkpoints, events, provenance, schedules
 from apps.engine.backends import BACKENDS
 from apps.engine.building import build_model
 from apps.engine.callbacks import EventLog, StopTraining, TrainingCallback, scalar_logger
+from apps.engine.checkpoint_files import steps_of, verify
 from apps.engine.control import Control, StopStatus
 from apps.engine.errors import DamagedCheckpoint, Diverged, EngineError
 from apps.engine.journal import with_journal
 from apps.engine.mirror import Mirror
-from apps.engine.rundir import LogWriter, RunDirectory, write_json
+from apps.engine.rundir import LogWriter, RunDirectory, read_json, write_json
 from apps.engine.spec import RunSpec
 from apps.engine.vectorizing import Choice, vectorized
 from apps.engine.weights import load_weights
@@ -66,17 +67,9 @@ class Attempt:
     manifests: dict[int, str] | None = None
     threads: int | None = None
 
-    def manifest_of(self, step: int) -> str:
-        """Return the remembered hash of a checkpoint's manifest, empty when nobody remembers.
-
-        Raises:
-            DamagedCheckpoint: The record knows no such checkpoint: it may not be ours.
-        """
-        if self.manifests is None:
-            return ""
-        if step not in self.manifests:
-            raise DamagedCheckpoint(f"checkpoint {step} is not in the record")
-        return self.manifests[step]
+    def manifest_of(self, step: int) -> str | None:
+        """Return the remembered hash of a checkpoint's manifest; see `checkpoint_files.verify`."""
+        return None if self.manifests is None else self.manifests.get(step, "")
 
 
 FIRST_ATTEMPT = Attempt()
@@ -108,8 +101,8 @@ def train(
     """Train a spec to its last step, or to a requested stop.
 
     An attempt after the first, and a child of another run, go on from the latest checkpoint that
-    is intact; a later attempt without one starts over. A spec with `weights` starts from the
-    networks and optimizers of `init.zip`.
+    is intact; a later attempt without one starts over and says so, and a child does not start. A
+    spec with `weights` starts from the networks and optimizers of `init.zip`.
 
     Args:
         spec: A validated spec.
@@ -123,6 +116,7 @@ def train(
         RunDirectoryBusy: Somebody trains in this directory.
         UnknownEnvironment: The environment cannot be made.
         InvalidSpec: The algorithm cannot act in the environment.
+        DamagedCheckpoint: A child has no intact checkpoint to go on from.
         RefusedFile: The weights to start from are not those of the spec, or do not fit.
         NoEpisode: No episode ended in all the steps.
         NotFinite: A reward, an observation or a weight was NaN or infinite.
@@ -136,10 +130,10 @@ def train(
     ):
         log = EventLog(writer, mirror if spec.tensorboard else None)
         directory.clear_leftovers()
-        begins_at = max(checkpoints.steps_of(directory), default=0)
+        begins_at = max(steps_of(directory), default=0)
         with _StatusLines(log, begins_at) as lines:
-            goes_on = attempt.number > 1 or checkpoints.steps_of(directory) or spec.weights
             latest, notes = _latest_intact(directory, attempt)
+            goes_on = attempt.number > 1 or latest or spec.weights
             before = capture.vectorization_before(latest.state, spec) if latest else ""
             # Sums come out another way in the last bit when other threads share the work.
             threads = latest.state.get("threads") if latest else None
@@ -164,15 +158,29 @@ def train(
 def _latest_intact(
     directory: RunDirectory, attempt: Attempt
 ) -> tuple[_Latest | None, dict[str, str]]:
-    """Read the latest checkpoint that is intact, and say which later ones are not, and why."""
-    notes: dict[str, str] = {}
-    for step in reversed(checkpoints.steps_of(directory)):
+    """Read the latest checkpoint that is intact, and say which later ones are not, and why.
+
+    Raises:
+        DamagedCheckpoint: None is, and the run cannot begin at its first step, being a child.
+    """
+    record = read_json(directory.record) if directory.record.exists() else {}
+    # What the verb that made a child passed over, before its first attempt.
+    notes: dict[str, str] = dict(record.get("passed_over", {})) if attempt.number == 1 else {}
+    is_child = bool(record.get("parent_step")) and record.get("relation") != "seed"
+    steps = {*steps_of(directory), *(attempt.manifests or ())}
+    for step in sorted(steps, reverse=True):
         try:
-            manifest = checkpoints.verify(directory, step, attempt.manifest_of(step))
+            manifest = verify(directory, step, attempt.manifest_of(step))
             return _Latest(step, manifest, checkpoints.load_state(directory, step)), notes
         except DamagedCheckpoint as error:
             logger.warning("%s", error)
             notes[f"checkpoint {step}"] = str(error)
+    # A first attempt finds a checkpoint only where one was copied for it to go on from.
+    if is_child or (attempt.number == 1 and steps):
+        raise DamagedCheckpoint(
+            "none of the checkpoints that it goes on from is intact "
+            f"({'; '.join(notes.values()) or 'there is none'}); make another run of its parent"
+        )
     return None, notes
 
 
@@ -187,7 +195,8 @@ def _go_on(
 ) -> None:
     """Bring model and callback to a checkpoint, and say so in the log.
 
-    Without one the run begins, from the weights that its spec names or from new ones.
+    Without one the run begins, from the weights that its spec names or from new ones: nothing of
+    an earlier attempt is left then, so it never calls itself exact.
     """
     directory = callback.directory
     if latest:
@@ -205,7 +214,11 @@ def _go_on(
     else:
         if spec.weights:
             load_weights(model, directory.init, spec.weights)
-        step, fidelity = 0, "weights-only" if spec.weights else "exact"
+        step, fidelity = 0, "weights-only" if spec.weights else "fresh"
+        if number > 1:
+            notes["start"] = (
+                "there is no intact checkpoint to go on from: it starts over at step 0"
+            )
     log.add(events.attempt(step, number, fidelity, notes))
     log.flush()
 

@@ -9,6 +9,8 @@ from django.db.models import F
 from django.utils import timezone
 
 SILENT_AFTER_BEATS = 10
+# How the owner of what is trained in a terminal ends: no worker will go on with it by itself.
+TERMINAL = "terminal"
 
 
 class Leased(models.Model):
@@ -46,6 +48,11 @@ class Leased(models.Model):
     def is_on_this_host(self) -> bool:
         """Whether the supervisor that owns the row runs on this machine."""
         return self.owner_host == socket.gethostname()
+
+    @property
+    def is_in_terminal(self) -> bool:
+        """Whether a command in a terminal owns the row, not a worker."""
+        return self.owner.endswith(f":{TERMINAL}")
 
     def beat(self, **fields: Any) -> bool:
         """Say that the supervisor lives and write fields; False when the row is not its own."""

@@ -85,11 +85,20 @@ class Relation(models.TextChoices):
 
 
 class IllegalMove(Exception):
-    """A status change that the run's life does not allow; `legal` lists the statuses that are."""
+    """A status change that the run's life does not allow; `legal` lists the statuses that are.
 
-    def __init__(self, status: str, wanted: str, legal: list[str]) -> None:
+    A move that is open to a worker and not to whoever asked is not listed to him. One that came
+    too late, since somebody else moved the run first, may well be legal now.
+    """
+
+    def __init__(
+        self, status: str, wanted: str, legal: list[str], is_too_late: bool = False
+    ) -> None:
         self.status = status
         self.wanted = wanted
-        self.legal = legal
-        allowed = ", ".join(legal) or "none: this is final"
-        super().__init__(f"a run that is {status} cannot become {wanted}; legal moves: {allowed}")
+        self.legal = legal if is_too_late else [move for move in legal if move != wanted]
+        final = "none this way" if legal else "none: this is final"
+        allowed = ", ".join(self.legal) or final
+        is_open = wanted in self.legal
+        words = "was moved by somebody else" if is_open else f"cannot become {wanted}"
+        super().__init__(f"a run that is {status} {words}; legal moves: {allowed}")

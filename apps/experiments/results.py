@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
+from apps.engine import checkpoint_files
 from apps.engine.spec import EvalSpec
 from apps.experiments.leases import Leased
 from apps.experiments.life import JobStatus
@@ -38,6 +39,17 @@ class Checkpoint(models.Model):
 
     def __str__(self) -> str:
         return f"{self.run} at step {self.step}"
+
+    def verify(self, only: str = "") -> dict[str, Any]:
+        """Compare its files with what this row remembers of them, and return its manifest.
+
+        Args:
+            only: The one file that will be read; empty: all of them.
+
+        Raises:
+            DamagedCheckpoint: They are gone, or are not those that were recorded.
+        """
+        return checkpoint_files.verify(self.run.directory, self.step, self.sha256, only)
 
 
 class EvaluationQuerySet(models.QuerySet["Evaluation"]):

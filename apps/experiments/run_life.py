@@ -114,7 +114,7 @@ class RunLife(Leased):
         changed = mine.update(status=status, **stamps, **fields)
         self._refresh(bool(changed))
         if not changed:
-            raise IllegalMove(self.status, status, self.legal_moves())
+            raise IllegalMove(self.status, status, self.legal_moves(), is_too_late=True)
 
     def hear(self, **fields: Any) -> bool:
         """Take a word of its script as a logged run's beat, with fields; False unless it runs."""

@@ -3,7 +3,7 @@
 The directory is the truth; everything here can be done again at any time and ends the same.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -61,6 +61,7 @@ class LogCopier:
         self.summary = self._new_summary()
         self.n_checkpoints = 0  # How many were ever saved.
         self._cursor = 0
+        self._is_first = True  # Until it has read what was there when it began.
 
     def advance(self) -> tuple[dict[str, Any], list[int]]:
         """Read what is new.
@@ -82,7 +83,9 @@ class LogCopier:
                     self.summary.fold(event)
         self.n_checkpoints += len(new_checkpoints)
         if new_checkpoints:
-            sync_checkpoints(self._run, self.summary)
+            news = () if self._is_first else [event["step"] for event in new_checkpoints]
+            sync_checkpoints(self._run, self.summary, news)
+        self._is_first = False
         asked = [event["step"] for event in new_checkpoints if event.get("evaluate")]
         return {**self.summary.columns(), "log_cursor": self._cursor}, asked
 
@@ -92,20 +95,31 @@ class LogCopier:
         return RunSummary(self._run.is_logged, total_timesteps=total_timesteps)
 
 
-def sync_checkpoints(run: Run, summary: RunSummary) -> None:
-    """Make the checkpoint rows name exactly the checkpoints that are on disk."""
+def sync_checkpoints(run: Run, summary: RunSummary, news: Collection[int] = ()) -> None:
+    """Make the checkpoint rows name exactly the checkpoints that are on disk.
+
+    The hash that a row remembers outlasts what a log says that is read again: whoever exchanged a
+    checkpoint may have mended that, too.
+
+    Args:
+        run: The run.
+        summary: Its log, folded.
+        news: Steps whose checkpoints its trainer has just saved, perhaps once more.
+    """
     present = set(checkpoint_steps(run.directory))
     known = {step: event for step, event in summary.checkpoints.items() if step in present}
     best = max((step for step, event in known.items() if event.get("best")), default=None)
     with transaction.atomic():
         run.checkpoints.exclude(step__in=known).delete()
+        rows = run.checkpoints.exclude(step__in=news)
+        remembered = dict(rows.values_list("step", "sha256"))
         Checkpoint.objects.bulk_create(
             [
                 Checkpoint(
                     run=run,
                     step=step,
                     size_bytes=event.get("size_bytes", 0),
-                    sha256=event.get("sha256", ""),
+                    sha256=remembered.get(step) or event.get("sha256", ""),
                     created_at=at(event["t"]),
                     is_best=step == best,
                 )

@@ -8,7 +8,7 @@ after them, and rings the queue once the rows are committed. Refusals are `Inval
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +17,12 @@ from django.utils import timezone
 
 from apps.engine import events, mirror
 from apps.engine.backends import BACKENDS
+from apps.engine.checkpoint_files import copy_checkpoint
 from apps.engine.conflicts import check_goals
 from apps.engine.environment_profiles import unfit
 from apps.engine.errors import EngineError, FieldError, InvalidSpec
 from apps.engine.normalization import check_observations
-from apps.engine.rundir import (
-    copy_checkpoint,
-    read_json,
-    sha256_of,
-    take_weights,
-    write_json,
-)
+from apps.engine.rundir import read_json, sha256_of, take_weights, write_json
 from apps.engine.spec import EvalSpec, RunSpec, check_numbers, default_evaluation_seed
 from apps.engine.storage import gpu_bytes, training_bytes
 from apps.experiments.models import (
@@ -42,11 +37,13 @@ from apps.experiments.models import (
     new_run_id,
 )
 from apps.experiments.turns import PRIORITY_BOUNDS
-from apps.jobs import bookkeeping
+from apps.jobs import bookkeeping, vanished
+from apps.jobs.bookkeeping import LogCopier
 from apps.jobs.describing import description_of
 from apps.jobs.tasks import work_on_evaluations, work_on_runs
 
 MAX_NAME_LENGTH = 120
+MAX_REASON_LENGTH = 500
 
 
 class Refused(Exception):
@@ -83,6 +80,8 @@ class Origin:
         relation: What it is to its parent.
         weights: The model file that its spec's `weights` is the hash of; None: its parent's own.
         file_name: What its user calls that file.
+        passed_over: Later checkpoints that it would rather have gone on from, and what was wrong
+            with each.
     """
 
     parent: Run | None
@@ -90,6 +89,7 @@ class Origin:
     relation: Relation
     weights: Path | None = None
     file_name: str = ""
+    passed_over: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def goes_on_at(self) -> int | None:
@@ -152,6 +152,8 @@ def create(
     if origin:
         run.parent, run.parent_step, run.relation = origin.parent, origin.step, origin.relation
         run.step = origin.goes_on_at or 0
+        run.fidelity_notes = dict(origin.passed_over)
+        run.status_reason = passed_over_in_words(origin.passed_over, origin.step)
     record = {
         "id": run.pk,
         "name": run.name,
@@ -165,21 +167,37 @@ def create(
         "parent_step": run.parent_step,
         "relation": run.relation,
         **({"file_name": origin.file_name} if origin and origin.file_name else {}),
+        **({"passed_over": run.fidelity_notes} if run.fidelity_notes else {}),
     }
-    run.directory.create(run.spec, record).append(events.status(run.step, RunStatus.DRAFT))
+    said = events.status(run.step, RunStatus.DRAFT, run.status_reason)
+    run.directory.create(run.spec, record).append(said)
     try:
         if origin and weights:
             take_weights(weights, run.directory, is_ours=origin.parent is not None)
         if origin and origin.parent and origin.goes_on_at is not None:
-            parent = origin.parent.directory
-            run.directory.append(copy_checkpoint(parent, run.directory, origin.goes_on_at))
+            run.directory.append(_copy_checkpoint(origin.parent, origin.goes_on_at, run))
     except (EngineError, OSError):
         shutil.rmtree(run.directory.path)
         raise
     with transaction.atomic():
         run.experiment, _ = Experiment.objects.get_or_create(name=experiment)
         run.save(force_insert=True)
+        if run.directory.checkpoints.exists():
+            LogCopier(run).advance()  # What was copied is remembered at once.
     return run
+
+
+def _copy_checkpoint(parent: Run, step: int, child: Run) -> events.Event:
+    remembered = parent.checkpoints.filter(step=step).values_list("sha256", flat=True).first()
+    return copy_checkpoint(parent.directory, child.directory, step, remembered or "")
+
+
+def passed_over_in_words(passed_over: Mapping[str, str], step: int | None) -> str:
+    """Say plainly that a run goes on from an earlier checkpoint than it was to; else nothing."""
+    if not passed_over:
+        return ""
+    words = f"It goes on from step {step}, since later ones are damaged: "
+    return (words + "; ".join(passed_over.values()))[:MAX_REASON_LENGTH]
 
 
 def _memory_columns(spec: RunSpec, origin: Origin | None) -> dict[str, int]:
@@ -310,6 +328,8 @@ def save(run: Run) -> Run:
             logs it.
     """
     refuse_logged(run, "saved")
+    if run.is_in_terminal:
+        vanished.settle(run)
     asked = Run.objects.filter(
         pk=run.pk, status=RunStatus.RUNNING, stop_requested_at__isnull=True
     ).update(save_requested_at=timezone.now())
@@ -339,7 +359,8 @@ def _ask_to_end(run: Run, status: RunStatus, reason: str) -> Run:
         run.refresh_from_db()
         raise IllegalMove(run.status, status, run.legal_moves())
     run.refresh_from_db()
-    return run
+    # Nobody would obey where a terminal is gone; for a worker another one comes.
+    return vanished.settle(run) if run.is_in_terminal else run
 
 
 def evaluate(run: Run, at: str = "last", options: Mapping[str, Any] | None = None) -> Evaluation:

@@ -12,7 +12,7 @@ from django.db import transaction
 
 from apps.engine import events
 from apps.engine.backends import DEFAULT_BACKEND
-from apps.engine.errors import FieldError, InvalidSpec
+from apps.engine.errors import DamagedCheckpoint, FieldError, InvalidSpec
 from apps.engine.normalization import normalization_over
 from apps.engine.schedules import check_schedules, names_of
 from apps.engine.spec import RunSpec
@@ -24,6 +24,7 @@ from apps.experiments.models import (
     Run,
     RunStatus,
 )
+from apps.jobs import vanished
 from apps.jobs.control import (
     MAX_NAME_LENGTH,
     UNNAMED,
@@ -33,6 +34,7 @@ from apps.jobs.control import (
     check_spec,
     checkpoint_at,
     create,
+    passed_over_in_words,
     queue,
     refuse_logged,
 )
@@ -46,64 +48,87 @@ NETWORK_HYPERPARAMETERS = frozenset({
 })  # fmt: skip
 
 
-def resume(run: Run) -> Run:
-    """Queue a run that ended early; it goes on from its latest checkpoint.
+def resume(run: Run, is_here: bool = False) -> Run:
+    """Queue a run that ended early; it goes on from its latest intact checkpoint.
+
+    Args:
+        run: The run; one whose process is gone has ended early, too.
+        is_here: Whether the caller trains it at once: no worker is rung for, and a run that waits
+            already is taken from the queue.
 
     Raises:
         IllegalMove: It is active, a draft, or completed.
-        Refused: It has no checkpoint.
+        Refused: It has no checkpoint, or none that is intact.
     """
-    refuse_logged(run, "resumed")
+    _look_at(run, "resumed")
+    if is_here and run.status == RunStatus.QUEUED:
+        return run
     if run.status not in RESUMABLE_STATUSES:
         raise IllegalMove(run.status, RunStatus.QUEUED, run.legal_moves())
     if not run.checkpoints.exists():
         raise Refused(
             f"run {run.pk} has no checkpoint to go on from; `retry` starts it anew as another run"
         )
-    run.directory.append(events.status(run.step, RunStatus.QUEUED, "Resumed by its user."))
-    run.move_to(RunStatus.QUEUED, status_reason="", auto_resumes=0)
-    transaction.on_commit(work_on_runs)
+    checkpoint, passed_over = _intact(run, "last")
+    reason = passed_over_in_words(passed_over, checkpoint.step)
+    said = f"Resumed by its user. {reason}".strip()
+    run.directory.append(events.status(run.step, RunStatus.QUEUED, said))
+    run.move_to(RunStatus.QUEUED, status_reason=reason, auto_resumes=0)
+    if not is_here:
+        transaction.on_commit(work_on_runs)
     return run
 
 
-def retry(run: Run, command: str = "") -> Run:
+def retry(run: Run, command: str = "", is_here: bool = False) -> Run:
     """Queue the same spec as a new run, from its beginning.
 
+    With `is_here` it stays a draft, for the caller to train.
+
     Raises:
         Refused: The run is still active.
     """
-    return _again(run, Relation.RETRY, command)
+    return _again(run, Relation.RETRY, command, is_here)
 
 
-def reproduce(run: Run, command: str = "") -> Run:
+def reproduce(run: Run, command: str = "", is_here: bool = False) -> Run:
     """Queue the same spec as a new run, to see whether it gives the same curve.
 
+    With `is_here` it stays a draft, for the caller to train.
+
     Raises:
         Refused: The run is still active.
     """
-    return _again(run, Relation.REPRODUCE, command)
+    return _again(run, Relation.REPRODUCE, command, is_here)
 
 
-def continue_run(run: Run, more_timesteps: int, command: str = "", schedules: str = "keep") -> Run:
+def continue_run(
+    run: Run,
+    more_timesteps: int,
+    command: str = "",
+    schedules: str = "keep",
+    is_here: bool = False,
+) -> Run:
     """Queue a child that goes on from the last checkpoint for more steps.
+
+    Where that is damaged it goes on from the one before, and takes the steps between once more.
 
     Args:
         run: The parent.
         more_timesteps: Further steps.
         command: What the user typed or clicked.
         schedules: Whether they stay where they ended, or run over the new length (`schedules`).
+        is_here: Whether it stays a draft, for the caller to train.
 
     Raises:
-        Refused: The run is active, or has no checkpoint.
+        Refused: The run is active, or has no checkpoint that is intact.
         InvalidSpec: The steps are out of bounds, or there is no such way with schedules.
     """
-    refuse_logged(run, "continued")
-    checkpoint = checkpoint_at(run, "last")
+    _refuse_unless_at_rest(run, "continued")
     changes = {
-        "total_timesteps": checkpoint.step + more_timesteps,
+        "total_timesteps": checkpoint_at(run, "last").step + more_timesteps,
         "schedule_timesteps": _schedule_timesteps(run, schedules),
     }
-    return _child(run, checkpoint, Relation.CONTINUE, changes, Naming(command=command))
+    return _child(run, "last", Relation.CONTINUE, changes, Naming(command=command), is_here)
 
 
 def branch(
@@ -112,24 +137,26 @@ def branch(
     changes: Mapping[str, Any],
     naming: Naming = UNNAMED,
     schedules: str = "",
+    is_here: bool = False,
 ) -> Run:
     """Queue a child that goes on from a checkpoint with another spec.
 
     Args:
         run: The parent.
-        at: `last`, `best` or a step that has a checkpoint.
+        at: `last`, `best` or a step that has a checkpoint; `last` is the last one that is intact.
         changes: Fields of the spec; `hyperparameters` and keywords of `normalize` given here
             replace single values.
         naming: The child's name and experiment; empty takes the parent's experiment.
         schedules: Whether they keep the parent's length or run over the child's; empty: they keep
             it, unless a hyperparameter that makes one is among the changes.
+        is_here: Whether it stays a draft, for the caller to train.
 
     Raises:
-        Refused: The run is active, there is no such checkpoint, or the algorithm or the backend
-            is another.
+        Refused: The run is active, there is no such checkpoint, it is damaged, or the algorithm
+            or the backend is another.
         InvalidSpec: A change is refused.
     """
-    refuse_logged(run, "branched")
+    _refuse_unless_at_rest(run, "branched")
     kept = {"algorithm": run.algorithm, "backend": run.spec.get("backend", DEFAULT_BACKEND)}
     for name, value in kept.items():
         if changes.get(name, value) != value:
@@ -147,7 +174,7 @@ def branch(
         changes["schedule_timesteps"] = _schedule_timesteps(run, chosen)
     if changes.get("environment", run.environment) != run.environment:
         changes.setdefault("environment_kwargs", {})  # The parent's were for its environment.
-    return _child(run, checkpoint_at(run, at), Relation.BRANCH, changes, naming)
+    return _child(run, at, Relation.BRANCH, changes, naming, is_here)
 
 
 def _schedule_timesteps(run: Run, schedules: str) -> int:
@@ -175,26 +202,23 @@ def _refuse_other_networks(run: Run, hyperparameters: Mapping[str, Any]) -> None
         raise InvalidSpec(errors)
 
 
-def _again(run: Run, relation: Relation, command: str) -> Run:
-    refuse_logged(run, "run again")
-    _refuse_active(run)
+def _again(run: Run, relation: Relation, command: str, is_here: bool) -> Run:
+    _refuse_unless_at_rest(run, "run again")
     naming = Naming(f"{run.name}-{relation}"[:MAX_NAME_LENGTH], run.experiment.name, command)
     spec = RunSpec.from_dict(run.spec)
-    return queue(create(spec, naming, Origin(run, None, relation)))
+    made = create(spec, naming, Origin(run, None, relation))
+    return made if is_here else queue(made)
 
 
 def _child(
     run: Run,
-    checkpoint: Checkpoint,
+    at: str,
     relation: Relation,
     changes: Mapping[str, Any],
     naming: Naming,
+    is_here: bool,
 ) -> Run:
-    _refuse_active(run)
-    if not run.directory.has_checkpoint(checkpoint.step):
-        raise Refused(
-            f"the files of checkpoint {checkpoint.step} of run {run.pk} are gone; choose another"
-        )
+    checkpoint, passed_over = _intact(run, at)
     checked = check_spec({**run.spec, "weights": "", **changes})
     spec = replace(checked, weights=run.spec.get("weights", ""))
     is_usual = spec.schedule_length == spec.total_timesteps or not names_of(spec.hyperparameters)
@@ -207,9 +231,49 @@ def _child(
         )])  # fmt: skip
     name = naming.name or f"{run.name}-{relation}-{checkpoint.step}"[:MAX_NAME_LENGTH]
     named = Naming(name, naming.experiment or run.experiment.name, naming.command)
-    return queue(create(spec, named, Origin(run, checkpoint.step, relation)))
+    origin = Origin(run, checkpoint.step, relation, passed_over=passed_over)
+    made = create(spec, named, origin)
+    return made if is_here else queue(made)
 
 
-def _refuse_active(run: Run) -> None:
+def _intact(run: Run, at: str) -> tuple[Checkpoint, dict[str, str]]:
+    """Return the checkpoint that `at` names once its files are judged; nobody has read them yet.
+
+    Returns:
+        The checkpoint; where `at` is `last`, the last one that is intact. And the later ones that
+        were passed over, with what is wrong with each.
+
+    Raises:
+        Refused: There is none.
+    """
+    named = checkpoint_at(run, at)
+    passed_over: dict[str, str] = {}
+    for checkpoint in run.checkpoints.order_by("-step") if at == "last" else [named]:
+        try:
+            checkpoint.verify()
+        except DamagedCheckpoint as error:
+            passed_over[f"checkpoint {checkpoint.step}"] = str(error)
+        else:
+            return checkpoint, passed_over
+    words = "; ".join(passed_over.values())
+    if at == "last":
+        raise Refused(
+            f"no checkpoint of run {run.pk} is intact ({words}); `retry` starts it anew as "
+            "another run"
+        )
+    raise Refused(
+        f"the files of checkpoint {named.step} of run {run.pk} are gone or damaged ({words}); "
+        "choose another"
+    )
+
+
+def _look_at(run: Run, what: str) -> None:
+    """Refuse what only a run that is trained here can be; put one right whose process is gone."""
+    refuse_logged(run, what)
+    vanished.settle(run)
+
+
+def _refuse_unless_at_rest(run: Run, what: str) -> None:
+    _look_at(run, what)
     if run.is_active:
         raise Refused(f"run {run.pk} is {run.status}; stop or pause it first")

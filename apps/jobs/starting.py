@@ -14,10 +14,10 @@ from typing import Any
 from apps.engine import model_files
 from apps.engine.algorithms import ALGORITHMS
 from apps.engine.backends import DEFAULT_BACKEND
-from apps.engine.errors import FieldError, InvalidSpec, RefusedFile, RunDirectoryError
+from apps.engine.checkpoint_files import TORCH_FILE
+from apps.engine.errors import DamagedCheckpoint, FieldError, InvalidSpec, RefusedFile
 from apps.engine.model_files import ModelFile
 from apps.engine.network_shapes import Networks, networks_of
-from apps.engine.rundir import read_json, sha256_of
 from apps.engine.spec import RunSpec
 from apps.experiments.models import Relation, Run
 from apps.experiments.queries import RunNotFound
@@ -93,18 +93,20 @@ def from_run(text: str) -> Start:
                 "`continue` or `branch` goes on from it"
             )
         checkpoint = control.checkpoint_at(run, at or "last")
-        folder = run.directory.checkpoints / str(checkpoint.step)
-        manifest = read_json(folder / "manifest.json")
-        file = model_files.read(folder / "model.zip")
-        is_ours = not checkpoint.sha256 or sha256_of(folder / "manifest.json") == checkpoint.sha256
-        if not is_ours or manifest["files"]["model.zip"]["sha256"] != file.sha256:
-            raise RefusedFile(f"checkpoint {checkpoint.step} is not the one that was recorded")
-    except (OSError, KeyError) as error:
-        message = f"the files of checkpoint {checkpoint.step} of run {run.pk} are gone or damaged"
+        manifest = checkpoint.verify(only=TORCH_FILE)
+        path = run.directory.checkpoints / str(checkpoint.step) / TORCH_FILE
+        file = model_files.read(path)
+        if manifest["files"][TORCH_FILE]["sha256"] != file.sha256:
+            raise DamagedCheckpoint(f"{TORCH_FILE} has just been exchanged")
+    except (OSError, DamagedCheckpoint) as error:
+        message = (
+            f"the files of checkpoint {checkpoint.step} of run {run.pk} are gone or damaged: "
+            f"{error}"
+        )
         raise InvalidSpec([FieldError("init", message)]) from error
-    except (RunNotFound, Refused, RunDirectoryError, RefusedFile) as error:
+    except (RunNotFound, Refused, RefusedFile) as error:
         raise InvalidSpec([FieldError("init", str(error))]) from error
-    origin = Origin(run, checkpoint.step, Relation.SEED, folder / "model.zip")
+    origin = Origin(run, checkpoint.step, Relation.SEED, path)
     return Start(file, origin, "init")
 
 

@@ -53,9 +53,9 @@ def training_slots() -> threading.BoundedSemaphore:
     return threading.BoundedSemaphore(settings.WORKERS)
 
 
-def new_owner() -> str:
-    """Return a name for a supervisor that is unlike any other's, and tells host and process."""
-    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+def new_owner(kind: str = "worker") -> str:
+    """Return a name for a supervisor that is unlike any other's: host, process, kind."""
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}:{kind}"
 
 
 def refill_reserve() -> None:
@@ -118,11 +118,12 @@ def supervise_run(
     """
     logger.info("run %s (%s): training, attempt %s", run.pk, run.name, run.attempt)
     with trainer:
-        copier = LogCopier(run)
-        copier.advance()  # What earlier attempts asked for is not asked again.
+        # Before the log is read, which would forget those that are gone.
         manifests = {
             str(step): sha256 for step, sha256 in run.checkpoints.values_list("step", "sha256")
         }
+        copier = LogCopier(run)
+        copier.advance()  # What earlier attempts asked for is not asked again.
         trainer.send(
             {
                 "job": "train",

@@ -17,6 +17,11 @@ def training_slots(workers: Sequence[Worker]) -> int:
     return min(own, max((worker.max_runs for worker in workers), default=0))
 
 
+def has_worker() -> bool:
+    """Whether a worker lives that takes what is queued."""
+    return bool(presence.living(Path(settings.HOME)))
+
+
 def why_runs_wait(run: Run | None = None) -> str:
     """Say what holds the queue up: no worker, no free slot, no memory, or nothing but a moment.
 

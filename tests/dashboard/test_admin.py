@@ -9,7 +9,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from apps.accounts.models import ApiToken
 from apps.experiments.models import Checkpoint, Experiment, Run, RunStatus
-from tests.conftest import make_run
+from tests.conftest import give_checkpoint, make_run
 
 RUNS = "/admin/experiments/run/"
 
@@ -57,7 +57,7 @@ def test_actions_pause_and_resume(reader: Client, finished: Run) -> None:
     assert running.stop_as == RunStatus.PAUSED
     assert b"finished: a run that is completed cannot become paused" in response.content
     paused = make_run(status=RunStatus.PAUSED, name="waiting")
-    Checkpoint.objects.create(run=paused, step=64)
+    give_checkpoint(paused, 64)
     response = act(reader, "resume", paused, running)
     paused.refresh_from_db()
     assert paused.status == RunStatus.QUEUED

@@ -10,24 +10,13 @@ from django.utils import timezone
 
 from apps.dashboard.templatetags.instruments import FIDELITIES
 from apps.engine import events
-from apps.engine.rundir import write_json
 from apps.engine.spec import RunSpec
 from apps.experiments.models import Checkpoint, Relation, Run, RunStatus
-from tests.conftest import make_run
+from tests.conftest import give_checkpoint, make_run
 from tests.dashboard.test_actions import press
 from tests.dashboard.test_run_page import page
 
 BUTTONS = {"pause", "resume", "retry", "reproduce", "continue", "branch", "stop", "start"}
-
-
-def give_checkpoint(run: Run, step: int, is_best: bool = False) -> None:
-    """Write what a verb copies of a checkpoint, and its row."""
-    folder = run.directory.checkpoints / str(step)
-    folder.mkdir(parents=True)
-    (folder / "model.zip").write_bytes(b"weights")
-    files = {"model.zip": {"sha256": "0", "size_bytes": 7}}
-    write_json(folder / "manifest.json", {"files": files})
-    Checkpoint.objects.create(run=run, step=step, size_bytes=7, is_best=is_best)
 
 
 @pytest.fixture
@@ -157,7 +146,20 @@ def test_steps_that_are_no_number_of_steps_are_refused(
 def test_a_checkpoint_whose_files_are_gone_is_told(reader: Client, parent: Run) -> None:
     Checkpoint.objects.create(run=parent, step=300)
     response = press(reader, "continue", parent.pk, more_timesteps="100")
-    assert b"files of checkpoint 300" in response.content
+    assert b"It goes on from step 256, since later ones are damaged: checkpoint 300" in (
+        response.content
+    )
+    assert parent.children.get().parent_step == 256
+    Run.objects.filter(pk=parent.pk).update(status=RunStatus.LOST)
+    response = press(reader, "resume", parent.pk)
+    assert b"It goes on from step 256" in response.content
+    for step in (128, 256):
+        (parent.directory.checkpoints / str(step) / "state.pkl").write_bytes(b"exchanged")
+    response = press(reader, "continue", parent.pk, more_timesteps="100")
+    assert b"stop or pause it first" in response.content
+    Run.objects.filter(pk=parent.pk).update(status=RunStatus.LOST)
+    response = press(reader, "resume", parent.pk)
+    assert b"no checkpoint of run" in response.content.lower()
 
 
 @pytest.mark.parametrize("button", ["pause", "resume", "retry", "reproduce", "continue"])

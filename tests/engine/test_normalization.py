@@ -15,11 +15,12 @@ from stable_baselines3.common.vec_env import VecNormalize
 from apps.engine import checkpoints
 from apps.engine.algorithms import ALGORITHMS
 from apps.engine.building import build_model, constructor_arguments, make_vec_env_for
+from apps.engine.checkpoint_files import copy_checkpoint
 from apps.engine.environments import describe
 from apps.engine.errors import InvalidSpec
 from apps.engine.evaluation import Player, evaluate, play
 from apps.engine.normalization import NORMALIZATION, check_observations, what_is_normalized
-from apps.engine.rundir import RunDirectory, copy_checkpoint
+from apps.engine.rundir import RunDirectory
 from apps.engine.spec import EvalSpec, RunSpec
 from apps.engine.training import train
 from apps.engine.vec_normalize import STATISTICS, FrozenStatistics, restore, save_statistics

@@ -19,6 +19,7 @@ from gymnasium.utils import EzPickle
 from apps.engine import building, checkpoints, transitions
 from apps.engine.building import ALGORITHM_CLASSES, make_env_for
 from apps.engine.callbacks import EventLog, TrainingCallback
+from apps.engine.checkpoint_files import copy_checkpoint
 from apps.engine.control import Control
 from apps.engine.environments import ENVIRONMENTS, is_installed
 from apps.engine.errors import RefusedFile
@@ -26,7 +27,6 @@ from apps.engine.journal import MAX_JOURNAL_STEPS, Journal, only_pretends_to_pic
 from apps.engine.rundir import (
     LogWriter,
     RunDirectory,
-    copy_checkpoint,
     read_json,
     sha256_of,
     take_weights,
@@ -244,7 +244,7 @@ def wait_for_step(directory: RunDirectory, step: int) -> None:
     pytest.fail(f"the run did not come to step {step}")
 
 
-@pytest.mark.parametrize("harm", ["truncate", "delete", "manifest", "unrecorded"])
+@pytest.mark.parametrize("harm", ["truncate", "delete", "manifest", "unrecorded", "no manifest"])
 def test_a_damaged_checkpoint_costs_time_but_not_exactness(tmp_path: Path, harm: str) -> None:
     spec = spec_of("ppo", "CartPole-v1", save_freq=128)
     whole, _ = train_with_pauses(tmp_path / "whole", spec)
@@ -272,6 +272,8 @@ def test_a_damaged_checkpoint_costs_time_but_not_exactness(tmp_path: Path, harm:
         del manifests[last]
     elif harm == "truncate":
         (folder / "state.pkl").write_bytes((folder / "state.pkl").read_bytes()[:-1])
+    elif harm == "no manifest":
+        (folder / "manifest.json").unlink()
     elif harm == "delete":
         (folder / "model.zip").unlink()
     train(spec, directory, attempt=Attempt(2, manifests))
@@ -288,7 +290,8 @@ def test_without_an_intact_checkpoint_a_later_attempt_starts_over(tmp_path: Path
     directory.append(*events_of(whole)[:20])
     train(spec, directory, attempt=Attempt(2))
     (attempt,) = events_of(directory, "attempt")
-    assert (attempt["from_step"], attempt["fidelity"]) == (0, "exact")
+    assert (attempt["from_step"], attempt["fidelity"]) == (0, "fresh")
+    assert "starts over at step 0" in attempt["notes"]["start"]
     assert_same_run(spec, whole, directory)
 
 

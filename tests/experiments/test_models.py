@@ -123,6 +123,7 @@ def test_a_run_that_somebody_else_moved_is_not_moved() -> None:
         stale.move_to(RunStatus.QUEUED)
     assert stale.status == caught.value.status == RunStatus.STOPPED
     assert caught.value.legal == ["queued"]
+    assert "is stopped was moved by somebody else; legal moves: queued" in str(caught.value)
 
 
 @pytest.mark.django_db

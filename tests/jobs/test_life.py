@@ -13,7 +13,7 @@ from apps.engine.errors import InvalidSpec
 from apps.experiments.models import IllegalMove, Run, RunStatus
 from apps.jobs import control, lineage, records, reindexing, supervisor
 from apps.jobs.trainer import TRAINER, TrainerProcess
-from tests.conftest import TINY_PPO, make_run
+from tests.conftest import TINY_PPO, give_checkpoint, make_run
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("home")]
 
@@ -36,10 +36,7 @@ def train(run: Run) -> Run:
 
 def with_checkpoint(status: RunStatus, step: int = 128) -> Run:
     run = make_run(status=status, attempt=1)
-    folder = run.directory.checkpoints / str(step)
-    folder.mkdir(parents=True)
-    (folder / "manifest.json").write_text(json.dumps({"files": {}}))
-    run.checkpoints.create(step=step)
+    give_checkpoint(run, step)
     return run
 
 

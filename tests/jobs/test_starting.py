@@ -8,8 +8,9 @@ import pytest
 from pytest_django import Settings
 from stable_baselines3 import DDPG, PPO, SAC
 
+from apps.engine.checkpoint_files import copy_checkpoint
 from apps.engine.errors import InvalidSpec
-from apps.engine.rundir import copy_checkpoint, read_json, sha256_of
+from apps.engine.rundir import read_json, sha256_of
 from apps.experiments.models import Run, RunStatus
 from apps.jobs import control, lineage, records, reindexing, starting, supervisor
 from apps.jobs.trainer import TRAINER, TrainerProcess

@@ -34,6 +34,7 @@ ICONS = {
     "exact": '<circle cx="8" cy="8" r="6"/><path d="M5 8.2l2.2 2.2L11 6"/>',
     "warm": '<path d="M2.5 6.5c2-2 3.5-2 5.5 0s3.5 2 5.5 0M2.5 11c2-2 3.5-2 5.5 0s3.5 2 5.5 0"/>',
     "weights-only": '<path d="M8 2.5l5.5 3v5L8 13.5l-5.5-3v-5z"/>',
+    "fresh": '<circle cx="8" cy="8" r="6"/>',
     "continue": '<path d="M2.5 8h10M9 4.5L12.5 8 9 11.5"/>',
     "branch": '<path d="M4 2v12M4 11.5c0-4 8-2.5 8-6.5"/><circle cx="12" cy="3.5" r="1.5"/>',
     "retry": '<path d="M12.8 6A5.3 5.3 0 1 0 13.3 9M13.3 2.5V6H9.8"/>',
@@ -52,6 +53,7 @@ FIDELITIES = {
     "exact": "Nothing was lost: it went on exactly from where the checkpoint was written.",
     "warm": "It went on with its networks and counters, but not all of the rest came back.",
     "weights-only": "Networks and optimizers came from a file; all the rest began anew.",
+    "fresh": "No intact checkpoint was left: it started over from its first step.",
 }
 
 

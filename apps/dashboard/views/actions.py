@@ -12,11 +12,11 @@ from django.views.decorators.http import require_POST
 from apps.dashboard.branching import ContinueForm
 from apps.dashboard.forms import EvaluateForm
 from apps.dashboard.templatetags.instruments import UNDO_TAG
-from apps.engine.errors import InvalidSpec, RunDirectoryError
+from apps.engine.errors import DamagedCheckpoint, InvalidSpec, RunDirectoryError
 from apps.experiments.models import IllegalMove, Run
 from apps.jobs import control, lineage, records
 
-REFUSALS = (control.Refused, IllegalMove, InvalidSpec, RunDirectoryError)
+REFUSALS = (control.Refused, IllegalMove, InvalidSpec, RunDirectoryError, DamagedCheckpoint)
 
 
 def _try(request: HttpRequest, verb: Callable[[], object], success: str) -> bool:
@@ -49,7 +49,14 @@ def _make(request: HttpRequest, parent: Run, verb: Callable[[], Run]) -> HttpRes
         messages.error(request, capfirst(str(refused)))
         return redirect("run", parent.pk)
     messages.success(request, f"Queued: {run.name}.")
+    tell_passed_over(request, run)
     return redirect("run", run.pk)
+
+
+def tell_passed_over(request: HttpRequest, run: Run) -> None:
+    """Tell what a verb had to say of a run that now waits: which checkpoints it passed over."""
+    if run.status_reason:
+        messages.warning(request, run.status_reason)
 
 
 def _tell_errors(request: HttpRequest, form: forms.Form) -> None:
@@ -98,7 +105,8 @@ def pause(request: HttpRequest, run_id: str) -> HttpResponse:
 @require_POST
 def resume(request: HttpRequest, run_id: str) -> HttpResponse:
     run = get_object_or_404(Run, pk=run_id)
-    _try(request, lambda: lineage.resume(run), f"Queued to go on: {run.name}.")
+    if _try(request, lambda: lineage.resume(run), f"Queued to go on: {run.name}."):
+        tell_passed_over(request, run)
     return redirect("run", run_id)
 
 

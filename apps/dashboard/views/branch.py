@@ -9,7 +9,7 @@ from django.views.decorators.http import require_http_methods
 from apps.dashboard.branching import BranchForm
 from apps.dashboard.forms import show_refusals
 from apps.dashboard.pages import show
-from apps.dashboard.views.actions import REFUSALS, refuse_logged
+from apps.dashboard.views.actions import REFUSALS, refuse_logged, tell_passed_over
 from apps.engine.errors import InvalidSpec
 from apps.experiments.models import Run
 from apps.jobs import control, lineage
@@ -43,6 +43,7 @@ def branch(request: HttpRequest, run_id: str) -> HttpResponse:
         form.add_error(None, capfirst(str(refused)))
         return _show_form(request, form, status=409)
     messages.success(request, f"Queued: {run.name}.")
+    tell_passed_over(request, run)
     return redirect("run", run.pk)
 
 

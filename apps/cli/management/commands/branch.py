@@ -2,24 +2,26 @@
 
 import shlex
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.core.management.base import CommandParser
 
-from apps.cli.command import Command as OurCommand
-from apps.cli.shapes import run_as_dict
 from apps.cli.spec_options import add_hyperparameters, read_hyperparameters
+from apps.cli.verbs import TrainingVerb
 from apps.engine.assignments import parse_assignments
 from apps.engine.schedules import SCHEDULES
 from apps.experiments.models import Run
 from apps.jobs import control, lineage
 
 
-class Command(OurCommand):
+class Command(TrainingVerb):
+    metavar = "RUN[@best|@last|@STEP]"
     help = "Queue a child that goes on from a checkpoint with changed hyperparameters."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("run", metavar="RUN[@best|@last|@STEP]")
+        super().add_arguments(parser)
         add_hyperparameters(parser)
         parser.add_argument(
             "-n", dest="total_timesteps", type=int, metavar="N", help="steps in all"
@@ -37,8 +39,10 @@ class Command(OurCommand):
         parser.add_argument("--name", default="")
         parser.add_argument("--experiment", default="", metavar="NAME")
 
-    def run(self, options: dict[str, Any]) -> None:
-        text, _, at = options["run"].partition("@")
+    def name_of(self, options: dict[str, Any]) -> str:
+        return str(options["run"].partition("@")[0])
+
+    def verb(self, options: dict[str, Any]) -> Callable[[Run], Run]:
         changes = {
             name: options[name]
             for name in ("total_timesteps", "seed", "environment")
@@ -50,12 +54,11 @@ class Command(OurCommand):
                 options["env_kwargs"], "--env-kwargs"
             )
         naming = control.Naming(options["name"], options["experiment"], shlex.join(sys.argv))
-        child = lineage.branch(
-            Run.objects.resolve(text), at or "last", changes, naming, options["schedules"]
+        return partial(
+            lineage.branch,
+            at=options["run"].partition("@")[2] or "last",
+            changes=changes,
+            naming=naming,
+            schedules=options["schedules"],
+            is_here=options["here"],
         )
-        if options["json"]:
-            self.print_json(run_as_dict(child))
-        else:
-            self.stdout.write(
-                f"run {child.pk} ({child.name}): {child.status}, from step {child.parent_step}"
-            )

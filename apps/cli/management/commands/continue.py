@@ -8,13 +8,13 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from apps.cli.verbs import RunVerb
+from apps.cli.verbs import TrainingVerb
 from apps.engine.schedules import SCHEDULES
 from apps.experiments.models import Run
 from apps.jobs import lineage
 
 
-class Command(RunVerb):
+class Command(TrainingVerb):
     help = "Queue a child that goes on from a run's last checkpoint for more steps."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -35,4 +35,5 @@ class Command(RunVerb):
             more_timesteps=options["more_timesteps"],
             command=shlex.join(sys.argv),
             schedules=options["schedules"],
+            is_here=options["here"],
         )

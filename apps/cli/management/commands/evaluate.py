@@ -7,6 +7,7 @@ from django.core.management.base import CommandError, CommandParser
 from apps.cli.command import Command as OurCommand
 from apps.cli.progress import wait_for_evaluation
 from apps.cli.shapes import evaluation_as_dict, number
+from apps.experiments.leases import TERMINAL
 from apps.experiments.models import JobStatus, Run
 from apps.jobs import control, supervisor
 from apps.jobs.trainer import TRAINER, TrainerProcess
@@ -32,7 +33,7 @@ class Command(OurCommand):
         }
         asked = {name: value for name, value in given.items() if value is not None}
         evaluation = control.evaluate(Run.objects.resolve(text), at or "last", asked)
-        if evaluation.claim(supervisor.new_owner()):
+        if evaluation.claim(supervisor.new_owner(TERMINAL)):
             supervisor.supervise_evaluation(evaluation, TrainerProcess(*TRAINER))
         else:
             wait_for_evaluation(evaluation)  # A worker was faster.

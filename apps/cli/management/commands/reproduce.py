@@ -6,13 +6,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from apps.cli.verbs import RunVerb
+from apps.cli.verbs import TrainingVerb
 from apps.experiments.models import Run
 from apps.jobs import lineage
 
 
-class Command(RunVerb):
+class Command(TrainingVerb):
     help = "Queue the same spec as a new run, to see whether it gives the same curve."
 
     def verb(self, options: dict[str, Any]) -> Callable[[Run], Run]:
-        return partial(lineage.reproduce, command=shlex.join(sys.argv))
+        return partial(lineage.reproduce, command=shlex.join(sys.argv), is_here=options["here"])

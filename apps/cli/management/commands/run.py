@@ -7,6 +7,7 @@ from django.core.management.base import CommandParser
 from apps.cli.command import Command as OurCommand
 from apps.cli.shapes import print_run, run_with_evaluations
 from apps.experiments.models import Run
+from apps.jobs.vanished import settle_all
 
 
 class Command(OurCommand):
@@ -16,6 +17,7 @@ class Command(OurCommand):
         parser.add_argument("run", metavar="RUN", help="id, unique prefix, name, or latest")
 
     def run(self, options: dict[str, Any]) -> None:
+        settle_all()
         run = Run.objects.resolve(options["run"])
         if options["json"]:
             self.print_json(run_with_evaluations(run))

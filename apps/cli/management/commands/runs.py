@@ -10,6 +10,7 @@ from apps.engine.errors import InvalidSpec
 from apps.experiments.listing import NEWEST_FIRST, SORTS, RunFilter
 from apps.experiments.models import Run, RunKind
 from apps.experiments.paging import Order, cursor_after, page
+from apps.jobs.vanished import settle_all
 
 
 class Command(OurCommand):
@@ -42,6 +43,7 @@ class Command(OurCommand):
         )
 
     def run(self, options: dict[str, Any]) -> None:
+        settle_all()
         if options["limit"] < 1:
             raise CommandError(f"--limit {options['limit']}: it must be at least 1")
         given = {**options, "algorithm": options["algo"], "environment": options["env"]}

@@ -1,7 +1,6 @@
 """`train`: train in this terminal with a progress bar, or queue a run for a worker."""
 
 import shlex
-import signal
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -9,15 +8,15 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from apps.cli.command import Command as OurCommand
-from apps.cli.progress import progress_bar, wait_for_evaluations, wait_for_runs
+from apps.cli.here import pause_when_asked_to_end, train_here
+from apps.cli.progress import wait_for_runs
 from apps.cli.shapes import print_run, print_runs, run_with_evaluations
 from apps.cli.spec_options import add_spec_options, asked_of
 from apps.cli.verbs import refuse_broken
 from apps.engine.expansion import with_seeds
 from apps.engine.spec import RunSpec
-from apps.experiments.models import Evaluation, JobStatus, Run
+from apps.experiments.models import Run
 from apps.jobs import batches, control, starting, supervisor
-from apps.jobs.trainer import TRAINER, TrainerProcess
 
 
 class Command(OurCommand):
@@ -77,25 +76,9 @@ def _train_here(
     specs: list[RunSpec], naming: control.Naming, origin: control.Origin | None, is_quiet: bool
 ) -> Iterator[Run]:
     """Train one after another in this terminal; a stop pauses the present one and ends it all."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: supervisor.shutdown.set())
+    pause_when_asked_to_end()
     for spec, own in batches.named(specs, naming):
         if not supervisor.shutdown.is_set():
             run = control.create(spec, own, origin)
-            _supervise_here(run, is_quiet)
+            train_here(run, is_quiet)
             yield run
-
-
-def _supervise_here(run: Run, is_quiet: bool) -> None:
-    """Be the run's supervisor, then its evaluations', in this terminal."""
-    if not run.claim(supervisor.new_owner()):
-        raise CommandError(f"run {run.pk} was taken by another process")
-    with progress_bar(run, is_quiet) as watch:
-        supervisor.supervise_run(
-            run, TrainerProcess(*TRAINER), lambda: None, watch, shutdown_status="paused"
-        )
-    for evaluation in Evaluation.objects.filter(run=run, status=JobStatus.QUEUED):
-        if evaluation.claim(supervisor.new_owner()):
-            supervisor.supervise_evaluation(evaluation, TrainerProcess(*TRAINER))
-    if not supervisor.shutdown.is_set():
-        wait_for_evaluations(run)  # A worker may have taken one.

@@ -1,0 +1,124 @@
+"""The files of checkpoints: judged before anybody copies, reads, seeds from or plays them.
+
+A checkpoint holds pickles, and who exchanges one can mend the manifest beside it. So whoever
+remembers the manifest's hash compares with that first: `verify` is the one gate, and every way to
+a checkpoint's files leads through it.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from apps.engine import events
+from apps.engine.errors import DamagedCheckpoint, RunDirectoryError
+from apps.engine.rundir import (
+    RunDirectory,
+    link_or_copy,
+    publish_directory,
+    sha256_of,
+    write_json,
+)
+
+STATE = "state.pkl"
+MANIFEST = "manifest.json"
+TORCH_FILE = "model.zip"
+FLAX_FILE = "networks.msgpack"
+# A checkpoint has one of these.
+NETWORK_FILES = frozenset({TORCH_FILE, FLAX_FILE})
+
+
+def verify(
+    directory: RunDirectory, step: int, expected_sha256: str | None = None, only: str = ""
+) -> dict[str, Any]:
+    """Compare a checkpoint's files with its manifest and return the manifest.
+
+    Args:
+        directory: The run's directory.
+        step: Step of the checkpoint.
+        expected_sha256: Hash of the manifest as the record remembers it, empty where the record
+            knows no such checkpoint; None: there is no record, and the manifest judges alone.
+        only: The one file to compare; empty: all of them.
+
+    Raises:
+        DamagedCheckpoint: A file is missing or differs from its manifest, or the manifest differs
+            from what is remembered.
+    """
+    what = f"checkpoint {step} of run {directory.name}"
+    folder = directory.checkpoints / str(step)
+    try:
+        manifest = _read_manifest(folder / MANIFEST, expected_sha256)
+        for name in [only] if only else manifest["files"]:
+            if name not in manifest["files"]:
+                raise RunDirectoryError(f"its manifest does not name {name}")
+            path = folder / name
+            # Whatever is no plain file could be waited for without end.
+            if not path.is_file() or sha256_of(path) != manifest["files"][name]["sha256"]:
+                raise DamagedCheckpoint(
+                    f"{what} is damaged: {name} does not match its manifest; choose another "
+                    "checkpoint"
+                )
+    except RunDirectoryError as error:
+        raise DamagedCheckpoint(f"{what}: {error}") from error
+    except OSError as error:
+        raise DamagedCheckpoint(f"{what} cannot be read: {error.strerror}") from error
+    return manifest
+
+
+def _read_manifest(path: Path, expected_sha256: str | None) -> dict[str, Any]:
+    if not path.is_file():
+        raise RunDirectoryError("its manifest does not exist")
+    data = path.read_bytes()
+    if expected_sha256 == "":
+        raise RunDirectoryError("the record knows no such checkpoint")
+    if expected_sha256 is not None and hashlib.sha256(data).hexdigest() != expected_sha256:
+        raise RunDirectoryError("its manifest is not the one that was recorded")
+    try:
+        manifest: dict[str, Any] = orjson.loads(data)
+        files = {name: entry["sha256"] for name, entry in manifest["files"].items()}
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise RunDirectoryError("its manifest is damaged") from error
+    networks = NETWORK_FILES & files.keys() or {TORCH_FILE}
+    if missing := {STATE, *networks} - files.keys():
+        raise RunDirectoryError(f"its manifest does not name {', '.join(sorted(missing))}")
+    if strange := [name for name in files if Path(name).name != name]:
+        raise RunDirectoryError(f"its manifest names {strange[0]!r}, which is no file of its own")
+    return manifest
+
+
+def steps_of(directory: RunDirectory) -> list[int]:
+    """Return the steps that have a finished checkpoint, in order."""
+    if not directory.checkpoints.is_dir():
+        return []
+    folders = (path for path in directory.checkpoints.iterdir() if path.name.isdecimal())
+    return sorted(int(folder.name) for folder in folders if (folder / MANIFEST).exists())
+
+
+def copy_checkpoint(
+    source: RunDirectory, target: RunDirectory, step: int, expected_sha256: str | None = None
+) -> events.Event:
+    """Copy a checkpoint into another run's directory, whole, as its best and last.
+
+    Its files never change, so they are hard-linked: each directory stands alone, at no cost. What
+    its manifest does not name is not copied.
+
+    Returns:
+        The event that tells of it, for the target's log.
+
+    Raises:
+        DamagedCheckpoint: As for `verify`.
+    """
+    manifest = verify(source, step, expected_sha256)
+    folder = source.checkpoints / str(step)
+    target.checkpoints.mkdir(exist_ok=True)
+    beside = target.checkpoints / f".{step}.tmp"
+    beside.mkdir()
+    for name in (*manifest["files"], MANIFEST):
+        link_or_copy(str(folder / name), str(beside / name))
+    # What was judged, not what lies there by now.
+    sha256 = expected_sha256 or sha256_of(beside / MANIFEST)
+    publish_directory(beside, target.checkpoints / str(step))
+    write_json(target.checkpoints / MANIFEST, {"best": step, "last": step})
+    size_bytes = sum(file["size_bytes"] for file in manifest["files"].values())
+    return events.checkpoint(step, size_bytes, True, False, sha256)
