@@ -533,3 +533,18 @@ def test_a_state_file_that_is_not_ours_is_never_unpickled(tmp_path: Path) -> Non
     assert not (tmp_path / "owned").exists()
     manifest = json.loads((folder / "manifest.json").read_text())
     assert "state.pkl" in manifest["files"]
+
+
+def test_a_damaged_manifest_stops_no_later_save(tmp_path: Path) -> None:
+    spec = spec_of("ppo", "CartPole-v1", total_timesteps=256, save_freq=64)
+    directory = make_directory(tmp_path / "run", spec)
+    train(spec, directory)
+    assert checkpoints.steps_of(directory) == [128, 192, 256]
+    for damaged in (directory.checkpoints, directory.checkpoints / "192"):
+        (damaged / "manifest.json").write_bytes(b"{")
+    longer = replace(spec, total_timesteps=512)
+    outcome = train(longer, directory, keep_checkpoints=1, attempt=Attempt(2))
+    assert (outcome.status, outcome.step) == ("completed", 512)
+    pointers = read_json(directory.checkpoints / "manifest.json")
+    assert pointers["last"] == 512
+    assert 192 not in checkpoints.steps_of(directory)
