@@ -11,7 +11,8 @@ from stable_baselines3.common.utils import LinearSchedule
 
 from apps.engine import checkpoints, schedules
 from apps.engine.building import constructor_arguments
-from apps.engine.rundir import RunDirectory, copy_checkpoint
+from apps.engine.checkpoint_files import copy_checkpoint
+from apps.engine.rundir import RunDirectory
 from apps.engine.spec import RunSpec
 from apps.engine.training import train
 from tests.engine.conftest import make_directory

@@ -10,7 +10,8 @@ from stable_baselines3 import DQN
 from stable_baselines3.common.buffers import NStepReplayBuffer
 
 from apps.engine import checkpoints, transitions
-from apps.engine.rundir import RunDirectory, copy_checkpoint
+from apps.engine.checkpoint_files import copy_checkpoint
+from apps.engine.rundir import RunDirectory
 from apps.engine.spec import RunSpec
 from apps.engine.training import train
 from tests.engine.conftest import make_directory

@@ -128,8 +128,7 @@ def test_schedules_are_kept_or_stretched(schedules: str, length: int) -> None:
     branch = lineage.branch(run, "last", {"total_timesteps": 500}, schedules=schedules)
     assert [each.spec["schedule_timesteps"] for each in (child, branch)] == [length, length]
     child.move_to(RunStatus.STOPPED)
-    child.checkpoints.create(step=150)
-    (child.directory.checkpoints / "128").rename(child.directory.checkpoints / "150")
+    give_checkpoint(child, 150)
     grandchild = lineage.continue_run(child, 100, schedules=schedules)
     assert grandchild.spec["schedule_timesteps"] == length
 
