@@ -1,6 +1,7 @@
 """The web server, started as `python -m rlgym.server`: daphne, with bounds and a discreet log."""
 
 from typing import Any
+from urllib.parse import unquote
 
 from daphne import server
 from daphne.cli import CommandLineInterface
@@ -24,13 +25,19 @@ class Server(server.Server):
 
     def log_action(self, protocol: str, action: str, details: dict[str, Any]) -> None:
         """Write a line of the access log, if one is kept."""
-        super().log_action(protocol, action, {**details, "path": redacted(details["path"])})
+        super().log_action(protocol, action, {**details, "path": _loggable(details["path"])})
 
 
 class Interface(CommandLineInterface):
     """Daphne's options."""
 
     server_class = Server
+
+
+def _loggable(path: str) -> str:
+    decoded = unquote(path)  # A secret may be written in more ways than one.
+    hidden = redacted(decoded)
+    return path if hidden == decoded else hidden.encode("unicode_escape").decode()
 
 
 if __name__ == "__main__":

@@ -125,8 +125,10 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "rlgym.middleware.known_hosts",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "rlgym.middleware.private_answers",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -186,7 +188,7 @@ STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True  # Straight from the apps: no collectstatic step on a laptop.
 WHITENOISE_AUTOREFRESH = DEBUG
 
-LOGIN_URL = "admin:login"
+LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "/"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"

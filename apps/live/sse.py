@@ -47,7 +47,7 @@ async def stream(request: HttpRequest, run_id: str) -> HttpResponseBase:
     has_seen_end = status is not None and asked.endswith(tail.END_MARK)
     if has_seen_end and not await asyncio.to_thread(tail.has_more, run.directory.log, cursor):
         return HttpResponse(status=204)
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    headers = {"Cache-Control": "private, no-store", "X-Accel-Buffering": "no"}
     return StreamingHttpResponse(
         _events(run, cursor), content_type="text/event-stream", headers=headers
     )
