@@ -127,6 +127,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "rlgym.middleware.known_hosts",
     "django.middleware.security.SecurityMiddleware",
+    "rlgym.compression.TextCompression",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "rlgym.middleware.private_answers",
     "csp.middleware.CSPMiddleware",
