@@ -1,7 +1,5 @@
 """What is sent is bounded before it is kept: by who sends it, where to, how long and how fast."""
 
-import socket
-import time
 from contextlib import closing, suppress
 
 import orjson
@@ -162,32 +160,3 @@ def test_two_requests_on_one_connection_are_both_answered(web: WebServer) -> Non
     answer = web.ask(first + head("/api/v1/health", "Connection: close", method="GET"))
     assert answer.status in {302, 403, 404}
     assert b'"status":"ok"' in answer.raw
-
-
-def dripped_until_cut_s(connection: socket.socket, first: bytes, at_most_s: float) -> float:
-    """Send a byte every now and then; return after how long the server had enough."""
-    started = time.monotonic()
-    connection.sendall(first)
-    connection.settimeout(0.2)
-    while time.monotonic() - started < at_most_s:
-        try:
-            connection.sendall(b"x")
-            if not connection.recv(65536):
-                break
-        except TimeoutError:
-            continue
-        except ConnectionError:
-            break
-    return time.monotonic() - started
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "first", [b"POST / HTTP/1.1\r\nX-Slow: ", head("/", "Content-Length: 8000")]
-)
-def test_whoever_drips_a_request_is_cut_off_and_nobody_waits_for_it(
-    web: WebServer, first: bytes
-) -> None:
-    with closing(web.connect()) as connection:
-        assert dripped_until_cut_s(connection, first, 60) < 50
-    assert (web.health_s() or 60) < 5
