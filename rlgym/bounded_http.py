@@ -136,7 +136,8 @@ class Request(http_protocol.WebRequest):
 
     def _decide(self, asked: "asyncio.Future[Any]", length: int | None) -> None:
         self._is_undecided = False
-        if self.channel is None or self._disconnected:
+        known_limit, self._limit = self._limit, MAX_STRANGER_BYTES
+        if self.channel is None or self._disconnected or self._is_refused:
             return
         self.channel.transport.resumeProducing()
         try:
@@ -144,8 +145,8 @@ class Request(http_protocol.WebRequest):
         except DatabaseError:
             detail = "The database cannot say who you are; try again in a moment."
             return self._refuse(problem(503, detail, headers={"Retry-After": str(RETRY_S)}))
-        if not is_known:
-            self._limit = MAX_STRANGER_BYTES
+        if is_known:
+            self._limit = known_limit
         if max(length or 0, self._received) > self._limit:
             return self._refuse(too_long(self._limit, is_stranger=True))
         if self._complete is not None:

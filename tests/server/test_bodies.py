@@ -39,6 +39,19 @@ def credentials(web: WebServer) -> dict[str, list[str]]:
     }
 
 
+@pytest.mark.parametrize(
+    "header",
+    [b"Cookie: sessionid=\xff\xfe", b"Cookie: ;;;==", b"Cookie: sessionid=" + b"a" * 8000,
+     b"Authorization: Bearer \xff", b"Authorization: Bearer", b"Authorization: Basic YTpi",
+     b"Authorization: \xe2\x80\xae", b"Cookie: csrftoken=x"],
+)  # fmt: skip
+@pytest.mark.parametrize("how", [b"Content-Length: 500000", b"Transfer-Encoding: chunked"])
+def test_no_odd_credential_buys_a_longer_body(web: WebServer, header: bytes, how: bytes) -> None:
+    request = head("/api/v1/runs").removesuffix(b"\r\n") + header + b"\r\n" + how + b"\r\n\r\n"
+    chunk = b"20000\r\n" + bytes(0x20000) + b"\r\n"
+    assert_too_long(web.ask(request, chunk))
+
+
 WHO = ["nobody", "a token", "a session", "a false token", "a false session"]
 STRANGERS = [who for who in WHO if who not in {"a token", "a session"}]
 
