@@ -66,7 +66,7 @@ def fill(runs: int) -> None:
 def served() -> Iterator[int]:
     """Run the web server alone and give its port."""
     port = free_port()
-    command = [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(port)]
+    command = [sys.executable, "-m", "rlgym.server", "-b", "127.0.0.1", "-p", str(port)]
     process = subprocess.Popen(
         [*command, "rlgym.asgi:application"],
         cwd=ROOT,

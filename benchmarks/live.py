@@ -57,7 +57,7 @@ class Server:
         jar = http.cookiejar.CookieJar()
         urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar)).open(stack.login_link)
         self.cookie = "; ".join(f"{one.name}={one.value}" for one in jar)
-        (self.web,) = stack.find("daphne")
+        (self.web,) = stack.find("rlgym.server")
 
     def new_run(self) -> tuple[str, Path]:
         """Begin a run that a script logs; return its id and its log."""

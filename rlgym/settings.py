@@ -125,8 +125,11 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "rlgym.middleware.known_hosts",
     "django.middleware.security.SecurityMiddleware",
+    "rlgym.compression.TextCompression",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "rlgym.middleware.private_answers",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -186,7 +189,7 @@ STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True  # Straight from the apps: no collectstatic step on a laptop.
 WHITENOISE_AUTOREFRESH = DEBUG
 
-LOGIN_URL = "admin:login"
+LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "/"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
@@ -214,7 +217,13 @@ CONTENT_SECURITY_POLICY = {
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname:<7} {name}: {message}", "style": "{"}},
+    "formatters": {
+        "line": {
+            "()": "apps.accounts.redaction.RedactingFormatter",
+            "format": "{asctime} {levelname:<7} {name}: {message}",
+            "style": "{",
+        }
+    },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "INFO"},
     "loggers": {

@@ -1,19 +1,32 @@
-"""Credentials: one-time login links and API tokens, of which only hashes are stored."""
+"""Credentials: one-time login links and API tokens, of which only hashes are stored.
+
+Also how often a password was wrong lately, so that guessing becomes slow.
+"""
 
 import hashlib
+import ipaddress
 import secrets
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
-from django.db import OperationalError, models
+from django.db import OperationalError, models, transaction
 from django.utils import timezone
 
 LINK_LIFETIME = timedelta(hours=12)
 USE_RESOLUTION = timedelta(minutes=1)
 TOKEN_PREFIX = "rlgym_"
+
+# Wrong passwords that cost no waiting: of a name from an address, of an address with any names, of
+# a name from all addresses that it never logged in from.
+FREE_OF_PAIR = 5
+FREE_OF_ADDRESS = 20
+FREE_OF_NAME = 10
+MAX_WAIT_S = 60
+FORGOTTEN_AFTER = timedelta(hours=1)
+UNFAMILIAR_AFTER = timedelta(days=90)
 
 
 def _hash(secret: str) -> str:
@@ -109,3 +122,92 @@ class ApiToken(models.Model):
         if self.last_used_at is None or now - self.last_used_at > USE_RESOLUTION:
             with suppress(OperationalError):
                 ApiToken.objects.filter(pk=self.pk).update(last_used_at=now)
+
+
+class FailedLoginQuerySet(models.QuerySet["FailedLogin"]):
+    def begin(self, name: str, address: str) -> float:
+        """Count an attempt to log in by password, before the password is looked at.
+
+        Counted first, so that many at once are not all let through; `succeed` takes it back.
+
+        Returns:
+            Seconds to wait before the next attempt; 0 when this one may go on. An attempt that has
+            to wait does not count: knocking on goes no slower, and keeps nobody out for longer.
+        """
+        now = timezone.now()
+        with transaction.atomic():
+            counted = self._counted(name, address, now)
+            wait_s = max(row.wait_s(free, now) for row, free in counted)
+            if wait_s <= 0:
+                for row, _ in counted:
+                    row.failures += 1
+                    row.last_at = now
+                    row.save()
+                self._forget(now)
+        return max(0.0, wait_s)
+
+    def succeed(self, name: str, address: str) -> None:
+        """Take back the count of an attempt whose password was right."""
+        pair, *others = _keys(name, address)
+        now = timezone.now()
+        self.filter(key=pair).update(failures=0, is_familiar=True, last_at=now)
+        self.filter(key__in=others, failures__gt=0).update(failures=models.F("failures") - 1)
+
+    def _counted(self, name: str, address: str, now: datetime) -> list[tuple["FailedLogin", int]]:
+        keys = _keys(name, address)
+        known = {row.key: row for row in self.filter(key__in=keys)}
+        rows = [known.get(key) or FailedLogin(key=key, last_at=now) for key in keys]
+        for row in rows:
+            row.failures = 0 if now - row.last_at > FORGOTTEN_AFTER else row.failures
+        pair, of_address, of_name = rows
+        counted = [(pair, FREE_OF_PAIR), (of_address, FREE_OF_ADDRESS)]
+        # Whoever guesses elsewhere must not keep out who logs in from where they always do.
+        return counted if pair.is_familiar else [*counted, (of_name, FREE_OF_NAME)]
+
+    def _forget(self, now: datetime) -> None:
+        self.filter(last_at__lt=now - FORGOTTEN_AFTER, is_familiar=False).delete()
+        self.filter(last_at__lt=now - UNFAMILIAR_AFTER).delete()
+
+
+class FailedLogin(models.Model):
+    """How often in a row a password was wrong: for a name, from an address, or for both."""
+
+    key = models.CharField(max_length=64, unique=True)
+    failures = models.PositiveIntegerField(default=0)
+    last_at = models.DateTimeField()
+    is_familiar = models.BooleanField(default=False)
+
+    objects = FailedLoginQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"{self.failures} wrong passwords"
+
+    def wait_s(self, free: int, now: datetime) -> float:
+        """Return how long the next attempt has to wait: longer each time, up to a minute."""
+        beyond = self.failures - free
+        if beyond < 0:
+            return 0.0
+        wait_s = min(2.0 ** min(beyond + 1, 10), MAX_WAIT_S)
+        return wait_s - (now - self.last_at).total_seconds()
+
+
+def _keys(name: str, address: str) -> tuple[str, str, str]:
+    """Return what an attempt is counted under: name and address, address, name.
+
+    Hashed, for people type their password where their name belongs.
+    """
+    name, address = name.strip().casefold(), _network(address)
+    return _hash(f"pair {address} {name}"), _hash(f"address {address}"), _hash(f"name {name}")
+
+
+def _network(address: str) -> str:
+    """Return what one client has of the internet: an address, of IPv6 its whole network."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:  # A unix socket has none.
+        return address
+    if isinstance(found, ipaddress.IPv4Address):
+        return str(found)
+    if found.ipv4_mapped:
+        return str(found.ipv4_mapped)
+    return str(ipaddress.ip_network((found, 64), strict=False))

@@ -9,7 +9,7 @@ from typing import Any
 
 from channels.db import database_sync_to_async
 from django.db import OperationalError
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from ninja.throttling import BaseThrottle
 
 from apps.accounts.authentication import reader_of_scope
@@ -18,6 +18,8 @@ from apps.engine.archives import MAX_FILE_BYTES
 from apps.engine.mp4 import MAX_FILM_BYTES
 
 MAX_BODY_BYTES = 1 << 20
+# From whoever is not logged in: a form with a name and a password is far below.
+MAX_STRANGER_BYTES = 8 << 10
 # Where a model file may be sent, beside the fields of a form.
 UPLOADS = frozenset({"/api/v1/runs/import", "/runs/new/"})
 MAX_UPLOAD_BYTES = MAX_FILE_BYTES + MAX_BODY_BYTES
@@ -31,6 +33,29 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 
+def max_body_bytes(
+    method: str, path: str, body: int = MAX_BODY_BYTES, upload: int = MAX_UPLOAD_BYTES
+) -> int:
+    """Return how long a body may be that somebody who is logged in sends to an address.
+
+    Args:
+        method: HTTP method.
+        path: Path of the address, percent-decoded.
+        body: Limit of what is no file.
+        upload: Limit of a model file; films have their own, if it is lower.
+    """
+    if method == "POST" and FILM_UPLOAD.fullmatch(path):
+        return min(MAX_FILM_BYTES, upload)
+    return upload if method == "POST" and path in UPLOADS else body
+
+
+def too_long(max_bytes: int, is_stranger: bool) -> HttpResponse:
+    """Refuse a body that is longer than its sender may send, and say what to do."""
+    detail = f"The body is longer than {max_bytes} bytes, which is the most that is taken here"
+    reason = " without a login; log in first, or check the token" if is_stranger else ""
+    return problem(413, f"{detail}{reason}.", headers={"Connection": "close"})
+
+
 class BodyTooLarge(Exception):
     """A request's body is longer than allowed."""
 
@@ -39,7 +64,8 @@ class BodyLimit:
     """An ASGI wrapper that counts a body's bytes and answers 413 beyond the limit.
 
     Django spools a body to disk before any view or login check runs, so this stands outside of it.
-    Model files and films may be longer, where they belong and from whoever is logged in.
+    Model files and films may be longer, where they belong and from whoever is logged in. Our own
+    web server (`rlgym.server`) has refused too long a body before; another one would not.
     """
 
     def __init__(
@@ -79,24 +105,21 @@ class BodyLimit:
             await self._refuse(send, max_bytes)
 
     async def _limit_of(self, scope: Message) -> int:
-        is_film = FILM_UPLOAD.fullmatch(scope["path"]) is not None
-        if scope["method"] != "POST" or not (is_film or scope["path"] in UPLOADS):
-            return self.max_bytes
+        limit = max_body_bytes(
+            scope["method"], scope["path"], self.max_bytes, self.max_upload_bytes
+        )
+        if limit <= self.max_bytes:
+            return limit
         try:
             is_known = await database_sync_to_async(reader_of_scope)(scope)
         except OperationalError:  # The view will say so, in words.
             is_known = False
-        if not is_known:
-            return self.max_bytes
-        return min(MAX_FILM_BYTES, self.max_upload_bytes) if is_film else self.max_upload_bytes
+        return limit if is_known else self.max_bytes
 
     async def _refuse(self, send: Send, max_bytes: int) -> None:
-        response = problem(413, f"The body is longer than {max_bytes} bytes.")
+        response = too_long(max_bytes, is_stranger=False)
         headers = [(name.lower().encode(), value.encode()) for name, value in response.items()]
-        headers += [
-            (b"content-length", str(len(response.content)).encode()),
-            (b"connection", b"close"),
-        ]
+        headers += [(b"content-length", str(len(response.content)).encode())]
         await send({"type": "http.response.start", "status": 413, "headers": headers})
         await send({"type": "http.response.body", "body": response.content})
 

@@ -19,6 +19,7 @@ from apps.api.problems import refusal, responses
 from apps.api.runs import find_run
 from apps.api.schemas import Delta, EpisodePage, Metrics
 from apps.engine.events import Event
+from apps.engine.plain_files import size_of
 from apps.metrics import store
 
 router = Router()
@@ -123,7 +124,7 @@ def _delta(log: Path, after: int) -> HttpResponse:
 
 
 def _check_cursor(log: Path, cursor: int, name: str) -> None:
-    size = log.stat().st_size if log.exists() else 0
+    size = size_of(log)
     if cursor > size:
         raise refusal(name, f"{cursor} is beyond the log's end; it must be from 0 to {size}")
 

@@ -12,10 +12,8 @@ the client has read it. Hence two rules.
 """
 
 import asyncio
-import errno
 import os
 import re
-import stat
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -25,6 +23,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHt
 from django.utils.http import content_disposition_header, parse_etags
 
 from apps.accounts.problems import problem
+from apps.engine.plain_files import NotPlainFile, open_below
 
 RANGE_CAP_BYTES = 2 << 20
 CHUNK_BYTES = 256 << 10
@@ -38,7 +37,6 @@ SHOWN_TYPES = {
     ".png": "image/png",
     ".json": "application/json",
 }
-_NO_FILE_ERRORS = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.ENAMETOOLONG}
 _RANGE = re.compile(r"bytes=\s*(?:(\d{1,18})-(\d{0,18})|-(\d{1,18}))\s*", re.ASCII)
 
 
@@ -68,35 +66,14 @@ class OpenFile:
 def open_inside(root: Path, relative: str) -> OpenFile:
     """Open a regular file inside a directory, following no symbolic link below it.
 
-    Each part of the path is opened from the one before it, so nothing that changes meanwhile can
-    lead outside.
-
     Raises:
         FileNotFoundError: There is no such file, or it is not a plain file inside the directory.
     """
-    parts = PurePosixPath(relative).parts
-    if not parts or "\0" in relative or any(part in {"/", "..", "."} for part in parts):
-        raise FileNotFoundError(relative)
-    directory = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        for part in parts[:-1]:
-            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-            below = os.open(part, flags, dir_fd=directory)
-            os.close(directory)
-            directory = below
-        # Without O_NONBLOCK a named pipe would block for ever.
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        fd = os.open(parts[-1], flags, dir_fd=directory)
-    except OSError as error:
-        if error.errno not in _NO_FILE_ERRORS:
-            raise
+        fd = open_below(root, relative)
+    except NotPlainFile as error:
         raise FileNotFoundError(relative) from error
-    finally:
-        os.close(directory)
     status = os.fstat(fd)
-    if not stat.S_ISREG(status.st_mode):
-        os.close(fd)
-        raise FileNotFoundError(relative)
     etag = f'"{status.st_ino:x}-{status.st_size:x}-{status.st_mtime_ns:x}"'
     return OpenFile(fd, status.st_size, etag)
 

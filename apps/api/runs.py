@@ -1,5 +1,6 @@
 """Runs: list, make, show, rename, start, stop, delete, restore."""
 
+import os
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -146,7 +147,7 @@ def stop_run(request: HttpRequest, run_id: str) -> Any:
 def get_config(request: HttpRequest, run_id: str) -> Any:
     """Show the resolved spec, and where and with what it ran."""
     directory = find_run(run_id).directory
-    has_run = directory.provenance.exists()
+    has_run = os.path.lexists(directory.provenance)  # A link is not passed over: it is refused.
     return {
         "spec": read_json(directory.spec),
         "provenance": read_json(directory.provenance) if has_run else None,

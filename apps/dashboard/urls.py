@@ -1,5 +1,7 @@
 """Addresses of the pages; those under `parts/` are pieces of a page that it fetches again."""
 
+from django.contrib.auth.decorators import login_not_required
+from django.contrib.auth.views import LogoutView
 from django.urls import path
 
 from apps.dashboard.views import actions, branch, environments, login, overview, run, runs
@@ -14,7 +16,9 @@ urlpatterns = [
     path("environments/", environments.environment_list, name="environment-list"),
     path("environments/<path:environment_id>/", environments.environment, name="environment"),
     path("videos/", overview.video_list, name="video-list"),
+    path("login/", login.LoginPage.as_view(), name="login"),
     path("login/<str:secret>/", login.login_link, name="login-link"),
+    path("logout/", login_not_required(LogoutView.as_view(next_page="login")), name="logout"),
     path("runs/", runs.run_list, name="run-list"),
     path("runs/new/", runs.run_new, name="run-new"),
     path("runs/<str:run_id>/", run.run, name="run"),

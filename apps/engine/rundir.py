@@ -23,6 +23,7 @@ import orjson
 
 from apps.engine import events
 from apps.engine.errors import DiskFull, RunDirectoryBusy, RunDirectoryError
+from apps.engine.plain_files import open_plain, reading
 
 READ_CHUNK_BYTES = 1 << 20
 # Ten thousand metrics take a line of about 1 MB; a far longer one is damage.
@@ -80,7 +81,7 @@ class RunDirectory:
             RunDirectoryError: The directory does not exist.
         """
         try:
-            fd = os.open(self.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            fd = open_plain(self.lock_file, os.O_RDWR | os.O_CREAT)
         except FileNotFoundError:
             raise RunDirectoryError(f"{self.path} does not exist") from None
         try:
@@ -100,7 +101,7 @@ class RunDirectory:
     def lock_holder(self) -> int | None:
         """Return the process id that holds the lock, None when it is free."""
         try:
-            fd = os.open(self.lock_file, os.O_RDONLY | os.O_CLOEXEC)
+            fd = open_plain(self.lock_file)
         except FileNotFoundError:
             return None
         try:
@@ -134,7 +135,7 @@ class LogWriter:
     """Appends whole lines to a log; several processes may each hold one."""
 
     def __init__(self, path: Path) -> None:
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        self._fd = open_plain(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
         self._end = -1
 
     def __enter__(self) -> Self:
@@ -262,9 +263,12 @@ def read_whole_lines(
 
     Returns:
         The lines with their newlines, and the cursor after them. A torn last line is left out.
+
+    Raises:
+        NotPlainFile: A link, a pipe or a folder lies in the log's place.
     """
     try:
-        with path.open("rb") as file:
+        with reading(path) as file:
             file.seek(after)
             data = file.read(max_bytes)
             end = data.rfind(b"\n") + 1
@@ -322,7 +326,8 @@ def read_json(path: Path) -> dict[str, Any]:
         RunDirectoryError: The file is missing, not JSON, or not an object.
     """
     try:
-        value = orjson.loads(path.read_bytes())
+        with reading(path) as file:
+            value = orjson.loads(file.read())
     except FileNotFoundError:
         raise RunDirectoryError(f"{path} does not exist") from None
     except orjson.JSONDecodeError as error:
@@ -333,8 +338,8 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file as hexadecimal text."""
-    with path.open("rb") as file:
+    """Return the SHA-256 of a file as hexadecimal text; a named pipe reads as empty."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from apps.engine import events
-from apps.engine.errors import DiskFull, FieldError, InvalidSpec, RefusedFile
+from apps.engine.errors import (
+    DiskFull,
+    FieldError,
+    InvalidSpec,
+    RefusedFile,
+    RunDirectoryError,
+)
 from apps.engine.logged import MAX_STEP
 from apps.engine.mp4 import MAX_FILM_BYTES, read_index, write_poster
 from apps.engine.rundir import FULL_DISK_ERRORS
@@ -47,6 +53,8 @@ def add_film(run: Run, step: int, chunks: Iterable[bytes]) -> tuple[Video, bool]
         raise Refused(f"run {run.pk} has {MAX_FILMS} films, as many as it may have")
     folder = run.directory.films
     folder.mkdir(exist_ok=True)
+    if folder.is_symlink():
+        raise RunDirectoryError(f"{folder} is a symbolic link; put the folder itself there")
     beside = folder / f".{secrets.token_hex(8)}.tmp.mp4"
     try:
         digest = _receive(beside, chunks)

@@ -16,6 +16,7 @@ import orjson
 from channels.db import database_sync_to_async
 
 from apps.accounts.authentication import reader_of_scope
+from apps.engine.plain_files import NotPlainFile
 from apps.experiments.models import Run
 from apps.live import board, tail
 
@@ -188,6 +189,8 @@ class RunConsumer(Viewer):
             self._cursor = tail.parse_cursor(query.get("after", ["0"])[-1], run.directory.log)
         except ValueError:
             return BAD_CURSOR
+        except NotPlainFile:
+            return NO_SUCH_RUN
         self._run = run
         return None
 

@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHt
 
 from apps.accounts.authentication import reader_of
 from apps.accounts.problems import problem, unauthorized
+from apps.engine.plain_files import NotPlainFile
 from apps.experiments.models import Run
 from apps.experiments.queries import RunNotFound
 from apps.live import tail
@@ -41,10 +42,12 @@ async def stream(request: HttpRequest, run_id: str) -> HttpResponseBase:
     except ValueError as error:
         errors = [{"field": "after", "message": str(error)}]
         return problem(422, str(error), kind="invalid", errors=errors)
+    except NotPlainFile:
+        return problem(404, "The log of this run is missing or damaged.", kind="damaged")
     has_seen_end = status is not None and asked.endswith(tail.END_MARK)
     if has_seen_end and not await asyncio.to_thread(tail.has_more, run.directory.log, cursor):
         return HttpResponse(status=204)
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    headers = {"Cache-Control": "private, no-store", "X-Accel-Buffering": "no"}
     return StreamingHttpResponse(
         _events(run, cursor), content_type="text/event-stream", headers=headers
     )

@@ -22,6 +22,7 @@ from channels.db import database_sync_to_async
 from django.db import OperationalError
 from django.utils import timezone
 
+from apps.engine.plain_files import NotPlainFile, size_of, status_of
 from apps.experiments.models import JobStatus, Run, RunStatus
 from apps.metrics import store
 
@@ -184,7 +185,7 @@ class Tail:
 
     def _check_size(self) -> None:
         # Asked in the event loop: a stat takes microseconds, a hop to a thread a hundred.
-        size = _size_of(self.log)
+        size = _known_size_of(self.log)
         if size is None and self.ended is None:  # Deleted: the directory goes before the row.
             self.ended = DELETED
             self._ring()
@@ -194,10 +195,10 @@ class Tail:
             self._ring()
 
 
-def _size_of(log: Path) -> int | None:
+def _known_size_of(log: Path) -> int | None:
     try:
-        return log.stat().st_size
-    except FileNotFoundError:
+        return status_of(log).st_size
+    except (FileNotFoundError, NotPlainFile):
         return None
 
 
@@ -266,8 +267,9 @@ def parse_cursor(text: str, log: Path) -> int:
 
     Raises:
         ValueError: It is no byte offset within the log; the message says what is allowed.
+        NotPlainFile: A link, a pipe or a folder lies in the log's place.
     """
-    size = _size_of(log) or 0
+    size = size_of(log)
     if not (text.isascii() and text.isdecimal()) or len(text) > 18 or int(text) > size:
         raise ValueError(f"{text[:40]!r} is not a cursor of this log; it must be from 0 to {size}")
     return int(text)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from apps.analysis.axes import IntArray, Restart
 from apps.analysis.curves import FloatArray
+from apps.engine.plain_files import NotPlainFile, reading, status_of
 from apps.engine.rundir import read_whole_lines
 from apps.metrics.sidefile import SAMPLE_BYTES, Damaged, Segment, SideFile, Stale
 from apps.metrics.stretch import NO_ROWS, STEPS, TIMES, Held, Stretch, joined, parse
@@ -179,8 +180,8 @@ class LogColumns:
 
     def keep(self) -> None:
         """Parse what the log gained, once it may be enough for the side file, but not too much."""
-        with suppress(FileNotFoundError):
-            if self._log.stat().st_size >= self._cursor + self._segment_bytes:
+        with suppress(FileNotFoundError, NotPlainFile):
+            if status_of(self._log).st_size >= self._cursor + self._segment_bytes:
                 self._read(lambda: None, self._segment_bytes * LARGEST_SEGMENT)
 
     def _read(self, read: Callable[[], Found], most_bytes: float = np.inf) -> Found:
@@ -237,7 +238,7 @@ class LogColumns:
 
     def _refresh(self, most_bytes: float) -> None:
         try:
-            stat = self._log.stat()
+            stat = status_of(self._log)
         except FileNotFoundError:
             return self._forget()
         is_same = stat.st_ino == self._inode and stat.st_size >= self._cursor
@@ -255,7 +256,7 @@ class LogColumns:
             self._keep(min(max(self._segment_bytes, end // SEGMENTS_OF_A_LOG), largest))
 
     def _sample(self, end: int, length: int) -> bytes:
-        with self._log.open("rb") as file:
+        with reading(self._log) as file:
             return os.pread(file.fileno(), length, end - length)
 
     def _adopt(self, side: SideFile | None) -> None:
@@ -292,7 +293,7 @@ class LogColumns:
             return
         try:
             self._append(pending, in_file)
-        except OSError:
+        except (OSError, NotPlainFile):
             # Not ours to write, or no room: what was parsed stays in memory.
             self._may_write = False
 

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from apps.analysis.axes import IntArray, Restart
 from apps.analysis.curves import FloatArray
+from apps.engine.plain_files import NotPlainFile, open_plain, reading
 from apps.metrics.stretch import NO_ROWS, Stretch
 
 FORMAT = f"rlgym columns 1, {sys.byteorder} endian"
@@ -125,20 +126,20 @@ class SideFile:
     def open(cls, path: Path, log: Path) -> Self | None:
         """Open the side file of a log; None where there is none that belongs to it."""
         try:
-            with path.open("rb") as file, log.open("rb") as source:
+            with reading(path) as file, reading(log) as source:
                 first, *others = [*_frames(file.fileno())] or [Frame({}, 0, 0)]
                 if first.described.get("format") != FORMAT:
                     return None
                 end = others[-1].end if others else first.end
                 found = cls(path, first.described["name"], [*map(_segment, others)], end)
                 return found if _belongs(found, first.described, source.fileno()) else None
-        except OSError:
+        except (OSError, NotPlainFile):
             return None
 
     @classmethod
     def create(cls, path: Path, log: Path) -> Self:
         """Put an empty side file in the place of whatever is there."""
-        with log.open("rb") as source:
+        with reading(log) as source:
             head = os.pread(source.fileno(), SAMPLE_BYTES, 0)
             # A sample of a whole number of lines: a torn last one may yet be cut.
             head = head[: head.rfind(b"\n") + 1]
@@ -187,7 +188,7 @@ class SideFile:
     @contextmanager
     def _locked(self) -> Iterator[int | None]:
         """Hold the file's lock; None when another does, or has written since it was opened."""
-        fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+        fd = open_plain(self.path, os.O_RDWR)
         try:
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -210,8 +211,8 @@ class SideFile:
             Stale: It is gone, or another took its place.
         """
         try:
-            fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as error:
+            fd = open_plain(self.path)
+        except (OSError, NotPlainFile) as error:
             raise Stale(str(error)) from error
         try:
             if not self._is_mine(fd):

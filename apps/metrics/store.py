@@ -19,6 +19,7 @@ import numpy as np
 from apps.analysis.axes import Axis
 from apps.analysis.curves import FloatArray, smooth, thin, windowed_mean
 from apps.engine.events import Event, MalformedLine, decode
+from apps.engine.plain_files import reading
 from apps.engine.rundir import READ_CHUNK_BYTES, read_lines
 from apps.metrics.columns import moments_of, view
 from apps.metrics.line import KEYS_OF_AXIS, Curve, Line, Resumption
@@ -196,7 +197,7 @@ def moments(log: Path) -> Iterator[Event]:
 
 def _events_at(log: Path, places: list[tuple[int, int]], until: int) -> Iterator[Event]:
     # Should the log go, or another take its place meanwhile, there is nothing to tell of it.
-    with suppress(FileNotFoundError, MalformedLine), log.open("rb") as file:
+    with suppress(FileNotFoundError, MalformedLine), reading(log) as file:
         for start, end in places:
             if end <= until:
                 yield decode(os.pread(file.fileno(), end - start, start))
@@ -292,9 +293,12 @@ def last_lines(path: Path, count: int, max_bytes: int = 1 << 20) -> list[str]:
     """Return the last lines of a text file, undecodable bytes replaced; none when it is missing.
 
     Only a newline ends a line: JSON may hold the other characters that `splitlines` splits at.
+
+    Raises:
+        NotPlainFile: A link, a pipe or a folder lies in its place.
     """
     try:
-        with path.open("rb") as file:
+        with reading(path) as file:
             start = max(0, file.seek(0, os.SEEK_END) - max_bytes)
             file.seek(start)
             data = file.read()

@@ -98,7 +98,7 @@ def test_a_killed_web_server_costs_a_stream_no_line_and_repeats_none(
                         is_time = time.monotonic() - killed_at > wait_s
                         if kills < n_kills and len(seen) > 40 * (kills + 1) and is_time:
                             kills += 1
-                            (web,) = stack.find("daphne")
+                            (web,) = stack.find("rlgym.server")
                             web.kill()
                             killed_at = time.monotonic()
                             wait_s = apart_s and apart_s + pick.uniform(0, 1)
@@ -144,7 +144,7 @@ def test_a_killed_web_server_costs_a_socket_no_line_and_a_dashboard_nothing_that
                     cursor = message["id"]
                     if kills < 2 and len(seen) > 40 * (kills + 1):
                         kills += 1
-                        (web,) = stack.find("daphne")
+                        (web,) = stack.find("rlgym.server")
                         web.kill()
         except (OSError, InvalidHandshake, ConnectionClosed):
             time.sleep(0.2)  # The server is on its way back.

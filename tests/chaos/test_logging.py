@@ -67,13 +67,13 @@ def test_a_script_outlives_restarts_of_the_server_with_every_row_once(
                 wait_until(
                     lambda least=least: log.exists() and least in log.read_bytes(), 60, "rows"
                 )
-                (web,) = stack.find("daphne")
+                (web,) = stack.find("rlgym.server")
                 time.sleep(apart_s + pick.uniform(0, 1))
                 web.kill()
                 script.stdin.write("\n")
                 script.stdin.flush()
                 wait_until(
-                    lambda web=web: [one for one in stack.find("daphne") if one.pid != web.pid],
+                    lambda web=web: {one.pid for one in stack.find("rlgym.server")} - {web.pid},
                     60, "another web server",
                 )  # fmt: skip
             script.stdin.write("\n")

@@ -95,7 +95,8 @@ def test_pages_carry_a_strict_policy(reader: Client) -> None:
 def test_a_stranger_is_sent_to_the_login_page(client: Client, db: None, name: str) -> None:
     response = client.get(reverse(name))
     assert response.status_code == 302
-    assert response["Location"].startswith("/admin/login/")
+    page = "/admin/login/" if name.startswith("admin:") else "/login/"
+    assert response["Location"] == f"{page}?next={reverse(name)}"
 
 
 def test_login_page_tells_how_to_get_in_without_a_password(client: Client, db: None) -> None:

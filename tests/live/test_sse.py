@@ -206,3 +206,11 @@ async def test_open_streams_share_one_thread(run: Run, token: str) -> None:
     for stream in streams:
         await stream.send_input({"type": "http.disconnect"})
         await stream.wait(PATIENCE_S)
+
+
+async def test_events_are_never_compressed_for_they_would_wait(run: Run, program: Program) -> None:
+    await finish(run)
+    path = f"/api/v1/runs/{run.pk}/stream"
+    response = await program.get(path, headers={"Accept-Encoding": "gzip"})
+    assert not response.has_header("Content-Encoding")
+    assert (await read_all(response)).startswith(b"retry: 1000\n\n")

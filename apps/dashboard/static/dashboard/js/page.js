@@ -51,7 +51,7 @@ document.body.addEventListener("rlgym:slow-tick", () => {
 document.body.addEventListener("htmx:beforeSwap", (event) => {
   const { xhr, target } = event.detail;
   // A session that has ended answers with the login page: go there rather than show it inside a part.
-  if (new URL(xhr.responseURL, location.href).pathname.startsWith("/admin/login/")) {
+  if (/^(\/admin)?\/login\/$/.test(new URL(xhr.responseURL, location.href).pathname)) {
     event.detail.shouldSwap = false;
     location.reload();
     return;

@@ -1,0 +1,104 @@
+"""Time limits hold for requests that arrive, not for answers that last."""
+
+import base64
+import os
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import pytest
+
+from rlgym.bounded_http import BODY_S, HEADERS_S, IDLE_S
+from tests.server.conftest import WebServer, read_answer
+from tests.server.test_bodies import head
+
+LENIENCY_S = 20.0
+
+
+def upgrade(web: WebServer, *extra: str) -> bytes:
+    key = base64.b64encode(os.urandom(16)).decode()
+    return head(
+        "/ws/dashboard/",
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        f"Sec-WebSocket-Key: {key}",
+        f"Authorization: Bearer {web.token}",
+        "Origin: http://localhost",
+        *extra,
+        method="GET",
+    )
+
+
+def drip(web: WebServer, first: bytes, limit_s: float) -> None:
+    """Send a byte every now and then, until the server has enough of it."""
+    started = time.monotonic()
+    with closing(web.connect()) as connection:
+        connection.sendall(first)
+        connection.settimeout(0.2)
+        while not has_ended(connection):
+            assert time.monotonic() - started < limit_s + LENIENCY_S
+    assert time.monotonic() - started > limit_s - 1
+
+
+def has_ended(connection: socket.socket) -> bool:
+    try:
+        connection.sendall(b"x")
+        return not connection.recv(65536)
+    except TimeoutError:
+        return False
+    except ConnectionError:
+        return True
+
+
+def send_too_little(web: WebServer) -> None:
+    with closing(web.connect()) as connection:
+        connection.settimeout(BODY_S + LENIENCY_S)
+        connection.sendall(head("/", "Content-Length: 100"))
+        assert read_answer(connection).status == 408, "who is too slow is told why"
+
+
+def watch(web: WebServer) -> None:
+    with closing(web.connect()) as connection:
+        connection.sendall(upgrade(web))
+        assert connection.recv(65536).startswith(b"HTTP/1.1 101")
+        connection.settimeout(1)
+        until = time.monotonic() + HEADERS_S + 5  # Later, it ends for want of an acknowledgement.
+        while time.monotonic() < until:
+            try:
+                assert connection.recv(65536), "an open websocket has no such limit"
+            except TimeoutError:
+                continue
+
+
+def rest_between_two_requests(web: WebServer) -> None:
+    with closing(web.connect()) as connection:
+        connection.sendall(head("/api/v1/health", method="GET"))
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+        time.sleep(HEADERS_S + 3)
+        connection.sendall(head("/api/v1/health", "Connection: close", method="GET"))
+        assert read_answer(connection).status == 200
+
+
+@pytest.mark.slow
+def test_what_drips_is_cut_off_and_what_lasts_is_not(web: WebServer) -> None:
+    # Side by side: each waits for the server's patience to end.
+    with ThreadPoolExecutor() as pool:
+        all_at_once = [
+            pool.submit(drip, web, b"GET /", IDLE_S),
+            pool.submit(drip, web, b"POST / HTTP/1.1\r\nX-Slow: ", HEADERS_S),
+            pool.submit(drip, web, head("/", "Content-Length: 8000"), BODY_S),
+            pool.submit(send_too_little, web),
+            pool.submit(watch, web),
+            pool.submit(rest_between_two_requests, web),
+        ]
+        time.sleep(1)
+        assert (web.health_s() or 60) < 5, "nobody waits for them"
+    for one in all_at_once:
+        one.result()
+
+
+def test_a_websocket_with_a_body_is_refused_like_any_other(web: WebServer) -> None:
+    answer = web.ask(upgrade(web, f"Content-Length: {2 << 30}"))
+    assert answer.status == 413
