@@ -101,7 +101,7 @@ def test_the_header_fits_at_every_width(
         assert header["height"] <= 48 if width >= 1100 else header["height"] <= 80
         for place in places:
             assert place is not None
-            assert 0 <= place["x"]
+            assert place["x"] >= 0
             assert place["x"] + place["width"] <= width + 1
             assert header["y"] <= place["y"] + 1
             assert place["y"] + place["height"] <= header["y"] + header["height"] + 1

@@ -11,15 +11,16 @@ from django.http import HttpRequest, QueryDict
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
+from apps import words
 from apps.dashboard.run_list import natural_order
 from apps.engine.algorithms import ALGORITHMS
 from apps.engine.normalization import what_is_normalized
 from apps.experiments.models import Run
+from apps.words import NOTHING
 
 register = template.Library()
 
 UNDO_TAG = "undo-"
-NOTHING = "—"
 
 # Drawn in a 16 x 16 box, stroked with the text's colour: a status is never told by colour alone.
 ICONS = {
@@ -112,19 +113,8 @@ def fidelity_meaning(fidelity: str) -> str:
 
 @register.filter
 def number(value: Any) -> str:
-    """Write a number so that it can be read: thousands apart, about four digits, never 1e+05."""
-    if value is None or value == "":
-        return NOTHING
-    value = float(value)
-    if not math.isfinite(value):
-        return str(value)
-    if value == int(value) and abs(value) < 1e15:
-        return f"{int(value):,}"
-    if abs(value) >= 1000:
-        return f"{value:,.0f}"
-    if abs(value) >= 1:
-        return f"{value:.4g}"
-    return f"{value:.3g}"
+    """Write a number so that it can be read; templates write what is not there as empty text."""
+    return words.number(None if value == "" else value)
 
 
 @register.filter
@@ -177,7 +167,7 @@ def duration(seconds: float | None) -> str:
         return f"{whole // 60} min {whole % 60:02d} s"
     if whole < 86_400:
         return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-    return f"{whole // 86_400} d {whole % 86_400 // 3600:02d} h"
+    return f"{words.number(whole // 86_400)} d {whole % 86_400 // 3600:02d} h"
 
 
 @register.simple_tag
