@@ -1,5 +1,6 @@
 // On every page: times in the reader's zone, a heartbeat for what is live, and guards around htmx.
 
+import { isCutOff, watch } from "./contact.js";
 import { moment } from "./format.js";
 
 const TICK_MS = 1000;
@@ -21,6 +22,8 @@ let ticks = 0;
 // Nothing is asked for while nobody looks.
 setInterval(() => {
   if (document.hidden) return;
+  watch();
+  if (isCutOff()) return;
   ticks += 1;
   if (document.querySelector("[data-live]")) announce("rlgym:tick");
   if (ticks % SLOW_TICKS === 0) announce("rlgym:slow-tick");
@@ -65,6 +68,11 @@ document.body.addEventListener("htmx:beforeSwap", (event) => {
 document.body.addEventListener("htmx:afterSwap", () => {
   showTimes(document);
   scrollLogs();
+});
+
+// What changed meanwhile is fetched at once.
+document.body.addEventListener("rlgym:found-again", () => {
+  for (const name of ["rlgym:tick", "rlgym:active", "rlgym:slow-tick"]) announce(name);
 });
 
 function scrollLogs() {
