@@ -8,6 +8,7 @@ from typing import Any
 from django import template
 from django.contrib.messages.storage.base import Message
 from django.http import HttpRequest, QueryDict
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
@@ -172,13 +173,18 @@ def duration(seconds: float | None) -> str:
 
 @register.simple_tag
 def moment(at: datetime | float | None) -> SafeString | str:
-    """Write a time in UTC; the page's script shows it in the reader's zone."""
+    """Write a time in the reader's zone as far as it is known, else in UTC; it says which.
+
+    The page's script writes it shorter, always in the browser's zone.
+    """
     if at is None:
         return NOTHING
     if not isinstance(at, datetime):
         at = datetime.fromtimestamp(at, UTC)
     return format_html(
-        '<time datetime="{}">{} UTC</time>', at.isoformat(), at.strftime("%Y-%m-%d %H:%M")
+        '<time datetime="{}">{}</time>',
+        at.isoformat(),
+        timezone.localtime(at).strftime("%Y-%m-%d %H:%M %Z"),
     )
 
 

@@ -14,6 +14,23 @@ function showTimes(root) {
   }
 }
 
+// The server is told the zone that days and times are written in. What a page without a script would
+// show stays in the zone that it says, until the next page.
+function tellZone() {
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  if (!zone) return;
+  document.cookie = `rlgym_zone=${zone}; path=/; max-age=31536000; SameSite=Lax`;
+  if (!document.body.classList.contains("rlgym")) return;
+  for (const place of document.querySelectorAll("[data-zone]")) place.textContent = zone;
+  const asked = new URLSearchParams(location.search).get("zone");
+  const field = document.querySelector("input[name=zone]");
+  if (!field || asked || field.value === zone) return;
+  for (const label of document.querySelectorAll("label[for*=created]")) {
+    label.textContent = label.textContent.replace(`(${field.value})`, `(${zone})`);
+  }
+  field.value = zone;
+}
+
 function announce(name) {
   document.body.dispatchEvent(new CustomEvent(name, { bubbles: true }));
 }
@@ -107,5 +124,6 @@ for (const link of document.querySelectorAll("a[data-keeps-form]")) {
   });
 }
 
+tellZone();
 showTimes(document);
 scrollLogs();
