@@ -68,7 +68,7 @@ def violations(page: Page) -> list[str]:
 
 def test_axe_finds_nothing_on_any_page(judged: Page, served: Served, run_path: str) -> None:
     found = []
-    for path in (*PATHS, run_path, f"{run_path}branch/"):
+    for path in (*PATHS, run_path, f"{run_path}branch/", f"{run_path}checkpoints/last/"):
         judged.goto(served.address + path)
         judged.wait_for_timeout(500)
         found += [f"{path} {line}" for line in violations(judged)]

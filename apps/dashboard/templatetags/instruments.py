@@ -189,6 +189,16 @@ def moment(at: datetime | float | None) -> SafeString | str:
 
 
 @register.filter
+def last_exception(text: str) -> str:
+    """Return what a traceback ends with, its type and message; a text that is none as it is."""
+    _, mark, frames = text.rpartition("Traceback (most recent call last):\n")
+    lines = frames.split("\n")
+    # Frames are indented; a message may have several lines, and those may be indented, too.
+    first = next((n for n, line in enumerate(lines) if line and not line[0].isspace()), None)
+    return "\n".join(lines[first:]).strip() if mark and first is not None else text.strip()
+
+
+@register.filter
 def undo_run_id(message: Message) -> str:
     """Return the id of the run whose deletion a message tells, empty for other messages."""
     tags = (message.extra_tags or "").split()

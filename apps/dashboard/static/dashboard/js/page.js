@@ -5,6 +5,8 @@ import { moment } from "./format.js";
 
 const TICK_MS = 1000;
 const SLOW_TICKS = 5;
+// Parts that answer what the reader does.
+const ALWAYS_REPLACED = ["run-header", "hyperparameters", "quick-algorithm"];
 
 function showTimes(root) {
   for (const time of root.querySelectorAll("time[datetime]:not([title])")) {
@@ -76,7 +78,7 @@ document.body.addEventListener("htmx:beforeSwap", (event) => {
     location.reload();
     return;
   }
-  if (target.id !== "run-header" && target.id !== "hyperparameters" && isBusy(target)) {
+  if (!ALWAYS_REPLACED.includes(target.id) && isBusy(target)) {
     event.detail.shouldSwap = false;
     if (target.id && target.hasAttribute("hx-get")) postponed.add(target.id);
   }
@@ -95,6 +97,12 @@ document.body.addEventListener("rlgym:found-again", () => {
 function scrollLogs() {
   for (const log of document.querySelectorAll("pre.log")) log.scrollTop = log.scrollHeight;
 }
+
+// What is told newest last opens at its end.
+document.addEventListener("toggle", (event) => {
+  const told = event.target.open && event.target.querySelector(":scope > pre.ends");
+  if (told) told.scrollTop = told.scrollHeight;
+}, true);
 
 // A question that was left open closes when the reader turns to something else.
 document.addEventListener("click", (event) => {
