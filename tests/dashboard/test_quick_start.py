@@ -52,4 +52,4 @@ def test_what_does_not_fit_is_refused_all_the_same(reader: Client) -> None:
         "/runs/new/", {"algorithm": "sac", "environment": "CartPole-v1", "length": "quick"}
     )
     assert response.status_code == 422
-    assert "acts in box" in response.content.decode()
+    assert "SAC cannot act in CartPole-v1" in response.content.decode()

@@ -65,3 +65,11 @@ def test_a_failed_run_and_a_failed_evaluation_open_with_the_exception(
         run=finished, step=256, seed=1, n_episodes=1, status=JobStatus.FAILED, error=text
     )
     opens_with_the_exception(reader.get(finished.get_absolute_url()).content.decode(), text)
+
+
+def test_what_the_status_says_already_is_not_said_twice(reader: Client) -> None:
+    text = traceback_of("a wrong shape")
+    reason = "ValueError: a wrong shape"
+    run = make_run(status=RunStatus.FAILED, error=text, status_reason=reason)
+    html = reader.get(f"/runs/{run.pk}/parts/header/").content.decode()
+    assert html.count(reason) == 2, "beside the status, and at the traceback's end"
