@@ -12,6 +12,7 @@ the client has read it. Hence two rules.
 """
 
 import asyncio
+import hashlib
 import os
 import re
 from collections.abc import AsyncIterator
@@ -44,6 +45,10 @@ class Unsatisfiable(Exception):
     """A range that starts beyond the end of the file."""
 
 
+class Changed(Exception):
+    """A file that is not the one whose hash is known."""
+
+
 @dataclass(slots=True)
 class OpenFile:
     """An open regular file; whoever holds it closes it."""
@@ -55,6 +60,14 @@ class OpenFile:
     def read(self, start: int, count: int) -> bytes:
         """Read bytes, fewer only at the end of the file."""
         return os.pread(self.fd, count, start)
+
+    def sha256(self) -> str:
+        """Return the hash of the whole file."""
+        found, position = hashlib.sha256(), 0
+        while data := self.read(position, CHUNK_BYTES):
+            found.update(data)
+            position += len(data)
+        return found.hexdigest()
 
     def close(self) -> None:
         """Close it; closing it again does nothing."""
@@ -108,16 +121,26 @@ def parse_range(header: str, size: int) -> tuple[int, int] | None:
 
 
 async def serve(
-    request: HttpRequest, root: Path, relative: str, download_name: str
+    request: HttpRequest, root: Path, relative: str, download_name: str, sha256: str = ""
 ) -> HttpResponseBase:
     """Answer GET or HEAD for a file inside a directory; see the module for ranges and pace.
 
+    Args:
+        request: Who asks, and for which range.
+        root: The directory.
+        relative: Path of the file below it.
+        download_name: What a browser calls it, without its suffix.
+        sha256: What the file must hash to, as it is open; empty: anything.
+
     Raises:
         FileNotFoundError: As for `open_inside`.
+        Changed: It hashes to something else.
     """
     file = await asyncio.to_thread(open_inside, root, relative)
     is_handed_over = False
     try:
+        if sha256 and await asyncio.to_thread(file.sha256) != sha256:
+            raise Changed(relative)
         response = await _answer(request, file)
         is_handed_over = response.streaming
     finally:

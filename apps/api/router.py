@@ -20,6 +20,7 @@ from apps.accounts.authentication import reader_of
 from apps.accounts.problems import PROBLEM_TYPE, problem, unauthorized
 from apps.api import (
     catalogue,
+    downloads,
     evaluations,
     experiments,
     ingest,
@@ -172,6 +173,7 @@ translate_errors(api)
 api.add_router("/runs", preflights.router, tags=["runs"])  # Before addresses of one run.
 api.add_router("/runs", ingest.router, tags=["logged runs"])  # "logged" is no run id.
 api.add_router("/runs", runs.router, tags=["runs"])
+api.add_router("/runs", downloads.router, tags=["runs"])
 api.add_router("/runs", life.router, tags=["runs"])
 api.add_router("/runs", evaluations.router, tags=["evaluations"])
 api.add_router("/runs", logs.router, tags=["logs"])

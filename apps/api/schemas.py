@@ -342,6 +342,20 @@ class Checkpoints(Schema):
     checkpoints: list[CheckpointOut]
 
 
+class DownloadFile(Schema):
+    name: str
+    size_bytes: int
+    sha256: str
+    url: str = Field(description="Where it is served; honours Range.")
+
+
+class DownloadOut(Schema):
+    run: str
+    step: int
+    files: list[DownloadFile]
+    script: str = Field(description="`load.py`: it plays what lies beside it.")
+
+
 # --- what a run's log holds
 
 

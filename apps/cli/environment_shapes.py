@@ -81,7 +81,7 @@ def print_environment(profile: EnvironmentProfile) -> None:
         "group": profile.group,
         "reward": card.reward or "-",
         "solved at": number(card.solved_return),
-        "step limit": number(card.max_episode_steps, 0),
+        "step limit": number(card.max_episode_steps),
         "source": card.source or "-",
     }
     if said and storage:
@@ -112,6 +112,6 @@ def _print_rows(title: str, rows: Iterable[SpaceRow]) -> None:
     for name in ("min", "max"):
         table.add_column(name, justify="right")
     for row in rows:
-        bounds = (number(row.low, 3), number(row.high, 3))
+        bounds = (number(row.low), number(row.high))
         table.add_row(row.label, escape(row.meaning or "-"), escape(row.unit), *bounds)
     Console().print(table)

@@ -22,7 +22,7 @@ def progress_bar(run: Run, is_quiet: bool) -> Iterator[Watch]:
     with _bar(run.name, is_quiet) as move:
 
         def watch(now: Run) -> None:
-            speed = number(now.steps_per_second, 0)
+            speed = number(now.steps_per_second)
             move(
                 now.progress or 0.0,
                 f"return {number(now.return_last)}  {speed} steps/s  {now.status}",

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from apps import words
 from apps.experiments.listing import SUMMARY_COLUMNS
 from apps.experiments.models import Evaluation, Run, RunStatus
 from apps.jobs.waiting import why_it_waits
@@ -106,7 +107,7 @@ def print_runs(runs: Iterable[Run], sorted_by: str = "") -> None:
             run.pk, run.name, f"[{style}]{run.status}[/]" if style else run.status,
             "-" if run.progress is None else f"{run.progress:.0%}",
             number(run.return_last), number(run.return_best),
-            number(run.evaluation_last), number(run.steps_per_second, 0),
+            number(run.evaluation_last), number(run.steps_per_second),
             *([number(getattr(run, sorted_by))] if is_extra else []),
         )  # fmt: skip
     Console().print(table)
@@ -122,7 +123,7 @@ def print_run(run: Run) -> None:
         **({"waiting": why_it_waits(run)} if run.status == RunStatus.QUEUED else {}),
         "task": _task(run),
         "progress": _progress(run),
-        "speed": f"{number(run.steps_per_second, 0)} steps/s",
+        "speed": f"{number(run.steps_per_second)} steps/s",
         "elapsed": duration(run.elapsed_s),
         "time left": duration(run.eta_s),
         "attempt": f"{run.attempt} {run.fidelity}".strip(),
@@ -155,9 +156,9 @@ def _progress(run: Run) -> str:
     return f"{run.step:,} of {run.total_timesteps:,} steps ({run.progress:.1%})"
 
 
-def number(value: float | None, digits: int = 1) -> str:
+def number(value: float | None) -> str:
     """Return a number for people, a dash for None."""
-    return "-" if value is None else f"{value:,.{digits}f}"
+    return "-" if value is None else words.number(value)
 
 
 def duration(seconds: float | None) -> str:

@@ -4,6 +4,7 @@ Numbers are therefore plain text fields with a numeric widget: a refusal comes f
 one wording, whichever face was used.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from django import forms
@@ -16,7 +17,7 @@ from apps.dashboard.normalizing import (
 from apps.engine.algorithms import ALGORITHMS, Hyperparameter
 from apps.engine.backends import BACKENDS, DEFAULT_BACKEND, algorithm_of
 from apps.engine.environments import EnvironmentCard
-from apps.engine.errors import InvalidSpec
+from apps.engine.errors import InvalidSpec, UnknownEnvironment
 from apps.engine.expansion import SEEDS_BOUNDS
 from apps.engine.presets import LENGTH_TITLES, PRESET_TITLES, lengths_for, preset_for
 from apps.engine.spec import (
@@ -30,7 +31,7 @@ from apps.engine.spec import (
 from apps.engine.vectorization import VECTORIZATIONS
 from apps.experiments.models import Experiment, Run
 from apps.experiments.turns import PRIORITY_BOUNDS
-from apps.jobs.environments import cards_for, profiles
+from apps.jobs.environments import cards_for, profile_of, profiles
 
 HYPERPARAMETER_PREFIX = "hyperparameters."
 NAME_LENGTH = 120
@@ -51,6 +52,15 @@ def number_field(label: str, bounds: tuple[int, int], help_text: str = "") -> fo
 def algorithm_choices() -> list[tuple[str, str]]:
     """Return the algorithms as choices of a select."""
     return [(algorithm.name, algorithm.title) for algorithm in ALGORITHMS.values()]
+
+
+def fitting_choices(environment: str) -> list[tuple[str, str]]:
+    """Return the algorithms that can act in an environment; all where nobody knows its spaces."""
+    try:
+        fitting = profile_of(environment).algorithms
+    except UnknownEnvironment:
+        fitting = []
+    return [one for one in algorithm_choices() if not fitting or one[0] in fitting]
 
 
 def backend_choices(algorithm: str) -> list[tuple[str, str]]:
@@ -301,9 +311,12 @@ def hyperparameter_field(schema: Hyperparameter, value: Any, source: str) -> for
 
 
 class QuickStartForm(forms.Form):
-    """The one row of the dashboard that starts a run; it is sent to the page of new runs."""
+    """The one row of the dashboard that starts a run; it is sent to the page of new runs.
 
-    algorithm = forms.ChoiceField(choices=algorithm_choices, initial=DEFAULT_ALGORITHM)
+    It offers the algorithms that can act in its environment.
+    """
+
+    algorithm = forms.ChoiceField()
     environment = forms.CharField(
         initial=DEFAULT_ENVIRONMENT,
         max_length=200,
@@ -311,6 +324,17 @@ class QuickStartForm(forms.Form):
     )
     preset = forms.ChoiceField(choices=[*PRESET_TITLES.items()], initial=DEFAULT_PRESET)
     length = forms.ChoiceField(choices=[*LENGTH_TITLES.items()], initial="standard")
+
+    def __init__(self, given: Mapping[str, str]) -> None:
+        super().__init__(initial={name: value for name, value in given.items() if value})
+        choices = fitting_choices(self.initial.get("environment", DEFAULT_ENVIRONMENT))
+        names = [name for name, _ in choices]
+        if self.initial.get("algorithm") not in names:
+            first = DEFAULT_ALGORITHM if DEFAULT_ALGORITHM in names else names[0]
+            self.initial["algorithm"] = first
+        algorithm = self.fields["algorithm"]
+        assert isinstance(algorithm, forms.ChoiceField)
+        algorithm.choices = choices
 
     @property
     def cards(self) -> list[EnvironmentCard]:

@@ -9,8 +9,10 @@ from typing import Any
 
 from django import forms
 from django.db.models import DateTimeField, Field
+from django.utils import timezone
 from django.utils.text import capfirst
 
+from apps.dashboard.zone import zone_named
 from apps.engine.algorithms import ALGORITHMS
 from apps.engine.errors import FieldError, InvalidSpec
 from apps.experiments.listing import (
@@ -131,11 +133,23 @@ class RunListForm(forms.Form):
     def __init__(self, data: Any) -> None:
         super().__init__(data, auto_id="filter-%s")
         self.full_clean()
-        self.filter, refused = RunFilter.read(self._typed())
+        refused = self._read_zone(data.get("zone", ""))
+        self.filter, of_filter = RunFilter.read(self._typed(), self.zone)
+        refused += of_filter
         self.sorting = self._read_order(refused)
+        for name in ("created_from", "created_to"):
+            self[name].label = f"{self[name].label} ({self.zone})"
         for error in refused:
             self.add_error(error.field if error.field in self.fields else None, error.message)
         self._offer()
+
+    def _read_zone(self, name: str) -> list[FieldError]:
+        """Take the zone that days are meant in: the address names it, else the reader's own."""
+        self.zone = zone_named(name) or timezone.get_current_timezone()
+        if not name or zone_named(name):
+            return []
+        message = f"{name[:80]!r} is not allowed; it must be a zone as Europe/Berlin, or UTC"
+        return [FieldError("zone", message)]
 
     def _typed(self) -> dict[str, str]:
         names = ("search", "status", "algorithm", "environment", "kind", "created_from")

@@ -4,7 +4,16 @@ from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.views import LogoutView
 from django.urls import path
 
-from apps.dashboard.views import actions, branch, environments, login, overview, run, runs
+from apps.dashboard.views import (
+    actions,
+    branch,
+    checkpoint,
+    environments,
+    login,
+    overview,
+    run,
+    runs,
+)
 
 urlpatterns = [
     path("", overview.dashboard, name="dashboard"),
@@ -30,6 +39,7 @@ urlpatterns = [
     path("runs/<str:run_id>/parts/timeline/", run.timeline, name="run-timeline"),
     path("runs/<str:run_id>/parts/lineage/", run.lineage, name="run-lineage"),
     path("runs/<str:run_id>/parts/log/", run.log, name="run-log"),
+    path("runs/<str:run_id>/checkpoints/<str:at>/", checkpoint.checkpoint, name="run-checkpoint"),
     path("runs/<str:run_id>/start/", actions.start, name="run-start"),
     path("runs/<str:run_id>/stop/", actions.stop, name="run-stop"),
     path("runs/<str:run_id>/priority/", actions.prioritise, name="run-priority"),

@@ -6,6 +6,10 @@ a checkpoint's files leads through it.
 """
 
 import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +17,7 @@ import orjson
 
 from apps.engine import events
 from apps.engine.errors import DamagedCheckpoint, RunDirectoryError
+from apps.engine.plain_files import open_below
 from apps.engine.rundir import (
     RunDirectory,
     link_or_copy,
@@ -45,31 +50,52 @@ def verify(
         DamagedCheckpoint: A file is missing or differs from its manifest, or the manifest differs
             from what is remembered.
     """
-    what = f"checkpoint {step} of run {directory.name}"
-    folder = directory.checkpoints / str(step)
-    try:
-        manifest = _read_manifest(folder / MANIFEST, expected_sha256)
+    manifest = recorded_manifest(directory, step, expected_sha256)
+    with _told_of(directory, step):
         for name in [only] if only else manifest["files"]:
             if name not in manifest["files"]:
                 raise RunDirectoryError(f"its manifest does not name {name}")
-            path = folder / name
-            # Whatever is no plain file could be waited for without end.
-            if not path.is_file() or sha256_of(path) != manifest["files"][name]["sha256"]:
-                raise DamagedCheckpoint(
-                    f"{what} is damaged: {name} does not match its manifest; choose another "
-                    "checkpoint"
+            with _open(directory, step, name) as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+            if found != manifest["files"][name]["sha256"]:
+                raise RunDirectoryError(
+                    f"it is damaged: {name} does not match its manifest; choose another checkpoint"
                 )
-    except RunDirectoryError as error:
-        raise DamagedCheckpoint(f"{what}: {error}") from error
-    except OSError as error:
-        raise DamagedCheckpoint(f"{what} cannot be read: {error.strerror}") from error
     return manifest
 
 
-def _read_manifest(path: Path, expected_sha256: str | None) -> dict[str, Any]:
-    if not path.is_file():
-        raise RunDirectoryError("its manifest does not exist")
-    data = path.read_bytes()
+def recorded_manifest(
+    directory: RunDirectory, step: int, expected_sha256: str | None = None
+) -> dict[str, Any]:
+    """Return a checkpoint's manifest, for who compares each file as it is read; as `verify`."""
+    with _told_of(directory, step):
+        return _read_manifest(directory, step, expected_sha256)
+
+
+@contextmanager
+def _told_of(directory: RunDirectory, step: int) -> Iterator[None]:
+    what = f"checkpoint {step} of run {directory.name}"
+    try:
+        yield
+    except RunDirectoryError as error:
+        raise DamagedCheckpoint(f"{what}: {error}") from error
+    except OSError as error:
+        raise DamagedCheckpoint(f"{what} cannot be read: {error.strerror or error}") from error
+
+
+def _open(directory: RunDirectory, step: int, name: str) -> BufferedReader:
+    path = f"{directory.checkpoints.name}/{step}/{name}"
+    return os.fdopen(open_below(directory.path, path), "rb")
+
+
+def _read_manifest(
+    directory: RunDirectory, step: int, expected_sha256: str | None
+) -> dict[str, Any]:
+    try:
+        with _open(directory, step, MANIFEST) as file:
+            data = file.read()
+    except FileNotFoundError:
+        raise RunDirectoryError("its manifest does not exist") from None
     if expected_sha256 == "":
         raise RunDirectoryError("the record knows no such checkpoint")
     if expected_sha256 is not None and hashlib.sha256(data).hexdigest() != expected_sha256:

@@ -6,7 +6,7 @@ Lists read columns of the runs' rows and never a log; each sorting has an index 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import TYPE_CHECKING
 
 from django.db.models import Q
@@ -67,11 +67,13 @@ class RunFilter:
     created_before: datetime | None = None
 
     @classmethod
-    def read(cls, query: Mapping[str, str]) -> tuple["RunFilter", list[FieldError]]:
+    def read(
+        cls, query: Mapping[str, str], zone: tzinfo = UTC
+    ) -> tuple["RunFilter", list[FieldError]]:
         """Read a filter as it was typed, and say what is refused of it.
 
         `status` is one or several by comma; `created_from` and `created_to` are times, or days,
-        the last of which counts whole. Times without a zone are in UTC.
+        the last of which counts whole. Days, and times without a zone, are in `zone`.
         """
         given = {name: value.replace("\0", "").strip() for name, value in query.items()}
         errors: list[FieldError] = []
@@ -80,14 +82,14 @@ class RunFilter:
         kind = _known("kind", [given["kind"]] if given.get("kind") else [], RunKind.values, errors)
         names = ("algorithm", "environment", "experiment", "search")
         texts = {name: _short(name, given.get(name, ""), errors) for name in names}
-        created_from = _moment("created_from", given.get("created_from", ""), errors)
-        created_to = _moment("created_to", given.get("created_to", ""), errors)
+        created_from = _moment("created_from", given.get("created_from", ""), zone, errors)
+        created_to = _moment("created_to", given.get("created_to", ""), zone, errors)
         return cls(
             tuple(status),
             "".join(kind),
             **texts,
-            created_from=_first_of(created_from),
-            created_before=_end_of(created_to),
+            created_from=_first_of(created_from, zone),
+            created_before=_end_of(created_to, zone),
         ), errors
 
     def apply(self, runs: "RunQuerySet") -> "RunQuerySet":
@@ -130,14 +132,16 @@ def _short(field: str, text: str, errors: list[FieldError]) -> str:
     return ""
 
 
-def _moment(field: str, text: str, errors: list[FieldError]) -> date | datetime | None:
+def _moment(
+    field: str, text: str, zone: tzinfo, errors: list[FieldError]
+) -> date | datetime | None:
     """Read a day, or a time."""
     if not text:
         return None
     try:
         found = parse_date(text) or parse_datetime(text)
         if isinstance(found, datetime):
-            return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+            return (found if found.tzinfo else found.replace(tzinfo=zone)).astimezone(UTC)
     except (ValueError, OverflowError):  # Well written, but there is no such day.
         found = None
     if found is None:
@@ -146,19 +150,22 @@ def _moment(field: str, text: str, errors: list[FieldError]) -> date | datetime 
     return found
 
 
-def _first_of(moment: date | datetime | None) -> datetime | None:
+def _first_of(moment: date | datetime | None, zone: tzinfo) -> datetime | None:
     if moment is None or isinstance(moment, datetime):
         return moment
-    return datetime.combine(moment, time(), UTC)
+    try:
+        return datetime.combine(moment, time(), zone).astimezone(UTC)
+    except OverflowError:  # The beginning of time: nothing is too early.
+        return None
 
 
-def _end_of(moment: date | datetime | None) -> datetime | None:
+def _end_of(moment: date | datetime | None, zone: tzinfo) -> datetime | None:
     """Return the first moment after a time or a day."""
     if moment is None:
         return None
     try:
         if isinstance(moment, datetime):
             return moment + timedelta(microseconds=1)
-        return datetime.combine(moment + timedelta(days=1), time(), UTC)
+        return datetime.combine(moment + timedelta(days=1), time(), zone).astimezone(UTC)
     except OverflowError:  # The end of time: nothing is too late.
         return None

@@ -18,7 +18,7 @@ from apps.dashboard.templatetags import instruments
         (487.256, "487.3"),
         (-1.23456, "-1.235"),
         (0.012345, "0.0123"),
-        (0.00001234, "1.23e-05"),
+        (0.00001234, "1.23e-5"),
         (float("nan"), "nan"),
         (float("-inf"), "-inf"),
     ],

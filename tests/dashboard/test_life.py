@@ -352,3 +352,24 @@ def test_the_list_marks_children_and_filters_what_is_paused(reader: Client, pare
     html = reader.get("/runs/", {"status": "paused"}).content.decode()
     assert "waiting" in html
     assert "parent" not in html
+
+
+def test_relatives_are_compared_at_the_same_step(reader: Client, parent: Run) -> None:
+    def log(run: Run, returns: dict[int, float]) -> None:
+        key = "rollout/ep_rew_mean"
+        run.directory.append(*(events.metrics(s, {key: value}) for s, value in returns.items()))
+
+    log(parent, {100: 10.0, 200: 20.0, 256: 90.0})
+    child = make_run(
+        name="child", parent=parent, parent_step=100, relation="branch", step=210,
+        return_last=33.0, return_best=44.0,
+    )  # fmt: skip
+    log(child, {150: 25.0, 200: 33.0})
+    assert "return at step 210: 33, the parent&#x27;s there 20" in page(reader, child).replace(
+        "'", "&#x27;"
+    )
+    told = page(reader, parent, "run-lineage").replace("'", "&#x27;")
+    assert "return 33 at step 210, this run&#x27;s there 20" in told
+    Run.objects.filter(pk=child.pk).update(step=1000)
+    assert "return at step 256, where the parent ended: 33," in page(reader, child)
+    assert "33 at step 1,000, beyond this run" in page(reader, parent, "run-lineage")

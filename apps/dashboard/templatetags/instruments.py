@@ -8,18 +8,20 @@ from typing import Any
 from django import template
 from django.contrib.messages.storage.base import Message
 from django.http import HttpRequest, QueryDict
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
+from apps import words
 from apps.dashboard.run_list import natural_order
 from apps.engine.algorithms import ALGORITHMS
 from apps.engine.normalization import what_is_normalized
 from apps.experiments.models import Run
+from apps.words import NOTHING
 
 register = template.Library()
 
 UNDO_TAG = "undo-"
-NOTHING = "—"
 
 # Drawn in a 16 x 16 box, stroked with the text's colour: a status is never told by colour alone.
 ICONS = {
@@ -114,19 +116,8 @@ def fidelity_meaning(fidelity: str) -> str:
 
 @register.filter
 def number(value: Any) -> str:
-    """Write a number so that it can be read: thousands apart, about four digits, never 1e+05."""
-    if value is None or value == "":
-        return NOTHING
-    value = float(value)
-    if not math.isfinite(value):
-        return str(value)
-    if value == int(value) and abs(value) < 1e15:
-        return f"{int(value):,}"
-    if abs(value) >= 1000:
-        return f"{value:,.0f}"
-    if abs(value) >= 1:
-        return f"{value:.4g}"
-    return f"{value:.3g}"
+    """Write a number so that it can be read; templates write what is not there as empty text."""
+    return words.number(None if value == "" else value)
 
 
 @register.filter
@@ -179,19 +170,34 @@ def duration(seconds: float | None) -> str:
         return f"{whole // 60} min {whole % 60:02d} s"
     if whole < 86_400:
         return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-    return f"{whole // 86_400} d {whole % 86_400 // 3600:02d} h"
+    return f"{words.number(whole // 86_400)} d {whole % 86_400 // 3600:02d} h"
 
 
 @register.simple_tag
 def moment(at: datetime | float | None) -> SafeString | str:
-    """Write a time in UTC; the page's script shows it in the reader's zone."""
+    """Write a time in the reader's zone as far as it is known, else in UTC; it says which.
+
+    The page's script writes it shorter, always in the browser's zone.
+    """
     if at is None:
         return NOTHING
     if not isinstance(at, datetime):
         at = datetime.fromtimestamp(at, UTC)
     return format_html(
-        '<time datetime="{}">{} UTC</time>', at.isoformat(), at.strftime("%Y-%m-%d %H:%M")
+        '<time datetime="{}">{}</time>',
+        at.isoformat(),
+        timezone.localtime(at).strftime("%Y-%m-%d %H:%M %Z"),
     )
+
+
+@register.filter
+def last_exception(text: str) -> str:
+    """Return what a traceback ends with, its type and message; a text that is none as it is."""
+    _, mark, frames = text.rpartition("Traceback (most recent call last):\n")
+    lines = frames.split("\n")
+    # Frames are indented; a message may have several lines, and those may be indented, too.
+    first = next((n for n, line in enumerate(lines) if line and not line[0].isspace()), None)
+    return "\n".join(lines[first:]).strip() if mark and first is not None else text.strip()
 
 
 @register.filter

@@ -65,7 +65,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         "Dashboard",
         video=latest_video(),
         machine=system.status(),
-        quick_start=QuickStartForm(),
+        quick_start=QuickStartForm(request.GET.dict()),
         **_active(),
         **_recent(),
     )

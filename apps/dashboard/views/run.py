@@ -24,6 +24,7 @@ from apps.experiments.models import Checkpoint, Evaluation, JobStatus, Run, RunS
 from apps.experiments.turns import PRIORITY_BOUNDS
 from apps.jobs.waiting import why_it_waits
 from apps.metrics import store
+from apps.metrics.same_step import returns_at
 
 LOG_LINES = 200
 TIMELINE_EVENTS = 100
@@ -62,10 +63,14 @@ class Child:
     Attributes:
         run: The child.
         differences: What its spec has otherwise.
+        own_return: The return that the shown run had at the child's step.
+        is_beyond: Whether the child has gone farther than the shown run ever did.
     """
 
     run: Run
     differences: list[Difference]
+    own_return: float | None
+    is_beyond: bool
 
 
 def _evaluations(run: Run) -> QuerySet[Evaluation]:
@@ -126,14 +131,29 @@ def _checkpoints(run: Run) -> dict[str, Any]:
 
 def _lineage(run: Run) -> dict[str, Any]:
     found = run.children.defer("error").order_by("-created_at", "-pk")[:CHILDREN_SHOWN]
-    children = [Child(child, differences(run.spec, child.spec)) for child in found]
+    own_returns = returns_at(run.directory.log, [child.step for child in found]) if found else []
+    children = [
+        Child(child, differences(run.spec, child.spec), own_return, child.step > run.step)
+        for child, own_return in zip(found, own_returns, strict=True)
+    ]
     return {
         "run": run,
+        **_beside_parent(run),
         "children": children,
         "has_active_child": any(child.run.is_active for child in children),
         "differences": differences(run.parent.spec, run.spec) if run.parent else [],
         "file_name": imported_file_name(run.directory),
     }
+
+
+def _beside_parent(run: Run) -> dict[str, Any]:
+    """Return what a run and its parent reached at the last step that both have come to."""
+    if run.parent is None:
+        return {}
+    step = min(run.step, run.parent.step)
+    logs = run.directory.log, run.parent.directory.log
+    own, parents = (returns_at(log, [step])[0] for log in logs)
+    return {"compared_at": step, "own_return": own, "parent_return": parents}
 
 
 def _settings(run: Run) -> list[Setting]:

@@ -45,9 +45,9 @@ def print_preflight(result: Preflight) -> None:
         console.print(result.traceback, style="red", markup=False)
     facts: dict[str, object] = {}
     if result.probe:
-        facts["environment"] = f"{number(result.probe.steps_per_s, 0)} steps/s"
+        facts["environment"] = f"{number(result.probe.steps_per_s)} steps/s"
     if result.steps_per_s and result.eta_s is not None:
-        facts["training"] = f"{number(result.steps_per_s, 0)} steps/s"
+        facts["training"] = f"{number(result.steps_per_s)} steps/s"
         facts["time"] = in_words(result.eta_s)
     if result.memory:
         needed, free = result.memory.needed_bytes, result.memory.free_bytes

@@ -1,6 +1,6 @@
 // One chart: a figure with a line, optionally faint points behind it, drawn by uPlot when in view.
 
-import { duration, number, steps } from "./format.js";
+import { duration, number, steps, ticks } from "./format.js";
 
 const TABLE_ROWS = 200;
 const HEIGHT = 200;
@@ -9,6 +9,12 @@ const MARK_SIZE = 7;
 // Seconds between the ticks of an axis of time, and the room that its labels need.
 const CLOCK_STEPS = [0.001, 0.01, 0.1, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400, 172800, 432000, 864000];
 const CLOCK_SPACE = 80;
+const LABEL_SPACE = 52;
+const LABEL_MARGIN = 16;
+const DIGIT_WIDTH = 6.5;
+// uPlot has no ticks for what is larger or smaller: it is drawn in parts of a power of ten.
+const LARGEST_DRAWN = 1e15;
+const SMALLEST_DRAWN = 1e-9;
 const AXIS_LABELS = { step: "step", time: "training time", episodes: "episodes", updates: "updates" };
 
 // What a canvas needs is a colour, not a CSS variable: ask an element that has it.
@@ -132,12 +138,19 @@ export class Chart {
   }
 
   data() {
+    this.power = powerOf(this.keys.map((key) => this.series(key)?.values ?? []));
     const tables = this.keys.map((key, index) => {
-      const { steps: all = [], xs = all, values = [], smoothed = values } = this.series(key) ?? {};
+      const { steps: all = [], xs = all, values: told = [], smoothed: smooth = told } = this.series(key) ?? {};
+      const [values, smoothed] = [told, smooth].map((column) => this.scaled(column));
       // Smoothed, the line has its raw points right behind it.
       return this.view.smoothing && !index ? [apart(xs), smoothed, values] : [apart(xs), values];
     });
     return tables.length === 1 ? tables[0] : uPlot.join(tables);
+  }
+
+  scaled(values) {
+    if (!this.power) return values;
+    return values.map((value) => (value === null ? null : value / 10 ** this.power));
   }
 
   mount(data) {
@@ -150,11 +163,12 @@ export class Chart {
     const [line, faint, axis, grid] = ["line", "faint", "axis", "grid"].map((name) => colourOf(this.figure, name));
     const font = "11px system-ui, sans-serif";
     const axes = { stroke: axis, font, grid: { stroke: grid, width: 1 }, ticks: { stroke: grid, width: 1, size: 4 } };
-    const value = (_, raw) => number(raw);
+    const value = (_, drawn) => number(drawn === null ? null : drawn * 10 ** this.power);
+    const room = (_, labels) => Math.max(LABEL_SPACE, LABEL_MARGIN + DIGIT_WIDTH * Math.max(0, ...(labels ?? []).map((label) => label.length)));
     const { axis: name, smoothing } = this.view;
     const isTime = name === "time";
     const place = isTime ? duration : (x) => number(Math.floor(x));
-    const ticks = isTime ? { incrs: CLOCK_STEPS, space: CLOCK_SPACE } : {};
+    const spacing = isTime ? { incrs: CLOCK_STEPS, space: CLOCK_SPACE } : {};
     const [main, ...behind] = this.keys;
     const raw = { label: `${main} (raw)`, stroke: withAlpha(line, 0.3), width: 1, spanGaps: true, value, points: { show: false } };
     return {
@@ -163,8 +177,8 @@ export class Chart {
       scales: { x: { time: false } },
       legend: { live: true },
       axes: [
-        { ...axes, ...ticks, size: 28, values: (_, splits) => splits.map(isTime ? clock : steps) },
-        { ...axes, size: 52, values: (_, splits) => splits.map(number) },
+        { ...axes, ...spacing, size: 28, values: (_, splits) => (isTime ? splits.map(clock) : ticks(splits, 0, steps)) },
+        { ...axes, size: room, values: (_, splits) => ticks(splits, this.power) },
       ],
       series: [
         { label: AXIS_LABELS[name], value: (_, x) => (x === null ? "—" : place(x)) },
@@ -299,6 +313,14 @@ export class Chart {
 function clock(value) {
   const units = [["d", Math.floor(value / 86400)], ["h", Math.floor(value / 3600) % 24], ["min", Math.floor(value / 60) % 60], ["s", Number((value % 60).toFixed(3))]];
   return units.filter(([, count]) => count).map(([unit, count]) => `${count} ${unit}`).join(" ") || "0 s";
+}
+
+// The power of ten that values are drawn in parts of, zero where they are drawn as they are.
+function powerOf(columns) {
+  let size = 0;
+  for (const column of columns) for (const value of column) size = Math.max(size, Math.abs(value ?? 0));
+  const isDrawnAsItIs = size === 0 || (size >= SMALLEST_DRAWN && size < LARGEST_DRAWN);
+  return isDrawnAsItIs ? 0 : Math.floor(Math.log10(size));
 }
 
 // Episodes of parallel environments may end at the same step; uPlot wants each x once.

@@ -48,6 +48,7 @@ export class Finder {
     if (chart.is_higher_better) figure.dataset.best = "";
     figure.classList.toggle("chart-wide", Boolean(chart.is_wide));
     figure.querySelector("strong").textContent = chart.title;
+    figure.querySelector(".chart-table .scroll").setAttribute("aria-label", `${chart.title} as a table`);
     figure.querySelector(".chart-meaning").textContent = chart.meaning;
     this.explain(figure.querySelector(".chart-about"), chart.about);
     this.root.querySelector("#more-metrics").before(figure);

@@ -20,6 +20,8 @@ export class Live {
     this.isEnded = false;
     this.open();
     document.addEventListener("visibilitychange", () => this.rest());
+    document.body.addEventListener("rlgym:lost", () => this.hush());
+    document.body.addEventListener("rlgym:found-again", () => this.wake());
   }
 
   open() {
@@ -79,6 +81,7 @@ export class Live {
   }
 
   take(message) {
+    document.body.dispatchEvent(new CustomEvent("rlgym:heard"));
     if (Number.isFinite(message.id)) this.after = message.id;
     this.onMessage(message);
     const events = message.type ? [message] : (message.events ?? []);
@@ -99,6 +102,18 @@ export class Live {
     // While it connects the browser would complain in the console: then it is closed once open.
     if (socket?.readyState !== WebSocket.CONNECTING) socket?.close();
     source?.close();
+  }
+
+  // The server is not heard from: a socket that hangs would never say so.
+  hush() {
+    if (this.isEnded) return;
+    this.close();
+    this.onState("waiting");
+  }
+
+  wake() {
+    this.failures = 0;
+    if (!document.hidden) this.open();
   }
 
   end() {

@@ -1,9 +1,12 @@
 // On every page: times in the reader's zone, a heartbeat for what is live, and guards around htmx.
 
+import { isCutOff, watch } from "./contact.js";
 import { moment } from "./format.js";
 
 const TICK_MS = 1000;
 const SLOW_TICKS = 5;
+// Parts that answer what the reader does.
+const ALWAYS_REPLACED = ["run-header", "hyperparameters", "quick-algorithm"];
 
 function showTimes(root) {
   for (const time of root.querySelectorAll("time[datetime]:not([title])")) {
@@ -11,6 +14,23 @@ function showTimes(root) {
     time.title = date.toString();
     time.textContent = moment(date);
   }
+}
+
+// The server is told the zone that days and times are written in. What a page without a script would
+// show stays in the zone that it says, until the next page.
+function tellZone() {
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  if (!zone) return;
+  document.cookie = `rlgym_zone=${zone}; path=/; max-age=31536000; SameSite=Lax`;
+  if (!document.body.classList.contains("rlgym")) return;
+  for (const place of document.querySelectorAll("[data-zone]")) place.textContent = zone;
+  const asked = new URLSearchParams(location.search).get("zone");
+  const field = document.querySelector("input[name=zone]");
+  if (!field || asked || field.value === zone) return;
+  for (const label of document.querySelectorAll("label[for*=created]")) {
+    label.textContent = label.textContent.replace(`(${field.value})`, `(${zone})`);
+  }
+  field.value = zone;
 }
 
 function announce(name) {
@@ -21,6 +41,8 @@ let ticks = 0;
 // Nothing is asked for while nobody looks.
 setInterval(() => {
   if (document.hidden) return;
+  watch();
+  if (isCutOff()) return;
   ticks += 1;
   if (document.querySelector("[data-live]")) announce("rlgym:tick");
   if (ticks % SLOW_TICKS === 0) announce("rlgym:slow-tick");
@@ -56,7 +78,7 @@ document.body.addEventListener("htmx:beforeSwap", (event) => {
     location.reload();
     return;
   }
-  if (target.id !== "run-header" && target.id !== "hyperparameters" && isBusy(target)) {
+  if (!ALWAYS_REPLACED.includes(target.id) && isBusy(target)) {
     event.detail.shouldSwap = false;
     if (target.id && target.hasAttribute("hx-get")) postponed.add(target.id);
   }
@@ -67,9 +89,20 @@ document.body.addEventListener("htmx:afterSwap", () => {
   scrollLogs();
 });
 
+// What changed meanwhile is fetched at once.
+document.body.addEventListener("rlgym:found-again", () => {
+  for (const name of ["rlgym:tick", "rlgym:active", "rlgym:slow-tick"]) announce(name);
+});
+
 function scrollLogs() {
   for (const log of document.querySelectorAll("pre.log")) log.scrollTop = log.scrollHeight;
 }
+
+// What is told newest last opens at its end.
+document.addEventListener("toggle", (event) => {
+  const told = event.target.open && event.target.querySelector(":scope > pre.ends");
+  if (told) told.scrollTop = told.scrollHeight;
+}, true);
 
 // A question that was left open closes when the reader turns to something else.
 document.addEventListener("click", (event) => {
@@ -108,5 +141,6 @@ for (const button of navigator.clipboard ? document.querySelectorAll("[data-copy
   });
 }
 
+tellZone();
 showTimes(document);
 scrollLogs();

@@ -1,0 +1,144 @@
+"""What of a checkpoint is handed out: its networks, statistics, spec, and how they are loaded.
+
+Only files of which the record knows the hash: the manifest's is in the row, the others' are in the
+manifest. Nothing that holds a state to go on from (`state.pkl`) leaves the machine: whoever loads
+it runs what it says.
+"""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from io import BufferedReader
+from pathlib import Path
+
+from apps.engine import plain_files
+from apps.engine.checkpoint_files import NETWORK_FILES, recorded_manifest
+from apps.engine.errors import DamagedCheckpoint, InvalidSpec, RunDirectoryError
+from apps.engine.loading_script import SCRIPT, STATISTICS, loading_script
+from apps.engine.rundir import json_bytes
+from apps.engine.spec import RunSpec
+from apps.experiments.models import Checkpoint, Run
+from apps.jobs.control import Refused, checkpoint_at, refuse_logged
+
+SPEC = "spec.json"
+HANDED_OUT = (*NETWORK_FILES, STATISTICS)
+CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A file of a checkpoint that may be handed out.
+
+    Attributes:
+        name: Its name.
+        path: Where it lies below the run's directory.
+        sha256: What it must hash to.
+        size_bytes: Its size.
+    """
+
+    name: str
+    path: str
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A checkpoint as it is handed out.
+
+    Attributes:
+        checkpoint: Its row.
+        stored: Files that lie in its folder.
+        made: Files that are made for whoever takes it, by name.
+    """
+
+    checkpoint: Checkpoint
+    stored: dict[str, Stored]
+    made: dict[str, bytes]
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all files."""
+        return [*self.stored, *self.made]
+
+    @property
+    def script(self) -> str:
+        """The script that loads it."""
+        return self.made[SCRIPT].decode()
+
+
+def download(run: Run, at: str) -> Download:
+    """Return what there is to hand out of a checkpoint of a run.
+
+    Args:
+        run: The run.
+        at: `last`, `best` or a step that has a checkpoint.
+
+    Raises:
+        Refused: There is no such checkpoint, or it is not the one that the record remembers.
+    """
+    refuse_logged(run, "downloaded")
+    checkpoint = checkpoint_at(run, at)
+    try:
+        manifest = recorded_manifest(run.directory, checkpoint.step, checkpoint.sha256)
+    except DamagedCheckpoint as error:
+        raise Refused(f"{error}; it is not handed out, so choose another checkpoint") from error
+    folder = f"checkpoints/{checkpoint.step}"
+    stored = {
+        name: Stored(name, f"{folder}/{name}", entry["sha256"], entry["size_bytes"])
+        for name, entry in manifest["files"].items()
+        if name in HANDED_OUT
+    }
+    try:
+        spec = RunSpec.from_dict(run.spec)
+    except InvalidSpec as error:
+        raise Refused(f"the spec of run {run.pk} is of another version: {error}") from error
+    script = loading_script(spec, run.pk, checkpoint.step, STATISTICS in stored)
+    return Download(checkpoint, stored, {SCRIPT: script.encode(), SPEC: json_bytes(run.spec)})
+
+
+def open_stored(run: Run, stored: Stored) -> BufferedReader:
+    """Open a file that is handed out; what is read is what was hashed.
+
+    Raises:
+        Refused: It is missing, no plain file, or another one than was recorded.
+    """
+    try:
+        file = _open(run, stored.path)
+    except (OSError, RunDirectoryError) as error:
+        raise Refused(f"{stored.path} of run {run.pk} is gone or no plain file") from error
+    if hashlib.file_digest(file, "sha256").hexdigest() != stored.sha256:
+        file.close()
+        raise Refused(
+            f"{stored.path} of run {run.pk} is not the file that was recorded, so it is not "
+            "handed out; choose another checkpoint"
+        )
+    file.seek(0)
+    return file
+
+
+def save_into(run: Run, at: str, folder: Path) -> list[Path]:
+    """Write what is handed out of a checkpoint into a folder, whole, and return the paths.
+
+    Raises:
+        Refused: As for `download`; or the folder holds a file of such a name already, or cannot
+            be written.
+    """
+    found = download(run, at)
+    if taken := [name for name in found.names if (folder / name).exists()]:
+        raise Refused(f"{folder} has {', '.join(taken)} already; name another folder with -o")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for stored in found.stored.values():
+            with open_stored(run, stored) as source, (folder / stored.name).open("xb") as target:
+                while piece := source.read(CHUNK_BYTES):
+                    target.write(piece)
+        for name, content in found.made.items():
+            (folder / name).write_bytes(content)
+    except OSError as error:
+        raise Refused(f"{folder} cannot be written: {error.strerror}") from error
+    return [folder / name for name in found.names]
+
+
+def _open(run: Run, path: str) -> BufferedReader:
+    return os.fdopen(plain_files.open_below(run.directory.path, path), "rb")
