@@ -204,6 +204,9 @@ def _beat(run: Run, copier: LogCopier, ring_evaluations: Callable[[], object]) -
 def _finish_run(run: Run, trainer: TrainerProcess, copier: LogCopier, was_forced: bool) -> None:
     reply = trainer.reply()
     status, reason = _ending(reply, trainer.was_killed, was_forced)
+    if trainer.left_by_itself and not was_forced:
+        # The lines of its last fifth of a second went with it.
+        reason += f" It had begun, and its log ends at step {run.step:,}; see train.log."
     if copier.summary.status == RunStatus.RUNNING and status != RunStatus.LOST:
         # The trainer had no chance to write its last line.
         run.directory.append(events.status(run.step, status, reason))
