@@ -38,13 +38,21 @@ from apps.engine.building import leave_compiler_out
 from apps.engine.control import STOP_STATUSES, Control
 from apps.engine.errors import EngineError, FieldError, InvalidSpec
 from apps.engine.evaluation import evaluate
-from apps.engine.process import EXIT_REFUSED, end_group, open_stdin, private_replies, read_options
+from apps.engine.process import (
+    EXIT_REFUSED,
+    end_group,
+    exit_is_failure,
+    open_stdin,
+    private_replies,
+    read_options,
+)
 from apps.engine.rundir import RunDirectory, read_json
 from apps.engine.spec import EvalSpec, RunSpec
 from apps.engine.training import Attempt, train
 
 GRACE_AFTER_SUPERVISOR_S = 3.0
 STANDING_INTERVAL_S = 1.0
+DOING = {"train": "training", "evaluate": "evaluating"}  # As words that follow on "while".
 
 logger = logging.getLogger("apps.engine")
 
@@ -75,7 +83,10 @@ def main() -> None:
         daemon=True,
     ).start()
     try:
-        result = run_job(protocol.decode(line, "job"), control)
+        job = protocol.decode(line, "job")
+        replies.write(protocol.encode({"reply": "phase", "message": DOING.get(job["job"], "")}))
+        with exit_is_failure():
+            result = run_job(job, control)
     except EngineError as error:
         logger.error("%s", error)
         replies.write(protocol.encode({"reply": "refused", "message": str(error)}))

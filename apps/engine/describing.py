@@ -20,6 +20,7 @@ from apps.engine.errors import EngineError
 from apps.engine.process import (
     EXIT_REFUSED,
     end_with_supervisor,
+    exit_is_failure,
     give_up_after,
     open_stdin,
     private_replies,
@@ -44,7 +45,10 @@ def main() -> None:
     if options.supervised:
         threading.Thread(target=end_with_supervisor, args=(stdin,), daemon=True).start()
     try:
-        result = run_job(protocol.decode(line, "job"))
+        job = protocol.decode(line, "job")
+        replies.write(protocol.encode({"reply": "phase", "message": "describing it"}))
+        with exit_is_failure():
+            result = run_job(job)
     except EngineError as error:
         replies.write(protocol.encode({"reply": "refused", "message": str(error)}))
         sys.exit(EXIT_REFUSED)

@@ -32,6 +32,7 @@ from apps.engine.probing import probe
 from apps.engine.process import (
     EXIT_REFUSED,
     end_with_supervisor,
+    exit_is_failure,
     give_up_after,
     open_stdin,
     private_replies,
@@ -221,7 +222,9 @@ def main() -> None:
         job = protocol.decode(line, "job")
         if "limit_s" in job:
             give_up_after(job["limit_s"])
-        result = preflight(RunSpec.from_dict(job.get("spec", {})), tell, job.get("threads"))
+        spec = RunSpec.from_dict(job.get("spec", {}))
+        with exit_is_failure():
+            result = preflight(spec, tell, job.get("threads"))
     except EngineError as error:
         replies.write(protocol.encode({"reply": "refused", "message": str(error)}))
         sys.exit(EXIT_REFUSED)

@@ -10,6 +10,8 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from io import FileIO
 from types import TracebackType
@@ -49,6 +51,27 @@ def open_stdin() -> FileIO:
     meanwhile.
     """
     return FileIO(sys.stdin.fileno(), closefd=False)
+
+
+class ExitCalled(Exception):
+    """Code of an environment's asked the interpreter to exit; the message says where."""
+
+
+@contextmanager
+def exit_is_failure() -> Iterator[None]:
+    """Have `sys.exit` of an environment's fail with its place, as any other error does.
+
+    Raises:
+        ExitCalled: It was called inside of the block.
+    """
+    try:
+        yield
+    except SystemExit as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        raise ExitCalled(
+            f"the process was asked to exit (SystemExit: {error.code}) in {place.name} "
+            f"({place.filename}, line {place.lineno}); raise an error, or end the episode"
+        ) from error
 
 
 def give_up_after(limit_s: float) -> None:

@@ -22,6 +22,7 @@ from apps.engine.control import Control, StopStatus
 from apps.engine.errors import DamagedCheckpoint, Diverged, EngineError
 from apps.engine.journal import with_journal
 from apps.engine.mirror import Mirror
+from apps.engine.process import exit_is_failure
 from apps.engine.rundir import LogWriter, RunDirectory, read_json, write_json
 from apps.engine.spec import RunSpec
 from apps.engine.vectorizing import Choice, vectorized
@@ -131,7 +132,7 @@ def train(
         log = EventLog(writer, mirror if spec.tensorboard else None)
         directory.clear_leftovers()
         begins_at = max(steps_of(directory), default=0)
-        with _StatusLines(log, begins_at) as lines:
+        with _StatusLines(log, begins_at) as lines, exit_is_failure():
             latest, notes = _latest_intact(directory, attempt)
             goes_on = attempt.number > 1 or latest or spec.weights
             before = capture.vectorization_before(latest.state, spec) if latest else ""
@@ -141,7 +142,7 @@ def train(
             if choice.is_fallback:
                 log.add(events.status(begins_at, "running", choice.reason))
             try:
-                model = build_model(spec, env, threads, attempt.threads)
+                model = lines.model = build_model(spec, env, threads, attempt.threads)
                 model.set_logger(scalar_logger(log))
                 _write_provenance(spec, directory, model, command, choice)
                 callback = TrainingCallback(spec, directory, log, control, keep_checkpoints)
@@ -261,6 +262,7 @@ class _StatusLines:
     def __init__(self, log: EventLog, step: int) -> None:
         self._log = log
         self._step = step
+        self.model: BaseAlgorithm | None = None
 
     def __enter__(self) -> Self:
         self._log.add(events.status(self._step, "running"))
@@ -279,7 +281,8 @@ class _StatusLines:
     ) -> None:
         if kind is not None:
             words = str(error) if issubclass(kind, EngineError) else f"{kind.__name__}: {error}"
-            self._log.add(events.status(self._step, "failed", words))
+            step = max(self._step, self.model.num_timesteps) if self.model else self._step
+            self._log.add(events.status(step, "failed", words))
         self._log.flush()
 
 

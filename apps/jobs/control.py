@@ -15,7 +15,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from apps.engine import events, mirror
+from apps.engine import events, gpu, mirror
 from apps.engine.backends import BACKENDS
 from apps.engine.checkpoint_files import copy_checkpoint
 from apps.engine.conflicts import check_goals
@@ -112,6 +112,9 @@ def check_spec(data: Mapping[str, Any]) -> RunSpec:
         raise InvalidSpec([FieldError("weights", message)])
     if words := BACKENDS[spec.backend].missing():
         raise InvalidSpec([FieldError("backend", words)])
+    if spec.device == "cuda" and gpu.look() is None:
+        message = "'cuda' is not available on this machine: no GPU is found; use auto or cpu"
+        raise InvalidSpec([FieldError("device", message)])
     if spec.tensorboard and (words := mirror.missing()):
         raise InvalidSpec([FieldError("tensorboard", words)])
     description = description_of(spec)

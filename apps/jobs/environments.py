@@ -7,7 +7,7 @@ from apps.engine.algorithms import Algorithm
 from apps.engine.environment_cards import ENVIRONMENTS, FAMILIES, EnvironmentCard
 from apps.engine.environment_profiles import EnvironmentProfile, known_profile, make_profile
 from apps.engine.errors import UnknownEnvironment
-from apps.jobs.own_environments import OwnEnvironment, own_environments
+from apps.jobs.own_environments import OwnEnvironment, own_environment, own_environments
 
 OWN_FAMILY = "own"
 FAMILY_TITLES = {
@@ -70,9 +70,9 @@ def profile_of(environment: str, wait_s: float = 0.0) -> EnvironmentProfile:
     """
     if environment in ENVIRONMENTS:
         return known_profile(environment)
-    for own in own_environments(wait_s):
-        if own.id == environment:
-            return _own_profile(own)
+    own = own_environment(environment, wait_s)
+    if own is not None:
+        return _own_profile(own)
     raise UnknownEnvironment(
         f"{environment!r} is in no list here; `environments` lists what is. An id that Gymnasium "
         "knows can be trained in all the same"

@@ -10,7 +10,7 @@ import hashlib
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import entry_points
@@ -20,6 +20,7 @@ from typing import Any, Literal
 import orjson
 from django.conf import settings
 
+from apps.engine import protocol
 from apps.engine.descriptions import EnvironmentDescription
 from apps.engine.environments import ENTRY_POINT_GROUP
 from apps.engine.module_files import fingerprint
@@ -28,6 +29,7 @@ from apps.jobs import trainer
 
 # What is missing may be installed meanwhile, which changes no file of the module.
 RETRY_BROKEN_S = 300.0
+MAX_ALONE = 1000
 MAX_IDS = 100  # Of one module: describing each takes about a third of a second.
 
 State = Literal["ready", "broken", "reading"]
@@ -134,6 +136,31 @@ def own_environments(wait_s: float = 0.0) -> list[OwnEnvironment]:
     return [one for source, file in files.items() for one in _known(source, _kept(file))]
 
 
+def own_environment(name: str, wait_s: float = 0.0) -> OwnEnvironment | None:
+    """Return one of the user's own environments, None where no module has it.
+
+    Where its module has not been read, it alone is described and none of its neighbours.
+
+    Args:
+        name: `module:Env-v0`, or a module's name alone.
+        wait_s: How long to wait for it; after that it comes as `reading`.
+    """
+    module = name.partition(":")[0]
+    source = next((each for each in sources() if each.module == module), None)
+    if source is None:
+        return None
+    file = _file(source)
+    kept = _kept(file)
+    if (kept is not None and _is_fresh(kept)) or name == module:
+        known = own_environments(wait_s) if kept is None else _known(source, kept)
+        return next((one for one in known if one.id == name), None)
+    _start(_read_alone, source, file, name).join(wait_s)
+    if (file, name) not in _alone:
+        return OwnEnvironment(name, source.origin, "reading")
+    said = _alone[file, name]
+    return next(_known(source, {"environments": {name: said}}), None) if said else None
+
+
 def _known(source: Source, kept: dict[str, Any] | None) -> Iterator[OwnEnvironment]:
     if kept is None:
         yield OwnEnvironment(source.module, source.origin, "reading")
@@ -167,21 +194,43 @@ def _is_fresh(kept: dict[str, Any] | None) -> bool:
     return not is_broken or time.time() - kept["read_at"] < RETRY_BROKEN_S
 
 
-_readers: dict[Path, threading.Thread] = {}
+_readers: dict[tuple[Path, str], threading.Thread] = {}
+# What was said of single environments, by the file that their module's will be in; None: there is
+# no such environment.
+_alone: dict[tuple[Path, str], dict[str, Any] | None] = {}
 _readers_lock = threading.Lock()
 _one_at_a_time = threading.Lock()
 
 
 def _start_reading(source: Source, file: Path) -> threading.Thread:
     """Return the thread that reads a module, started unless one is at it."""
+    return _start(_read, source, file)
+
+
+def _start(
+    read: Callable[..., None], source: Source, file: Path, name: str = ""
+) -> threading.Thread:
     with _readers_lock:
-        reader = _readers.get(file)
+        reader = _readers.get((file, name))
         if reader is None or not reader.is_alive():
             # A daemon: a server that ends does not wait for a module that hangs.
-            reader = threading.Thread(target=_read, args=(source, file), daemon=True)
-            _readers[file] = reader
+            arguments = (source, file, name) if name else (source, file)
+            reader = threading.Thread(target=read, args=arguments, daemon=True)
+            _readers[file, name] = reader
             reader.start()
     return reader
+
+
+def _read_alone(source: Source, file: Path, name: str) -> None:
+    said = _alone.get((file, name), {"problem": ""})
+    if said is None or "problem" not in said:
+        return
+    if len(_alone) >= MAX_ALONE:
+        _alone.clear()
+    try:
+        _alone[file, name] = _said(name) if name in _ids_of(source) else None
+    except trainer.TrainerFailed as error:
+        _alone[file, name] = {"problem": str(error)}
 
 
 def _read(source: Source, file: Path) -> None:
@@ -195,15 +244,20 @@ def _read(source: Source, file: Path) -> None:
 
 
 def _everything_said(source: Source) -> dict[str, dict[str, Any]]:
-    refusal = f"{source.module} could not be imported"
     try:
-        ids = (
-            source.ids
-            or trainer.ask_describer({"job": "discover", "module": source.module}, refusal)["ids"]
-        )
+        ids = _ids_of(source)
     except trainer.TrainerFailed as error:
         return {source.module: {"problem": str(error)}}
     return {name: _said(name) for name in ids[:MAX_IDS]}
+
+
+def _ids_of(source: Source) -> Sequence[str]:
+    if source.ids:
+        return source.ids
+    refusal = f"{source.module} could not be imported"
+    job: protocol.DiscoverJob = {"job": "discover", "module": source.module}
+    ids: list[str] = trainer.ask_describer(job, refusal)["ids"]
+    return ids
 
 
 def _said(environment: str) -> dict[str, Any]:

@@ -102,8 +102,9 @@ class Requests:
         In a rollout that is the step: an environment that goes round in circles takes processor
         time too. Between two rollouts the library learns or we save, and processor time shows it.
         """
-        told = self._trainer.phase
-        if told is None or told["result"]["is_in_rollout"]:
-            return ("step", told and told["result"]["step"])
+        phase = self._trainer.phase
+        told = phase.get("result") if phase else None
+        if told is None or told["is_in_rollout"]:
+            return ("step", told and told["step"])
         # In quarters of a second: a process that sleeps takes a hundredth in half a minute.
         return ("processor", int(self._trainer.processor_s() * 4))

@@ -208,6 +208,9 @@ def _finish_run(run: Run, trainer: TrainerProcess, copier: LogCopier, requests: 
     if requests.forced_as and reply["reply"] != "done":
         status = RunStatus(requests.forced_as)
         reason = f"{requests.forced_reason} {_goes_on_from(run)}"
+    elif trainer.left_by_itself:
+        # The lines of its last fifth of a second went with it.
+        reason += f" It had begun, and its log ends at step {run.step:,}; see train.log."
     if copier.summary.status == RunStatus.RUNNING and status != RunStatus.LOST:
         # The trainer had no chance to write its last line.
         run.directory.append(events.status(run.step, status, reason))

@@ -154,11 +154,18 @@ class TrainerProcess:
         if code is not None and code < 0:
             name = signal.Signals(-code).name
             return {"reply": "crashed", "message": f"Its process was killed by {name}."}
+        doing = f"while {self.phase['message']}" if self.phase else "before it could start"
         return {
             "reply": "crashed",
-            "message": f"Its process ended with code {code} before it could start.",
+            "message": f"Its process ended with code {code} by itself, {doing}.",
             "traceback": self.stderr_tail(),
         }
+
+    @property
+    def left_by_itself(self) -> bool:
+        """Whether the process was at work and ended without a word, and nobody's signal did it."""
+        has_spoken = self._reply is not None and self._reply["reply"] != "ready"
+        return not has_spoken and self.phase is not None and (self._process.returncode or 0) >= 0
 
     @property
     def was_killed(self) -> bool:

@@ -12,7 +12,7 @@ from apps.engine.algorithms import ALGORITHMS
 from apps.engine.errors import UnknownEnvironment
 from apps.jobs import control
 from apps.jobs.environments import cards_for, profile_of
-from apps.jobs.own_environments import Source, own_environments, sources
+from apps.jobs.own_environments import Source, own_environment, own_environments, sources
 from rlgym import settings as settings_module
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -106,3 +106,29 @@ def test_the_setting_names_modules_and_single_ids(
     monkeypatch.setenv("RLGYM_ENVIRONMENTS", "os; rm -rf")
     with pytest.raises(ImproperlyConfigured, match="must be a module"):
         settings_module._environments("RLGYM_ENVIRONMENTS")
+
+
+COUNTING = """
+import os
+from pathlib import Path
+import gymnasium
+from tests.misbehaving import Behaving
+class Counts(Behaving):
+    def __init__(self, number):
+        with (Path(__file__).parent / "made.txt").open("a") as file:
+            file.write(f"{number} ")
+for number in range(5):
+    gymnasium.register(f"Counts{number}-v0", Counts, kwargs={"number": number})
+"""
+
+
+def test_one_environment_is_described_without_its_neighbours(folder: Path) -> None:
+    (folder / "own_counts.py").write_text(COUNTING)
+    profile = profile_of("own_counts:Counts3-v0", 60)
+    assert (profile.is_ready, profile.description is not None) == (True, True)
+    assert (folder / "made.txt").read_text() == "3 "
+    assert profile_of("own_counts:Counts3-v0", 60).is_ready  # It is not made again.
+    assert (folder / "made.txt").read_text() == "3 "
+    assert own_environment("own_counts:Nothing-v0", 60) is None
+    with pytest.raises(UnknownEnvironment):
+        profile_of("own_counts:Nothing-v0", 60)

@@ -217,7 +217,10 @@ def test_where_there_is_no_gpu_nothing_waits_for_its_memory(
     assert room.look().why_not(waiting(1, gpu_memory_bytes=10**15)) == ""
 
 
-def test_what_a_run_takes_is_reckoned_from_its_buffer_and_outlives_the_database() -> None:
+def test_what_a_run_takes_is_reckoned_from_its_buffer_and_outlives_the_database(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gpu, "look", lambda: gpu.GpuMemory(10**10, 10**10, {}))
     small = control.create(control.check_spec(TINY_DQN))
     large = control.create(control.check_spec({
         "algorithm": "dqn", "environment": "CartPole-v1", "total_timesteps": 10_000_000,
