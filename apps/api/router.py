@@ -174,6 +174,7 @@ api.add_router("/runs", ingest.router, tags=["logged runs"])  # "logged" is no r
 api.add_router("/runs", runs.router, tags=["runs"])
 api.add_router("/runs", life.router, tags=["runs"])
 api.add_router("/runs", evaluations.router, tags=["evaluations"])
+api.add_router("/evaluations", evaluations.of_all_runs, tags=["evaluations"])
 api.add_router("/runs", logs.router, tags=["logs"])
 api.add_router("/videos", videos.router, tags=["videos"])
 api.add_router("/experiments", experiments.router, tags=["experiments"])

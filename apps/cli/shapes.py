@@ -1,5 +1,6 @@
 """What commands print of runs and evaluations, as JSON and as tables."""
 
+import math
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
@@ -8,9 +9,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from apps.engine.words import MOST, number_in_words
 from apps.experiments.listing import SUMMARY_COLUMNS
-from apps.experiments.models import Evaluation, Run, RunStatus
-from apps.jobs.waiting import why_it_waits
+from apps.experiments.models import Evaluation, Run, RunStatus, Video
+from apps.jobs.waiting import pending_of, why_each_waits, why_it_waits, why_play_waits
 
 STATUS_STYLES = {
     "running": "cyan",
@@ -70,15 +72,19 @@ def run_with_evaluations(run: Run) -> dict[str, Any]:
 
 
 def evaluation_as_dict(evaluation: Evaluation) -> dict[str, Any]:
-    """Return an evaluation with its summary and the path of its film."""
-    video = getattr(evaluation, "video", None)
+    """Return an evaluation with its summary, and its film with what became of it."""
+    video: Video | None = getattr(evaluation, "video", None)
+    film = evaluation.film
     return {
         "id": evaluation.pk,
         "run": evaluation.run_id,
         "step": evaluation.step,
         "status": evaluation.status,
+        "waiting": why_play_waits(evaluation),
         "error": evaluation.error,
+        "interrupted": evaluation.interrupted,
         "n_episodes": evaluation.n_episodes,
+        "n_played": evaluation.n_played,
         "seed": evaluation.seed,
         "is_deterministic": evaluation.is_deterministic,
         "return_mean": evaluation.return_mean,
@@ -86,7 +92,12 @@ def evaluation_as_dict(evaluation: Evaluation) -> dict[str, Any]:
         "return_min": evaluation.return_min,
         "return_max": evaluation.return_max,
         "length_mean": evaluation.length_mean,
-        "video": str(evaluation.run.directory.path / video.path) if video else None,
+        "special": evaluation.special,
+        "video": str(evaluation.run.directory.path / film.path) if film else None,
+        "video_status": video.status if video else None,
+        "video_waiting": why_play_waits(video) if video else "",
+        "video_cut": film.cut if film else "",
+        "film_error": evaluation.film_error,
     }
 
 
@@ -128,11 +139,39 @@ def print_run(run: Run) -> None:
         "attempt": f"{run.attempt} {run.fidelity}".strip(),
         "mean return": f"{number(run.return_last)} (best {number(run.return_best)})",
         "evaluation": number(run.evaluation_last),
+        **_pending_plays(run),
         "directory": run.directory.path,
     }
     print_facts(facts)
     if run.error:
         Console().print(run.error, style="red", markup=False, highlight=False)
+
+
+def _pending_plays(run: Run) -> dict[str, str]:
+    """Say of a run's evaluations and films that are not done why they are not."""
+    return {
+        f"{job.kind} {job.id}": f"{job.status} at step {job.step:,}"
+        + (f": {job.waiting}" if job.waiting else "")
+        for job in pending_of(run)
+    }
+
+
+def print_evaluations(evaluations: Iterable[Evaluation]) -> None:
+    """Print evaluations as a table, with why they and their films are not done."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("id", "run", "step", "status", "return", "video", "note"):
+        table.add_column(name, justify="right" if name in {"step", "return"} else "left")
+    waits, film_waits = why_each_waits(Evaluation), why_each_waits(Video)
+    for one in evaluations:
+        video: Video | None = getattr(one, "video", None)
+        note = waits.get(one.pk) or one.interrupted or one.why
+        if video is not None:
+            note = note or film_waits.get(video.pk) or video.why or video.cut
+        table.add_row(
+            str(one.pk), f"{one.run_id} {escape(one.run.name)}", f"{one.step:,}", one.status,
+            told_number(one, "return_mean"), video.status if video else "-", escape(note),
+        )  # fmt: skip
+    Console().print(table)
 
 
 def print_facts(facts: Mapping[str, object]) -> None:
@@ -156,8 +195,18 @@ def _progress(run: Run) -> str:
 
 
 def number(value: float | None, digits: int = 1) -> str:
-    """Return a number for people, a dash for None."""
-    return "-" if value is None else f"{value:,.{digits}f}"
+    """Return a number for people, a dash for None; a tiny or a huge one keeps its digits."""
+    if value is None:
+        return "-"
+    is_tiny = digits > 0 and 0 < abs(value) < 0.5 * 10**-digits
+    if is_tiny or abs(value) >= MOST or not math.isfinite(value):
+        return number_in_words(value)
+    return f"{value:,.{digits}f}"
+
+
+def told_number(evaluation: Evaluation, name: str) -> str:
+    """Return a figure of an evaluation for people, called by its name when it is not finite."""
+    return str(evaluation.special.get(name) or number(getattr(evaluation, name)))
 
 
 def duration(seconds: float | None) -> str:

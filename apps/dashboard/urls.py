@@ -2,7 +2,16 @@
 
 from django.urls import path
 
-from apps.dashboard.views import actions, branch, environments, login, overview, run, runs
+from apps.dashboard.views import (
+    actions,
+    branch,
+    environments,
+    evaluations,
+    login,
+    overview,
+    run,
+    runs,
+)
 
 urlpatterns = [
     path("", overview.dashboard, name="dashboard"),
@@ -14,6 +23,9 @@ urlpatterns = [
     path("environments/", environments.environment_list, name="environment-list"),
     path("environments/<path:environment_id>/", environments.environment, name="environment"),
     path("videos/", overview.video_list, name="video-list"),
+    path("evaluations/", evaluations.evaluation_list, name="evaluation-list"),
+    path("evaluations/parts/queue/", evaluations.queue, name="evaluation-queue"),
+    path("evaluations/<int:evaluation_id>/cancel/", evaluations.cancel, name="evaluation-cancel"),
     path("login/<str:secret>/", login.login_link, name="login-link"),
     path("runs/", runs.run_list, name="run-list"),
     path("runs/new/", runs.run_new, name="run-new"),

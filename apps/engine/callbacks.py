@@ -22,6 +22,7 @@ from apps.engine.mirror import Mirror
 from apps.engine.rundir import LogWriter, RunDirectory
 from apps.engine.spec import RunSpec
 from apps.engine.transitions import SharedChunks
+from apps.engine.words import number_in_words
 
 FLUSH_INTERVAL_S = 0.2
 # Few enough to stay in the processor's cache.
@@ -267,11 +268,12 @@ class TrainingCallback(BaseCallback):
 
     def report(self, note: str) -> None:
         """Print one line on where training stands."""
-        logger.info(
-            "step %s of %s, %s episodes, mean return %.1f, %s",
-            f"{self.num_timesteps:,}", f"{self._spec.total_timesteps:,}",
-            f"{self.episodes:,}", self.mean_return(), note,
-        )  # fmt: skip
+        told = "no episode yet"
+        if self.model.ep_info_buffer:
+            mean = number_in_words(self.mean_return())
+            told = f"{self.episodes:,} episodes, mean return {mean}"
+        step, total = f"{self.num_timesteps:,}", f"{self._spec.total_timesteps:,}"
+        logger.info("step %s of %s, %s, %s", step, total, told, note)
 
 
 def _next_multiple(step: int, interval: int) -> int:

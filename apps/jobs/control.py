@@ -39,12 +39,13 @@ from apps.experiments.models import (
     Relation,
     Run,
     RunStatus,
+    Video,
     new_run_id,
 )
 from apps.experiments.turns import PRIORITY_BOUNDS
 from apps.jobs import bookkeeping
 from apps.jobs.describing import description_of
-from apps.jobs.tasks import work_on_evaluations, work_on_runs
+from apps.jobs.tasks import work_on_evaluations, work_on_films, work_on_runs
 
 MAX_NAME_LENGTH = 120
 
@@ -369,6 +370,8 @@ def ring_queued() -> None:
         transaction.on_commit(work_on_runs)
     if Evaluation.objects.filter(status=JobStatus.QUEUED).exists():
         transaction.on_commit(work_on_evaluations)
+    if Video.objects.filter(status=JobStatus.QUEUED).exists():
+        transaction.on_commit(work_on_films)
 
 
 def checkpoint_at(run: Run, at: str) -> Checkpoint:

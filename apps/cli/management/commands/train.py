@@ -9,6 +9,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from apps.cli.command import Command as OurCommand
+from apps.cli.plays import evaluate_here, film_here
 from apps.cli.progress import progress_bar, wait_for_evaluations, wait_for_runs
 from apps.cli.shapes import print_run, print_runs, run_with_evaluations
 from apps.cli.spec_options import add_spec_options, asked_of
@@ -95,7 +96,7 @@ def _supervise_here(run: Run, is_quiet: bool) -> None:
             run, TrainerProcess(*TRAINER), lambda: None, watch, shutdown_status="paused"
         )
     for evaluation in Evaluation.objects.filter(run=run, status=JobStatus.QUEUED):
-        if evaluation.claim(supervisor.new_owner()):
-            supervisor.supervise_evaluation(evaluation, TrainerProcess(*TRAINER))
+        evaluate_here(evaluation)
+        film_here(evaluation)
     if not supervisor.shutdown.is_set():
         wait_for_evaluations(run)  # A worker may have taken one.
