@@ -160,7 +160,8 @@ def print_evaluations(evaluations: Iterable[Evaluation]) -> None:
     """Print evaluations as a table, with why they and their films are not done."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("id", "run", "step", "status", "return", "video", "note"):
-        table.add_column(name, justify="right" if name in {"step", "return"} else "left")
+        is_number = name in {"step", "return"}
+        table.add_column(name, justify="right" if is_number else "left", overflow="fold")
     waits, film_waits = why_each_waits(Evaluation), why_each_waits(Video)
     for one in evaluations:
         video: Video | None = getattr(one, "video", None)

@@ -93,7 +93,9 @@ def _why_plays_wait(kind: type[Play]) -> str:
     busy = kind._default_manager.filter(status=JobStatus.RUNNING).count()
     if busy < places:
         return "a worker takes the next one in a moment"
-    return f"{busy} of {places} {'place' if places == 1 else 'places'} for {name} busy"
+    if places == 1:
+        return f"the one place for {name} is busy"
+    return f"{busy} of {places} places for {name} are busy"
 
 
 @dataclass(frozen=True, slots=True)
