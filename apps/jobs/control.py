@@ -366,12 +366,10 @@ def evaluate(run: Run, at: str = "last", options: Mapping[str, Any] | None = Non
 
 def ring_queued() -> None:
     """Ring the queue for whatever waits; tasks that find nothing to do end at once."""
-    if Run.objects.filter(status=RunStatus.QUEUED).exists():
-        transaction.on_commit(work_on_runs)
-    if Evaluation.objects.filter(status=JobStatus.QUEUED).exists():
-        transaction.on_commit(work_on_evaluations)
-    if Video.objects.filter(status=JobStatus.QUEUED).exists():
-        transaction.on_commit(work_on_films)
+    bells = ((Run, work_on_runs), (Evaluation, work_on_evaluations), (Video, work_on_films))
+    for kind, ring in bells:
+        if kind._default_manager.filter(status=JobStatus.QUEUED).exists():
+            transaction.on_commit(ring)
 
 
 def checkpoint_at(run: Run, at: str) -> Checkpoint:
