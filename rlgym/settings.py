@@ -92,6 +92,13 @@ WORKERS = _whole_number("RLGYM_WORKERS", max(1, min(machine.cores(), _ROOM_FOR, 
 MAX_RUNS = _whole_number("RLGYM_MAX_RUNS", 0, 0, 1024)
 # All runs of this machine together; 0: what is free at the moment.
 MAX_MEMORY_MB = _whole_number("RLGYM_MAX_MEMORY_MB", 0, 0, 1 << 30)
+# Places of a worker for what measures and shows: they take none of training's, nor of each other.
+EVALUATION_WORKERS = _whole_number("RLGYM_EVALUATION_WORKERS", 1, 0, 64)
+EVALUATION_LIMIT_S = _whole_number("RLGYM_EVALUATION_LIMIT_S", 1800, 1, 86_400)
+VIDEO_WORKERS = _whole_number("RLGYM_VIDEO_WORKERS", 1, 0, 64)
+VIDEO_LIMIT_S = _whole_number("RLGYM_VIDEO_LIMIT_S", 600, 1, 86_400)
+VIDEO_EPISODES = _whole_number("RLGYM_VIDEO_EPISODES", 3, 1, 1000)
+VIDEO_SECONDS = _whole_number("RLGYM_VIDEO_SECONDS", 120, 1, 3600)
 HEARTBEAT_S = _whole_number("RLGYM_HEARTBEAT_S", 1, 1, 60)
 # A run that an outside script logs is given up after so long a silence; the next word revives it.
 LOGGED_LEASE_S = _whole_number("RLGYM_LOGGED_LEASE_S", 300, 10, 86_400)

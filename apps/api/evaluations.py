@@ -1,4 +1,4 @@
-"""Evaluations of a run's checkpoints: ask for one, list them, show one."""
+"""Evaluations of checkpoints: ask for one, list them, show one, cancel one."""
 
 from typing import Any
 
@@ -13,8 +13,10 @@ from apps.api.schemas import EvaluationDetail, EvaluationIn, EvaluationPage
 from apps.experiments.models import Evaluation, EvaluationQuerySet, JobStatus, Run
 from apps.experiments.paging import Order, page
 from apps.jobs import control
+from apps.jobs import evaluations as verbs
 
 router = Router()
+of_all_runs = Router()
 
 
 def _evaluations_of(run: Run) -> EvaluationQuerySet:
@@ -66,3 +68,41 @@ def get_evaluation(request: HttpRequest, run_id: str, evaluation_id: int) -> Any
     if evaluation is None:
         raise Http404(f"Run {run.pk} has no evaluation {evaluation_id}.")
     return evaluation
+
+
+@of_all_runs.get("", response=responses({200: EvaluationPage}))
+def list_all_evaluations(
+    request: HttpRequest,
+    status: str = Query("", description="One or several, by comma; queued,running: what waits."),
+    run: str = Query("", description="A run's id, prefix of it, name, or latest."),
+    experiment: str = Query("", description="Its name."),
+    environment: str = "",
+    limit: int = Query(50, ge=1, le=200),
+    cursor: str = Query("", max_length=1000, description="next_cursor of the page before."),
+) -> Any:
+    """List the evaluations of every run, newest first."""
+    rows = Evaluation.objects.with_status(status).select_related("video")
+    exact = {"run__experiment__name": experiment, "run__environment": environment}
+    rows = rows.filter(**{name: value for name, value in exact.items() if value})
+    if run:
+        rows = rows.filter(run=find_run(run))
+    order = Order("created_at", is_descending=True)
+    found = page(rows.defer("result"), order, limit, cursor)
+    return {"evaluations": found.rows, "next_cursor": found.next_cursor}
+
+
+@of_all_runs.get("/{evaluation_id}", response=responses({200: EvaluationDetail}))
+def get_evaluation_by_id(request: HttpRequest, evaluation_id: str) -> Any:
+    """Show one evaluation with its result, and why it waits."""
+    return verbs.find_evaluation(evaluation_id)
+
+
+@of_all_runs.post(
+    "/{evaluation_id}/cancel", response=responses({202: EvaluationDetail}, is_write=True)
+)
+def cancel_evaluation(request: HttpRequest, evaluation_id: str) -> Any:
+    """Cancel what is left of an evaluation: itself, or its film when its figures are there.
+
+    A process that is at it ends within seconds, and leaves nothing behind.
+    """
+    return Status(202, verbs.cancel(verbs.find_evaluation(evaluation_id)))

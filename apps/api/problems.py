@@ -23,6 +23,7 @@ from apps.engine.errors import (
 from apps.experiments.models import IllegalMove
 from apps.experiments.queries import RunNotFound
 from apps.jobs.control import Refused
+from apps.jobs.evaluations import JobNotFound
 from apps.jobs.logged_films import FilmTooLarge
 from apps.jobs.preflight import Busy
 
@@ -145,6 +146,7 @@ TRANSLATIONS: dict[type[Exception], Callable[[HttpRequest, Any], HttpResponse]] 
     DamagedCheckpoint: _refused,
     RunDirectoryError: _directory_gone,
     RunNotFound: _not_found,
+    JobNotFound: _not_found,
     Http404: _not_found,
     OperationalError: _database_busy,
     DiskFull: _disk_full,

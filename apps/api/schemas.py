@@ -5,6 +5,7 @@ What comes in are plain pydantic models: Ninja's `Schema` reads anything that ha
 takes a list for an object without fields and drops unknown fields.
 """
 
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any, Literal, Self
@@ -22,9 +23,17 @@ from apps.engine.normalization import NORMALIZATION
 from apps.engine.presets import LENGTH_TITLES, PRESET_TITLES
 from apps.engine.spec import BOUNDS, DEVICES, EVALUATION_BOUNDS
 from apps.engine.vectorization import VECTORIZATIONS
-from apps.experiments.models import Evaluation, JobStatus, Run, RunKind, RunStatus, Video
+from apps.experiments.models import (
+    PENDING,
+    Evaluation,
+    JobStatus,
+    Run,
+    RunKind,
+    RunStatus,
+    Video,
+)
 from apps.experiments.turns import PRIORITY_BOUNDS
-from apps.jobs.waiting import why_it_waits
+from apps.jobs.waiting import pending_of, why_it_waits, why_play_waits
 
 RUN_STATUSES: list[Any] = [str(status) for status in RunStatus.values]
 RUN_KINDS: list[Any] = [str(kind) for kind in RunKind.values]
@@ -263,6 +272,16 @@ class RunSummary(Schema):
         return run.experiment.name
 
 
+class Pending(Schema):
+    """An evaluation or a film of a run that waits or is worked on."""
+
+    kind: Literal["evaluation", "video"]
+    id: int
+    step: int
+    status: str = Field(json_schema_extra={"enum": [*PENDING]})
+    waiting: str = Field(description="Why it waits, and how many go before it.")
+
+
 class RunDetail(RunSummary):
     spec: dict[str, Any]
     error: str = Field(description="Traceback of a crash.")
@@ -276,6 +295,7 @@ class RunDetail(RunSummary):
     gpu_memory_bytes: int = Field(
         description="About what its training takes of a GPU's memory, where there is a GPU."
     )
+    pending: list[Pending] = Field(description="Its evaluations and films that are not done.")
     stop_requested_at: datetime | None
     save_requested_at: datetime | None = Field(description="Null once the checkpoint is there.")
     log_cursor: int = Field(description="How far the summary has read the log.")
@@ -283,6 +303,10 @@ class RunDetail(RunSummary):
     @staticmethod
     def resolve_waiting(run: Run) -> str:
         return why_it_waits(run)
+
+    @staticmethod
+    def resolve_pending(run: Run) -> list[dict[str, Any]]:
+        return [asdict(job) for job in pending_of(run)]
 
 
 class RunsMade(Schema):
@@ -473,8 +497,19 @@ class EvaluationSummary(Schema):
     return_min: float | None
     return_max: float | None
     length_mean: float | None
-    video: int | None = Field(description="Id of its film.")
+    special: dict[str, str] = Field(
+        description="Figures that are null because they are not finite: nan, inf or -inf."
+    )
+    n_played: int | None = Field(description="Episodes that ended.")
+    interrupted: str = Field(description="Why they are fewer than asked for; empty: they are not.")
+    error: str = Field(description="Why it failed or was cancelled.")
+    video: int | None = Field(description="Id of its film, once it can be seen.")
+    video_status: str | None = Field(
+        description="What became of its film; null: none is owed.",
+        json_schema_extra={"enum": [*JOB_STATUSES, None]},
+    )
     created_at: datetime
+    started_at: datetime | None
     finished_at: datetime | None
 
     @staticmethod
@@ -483,16 +518,30 @@ class EvaluationSummary(Schema):
 
     @staticmethod
     def resolve_video(evaluation: Evaluation) -> int | None:
+        return evaluation.film.pk if evaluation.film else None
+
+    @staticmethod
+    def resolve_video_status(evaluation: Evaluation) -> str | None:
         video: Video | None = getattr(evaluation, "video", None)
-        return video.pk if video else None
+        return video.status if video else None
 
 
 class EvaluationDetail(EvaluationSummary):
-    error: str
+    waiting: str = Field(description="Why it waits, and how many go before it.")
+    video_waiting: str = Field(description="Likewise its film.")
     film_error: str = Field(description="Why there is no film although one was asked for.")
     result: dict[str, Any] | None = Field(
         description="The result file: episodes, seeds, settings."
     )
+
+    @staticmethod
+    def resolve_waiting(evaluation: Evaluation) -> str:
+        return why_play_waits(evaluation)
+
+    @staticmethod
+    def resolve_video_waiting(evaluation: Evaluation) -> str:
+        video: Video | None = getattr(evaluation, "video", None)
+        return why_play_waits(video) if video else ""
 
 
 class EvaluationPage(Schema):
@@ -500,8 +549,10 @@ class EvaluationPage(Schema):
     next_cursor: str | None
 
 
-def _named_by_content(operation: str, video: Video, path: str) -> str:
+def _named_by_content(operation: str, video: Video, path: str) -> str | None:
     """Return an address that a browser may keep for ever, though ids change with a new index."""
+    if not path:
+        return None
     return f"{reverse(operation, args=[video.pk])}?v={video.run_id}-{PurePosixPath(path).stem}"
 
 
@@ -514,13 +565,20 @@ class VideoOut(Schema):
     evaluation: int | None
     step: int
     return_mean: float | None
-    duration_s: float
-    width: int
-    height: int
-    size_bytes: int
+    status: str = Field(json_schema_extra={"enum": JOB_STATUSES})
+    error: str = Field(description="Why there is none; empty when there is, or may be.")
+    cut: str = Field(description="What of its evaluation it does not show.")
+    duration_s: float | None = Field(description="Null, as all that follow, until it is made.")
+    width: int | None
+    height: int | None
+    size_bytes: int | None
     created_at: datetime
-    file_url: str
-    poster_url: str
+    file_url: str | None
+    poster_url: str | None
+
+    @staticmethod
+    def resolve_error(video: Video) -> str:
+        return video.why
 
     @staticmethod
     def resolve_run(video: Video) -> str:
@@ -547,12 +605,20 @@ class VideoOut(Schema):
         return video.evaluation.return_mean if video.evaluation else None
 
     @staticmethod
-    def resolve_file_url(video: Video) -> str:
+    def resolve_file_url(video: Video) -> str | None:
         return _named_by_content("api:video_file", video, video.path)
 
     @staticmethod
-    def resolve_poster_url(video: Video) -> str:
+    def resolve_poster_url(video: Video) -> str | None:
         return _named_by_content("api:video_poster", video, video.poster_path)
+
+
+class VideoDetail(VideoOut):
+    waiting: str = Field(description="Why it waits, and how many go before it.")
+
+    @staticmethod
+    def resolve_waiting(video: Video) -> str:
+        return why_play_waits(video)
 
 
 class VideoPage(Schema):

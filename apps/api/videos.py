@@ -3,17 +3,18 @@
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponseBase
-from ninja import Router
+from ninja import Router, Status
 from ninja.params.functions import Query
 
 from apps.api import ranges
 from apps.api.problems import responses
 from apps.api.runs import find_run
-from apps.api.schemas import Problem, VideoOut, VideoPage
-from apps.experiments.models import Video
+from apps.api.schemas import Problem, VideoDetail, VideoPage
+from apps.experiments.models import JobStatus, Video
 from apps.experiments.paging import Order, page
+from apps.experiments.plays import PlayQuerySet
+from apps.jobs import evaluations as verbs
 
 router = Router()
 
@@ -26,7 +27,7 @@ FILE_RESPONSES = {
 }
 
 
-def _videos() -> QuerySet[Video]:
+def _videos() -> PlayQuerySet[Video]:
     return Video.objects.select_related("run", "evaluation").defer(
         "run__spec", "run__error", "evaluation__result", "evaluation__error"
     )
@@ -38,11 +39,14 @@ def list_videos(
     run: str = Query("", description="A run's id, prefix of it, name, or latest."),
     algorithm: str = "",
     environment: str = "",
+    status: str = Query(
+        "completed", description="One or several, by comma; queued,running: what waits."
+    ),
     limit: int = Query(50, ge=1, le=200),
     cursor: str = Query("", max_length=1000, description="next_cursor of the page before."),
 ) -> Any:
-    """List films, newest first."""
-    videos = _videos()
+    """List films, newest first; those that can be seen, unless other ones are asked for."""
+    videos = _videos().with_status(status)
     exact = {"run__algorithm": algorithm, "run__environment": environment}
     videos = videos.filter(**{name: value for name, value in exact.items() if value})
     if run:
@@ -63,10 +67,16 @@ def find_video(video_id: int) -> Video:
     return video
 
 
-@router.get("/{int:video_id}", response=responses({200: VideoOut}))
+@router.get("/{int:video_id}", response=responses({200: VideoDetail}))
 def get_video(request: HttpRequest, video_id: int) -> Any:
     """Show one film."""
     return find_video(video_id)
+
+
+@router.post("/{int:video_id}/cancel", response=responses({202: VideoDetail}, is_write=True))
+def cancel_video(request: HttpRequest, video_id: int) -> Any:
+    """Cancel a film that waits or is made; the evaluation keeps its figures."""
+    return Status(202, verbs.cancel_film(find_video(video_id)))
 
 
 @router.api_operation(
@@ -96,6 +106,8 @@ async def video_poster(request: HttpRequest, video_id: int) -> HttpResponseBase:
 
 
 async def _serve(request: HttpRequest, video: Video, path: str) -> HttpResponseBase:
+    if video.status != JobStatus.COMPLETED:
+        raise Http404(f"Video {video.pk} has no file: it is {video.status}. {video.why}".strip())
     try:
         return await ranges.serve(
             request, video.run.directory.path, path, f"{video.run.name}-step-{video.step}"

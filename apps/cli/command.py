@@ -13,6 +13,7 @@ from apps.engine.errors import EngineError
 from apps.experiments.models import IllegalMove
 from apps.experiments.queries import RunNotFound
 from apps.jobs.control import Refused
+from apps.jobs.evaluations import JobNotFound
 from apps.jobs.stack import StackFailed
 
 
@@ -33,7 +34,7 @@ class Command(BaseCommand):
         migrate_if_needed()
         try:
             self.run(options)
-        except (EngineError, IllegalMove, RunNotFound, Refused, StackFailed) as error:
+        except (EngineError, IllegalMove, JobNotFound, RunNotFound, Refused, StackFailed) as error:
             raise CommandError(str(error)) from error
 
     def run(self, options: dict[str, Any]) -> None:

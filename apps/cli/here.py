@@ -4,6 +4,7 @@ import signal
 
 from django.core.management.base import CommandParser
 
+from apps.cli.plays import evaluate_here, film_here
 from apps.cli.progress import progress_bar, wait_for_evaluations, wait_for_run
 from apps.experiments.leases import TERMINAL
 from apps.experiments.models import Evaluation, JobStatus, Run
@@ -44,5 +45,5 @@ def train_here(run: Run, is_quiet: bool) -> None:
 
 def _evaluate_here(run: Run) -> None:
     for evaluation in Evaluation.objects.filter(run=run, status=JobStatus.QUEUED):
-        if evaluation.claim(supervisor.new_owner(TERMINAL)):
-            supervisor.supervise_evaluation(evaluation, TrainerProcess(*TRAINER))
+        evaluate_here(evaluation)
+        film_here(evaluation)

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from apps.cli.shapes import number
-from apps.experiments.models import ACTIVE_STATUSES, Evaluation, JobStatus, Run, RunQuerySet
+from apps.experiments.models import ACTIVE_STATUSES, Evaluation, Run, RunQuerySet, Video
 from apps.jobs.supervisor import Watch
 
 POLL_S = 0.3
@@ -88,15 +88,14 @@ def wait_for_save(run: Run) -> None:
 
 
 def wait_for_evaluations(run: Run, give_up: threading.Event = NEVER) -> None:
-    """Wait until a worker has carried out a run's evaluations, or `give_up` is set."""
-    waiting = run.evaluations.filter(status__in=(JobStatus.QUEUED, JobStatus.RUNNING))
-    while waiting.exists() and not give_up.wait(POLL_S):
+    """Wait until workers have evaluated and filmed a run, or `give_up` is set."""
+    # A film is owed by the write that ends its evaluation: there is no moment without either.
+    while (run.evaluations.pending() or run.videos.pending()) and not give_up.wait(POLL_S):
         pass
 
 
-def wait_for_evaluation(evaluation: Evaluation) -> Evaluation:
-    """Wait until a worker has carried out an evaluation."""
-    while evaluation.status in (JobStatus.QUEUED, JobStatus.RUNNING):
+def wait_for_play(job: Evaluation | Video) -> None:
+    """Wait until a worker has carried out an evaluation, or made a film."""
+    while job.is_pending:
         time.sleep(POLL_S)
-        evaluation.refresh_from_db()
-    return evaluation
+        job.refresh_from_db()

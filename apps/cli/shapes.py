@@ -10,8 +10,8 @@ from rich.table import Table
 
 from apps import words
 from apps.experiments.listing import SUMMARY_COLUMNS
-from apps.experiments.models import Evaluation, Run, RunStatus
-from apps.jobs.waiting import why_it_waits
+from apps.experiments.models import Evaluation, Run, RunStatus, Video
+from apps.jobs.waiting import pending_of, why_each_waits, why_it_waits, why_play_waits
 
 STATUS_STYLES = {
     "running": "cyan",
@@ -71,15 +71,19 @@ def run_with_evaluations(run: Run) -> dict[str, Any]:
 
 
 def evaluation_as_dict(evaluation: Evaluation) -> dict[str, Any]:
-    """Return an evaluation with its summary and the path of its film."""
-    video = getattr(evaluation, "video", None)
+    """Return an evaluation with its summary, and its film with what became of it."""
+    video: Video | None = getattr(evaluation, "video", None)
+    film = evaluation.film
     return {
         "id": evaluation.pk,
         "run": evaluation.run_id,
         "step": evaluation.step,
         "status": evaluation.status,
+        "waiting": why_play_waits(evaluation),
         "error": evaluation.error,
+        "interrupted": evaluation.interrupted,
         "n_episodes": evaluation.n_episodes,
+        "n_played": evaluation.n_played,
         "seed": evaluation.seed,
         "is_deterministic": evaluation.is_deterministic,
         "return_mean": evaluation.return_mean,
@@ -87,7 +91,12 @@ def evaluation_as_dict(evaluation: Evaluation) -> dict[str, Any]:
         "return_min": evaluation.return_min,
         "return_max": evaluation.return_max,
         "length_mean": evaluation.length_mean,
-        "video": str(evaluation.run.directory.path / video.path) if video else None,
+        "special": evaluation.special,
+        "video": str(evaluation.run.directory.path / film.path) if film else None,
+        "video_status": video.status if video else None,
+        "video_waiting": why_play_waits(video) if video else "",
+        "video_cut": film.cut if film else "",
+        "film_error": evaluation.film_error,
     }
 
 
@@ -129,11 +138,40 @@ def print_run(run: Run) -> None:
         "attempt": f"{run.attempt} {run.fidelity}".strip(),
         "mean return": f"{number(run.return_last)} (best {number(run.return_best)})",
         "evaluation": number(run.evaluation_last),
+        **_pending_plays(run),
         "directory": run.directory.path,
     }
     print_facts(facts)
     if run.error:
         Console().print(run.error, style="red", markup=False, highlight=False)
+
+
+def _pending_plays(run: Run) -> dict[str, str]:
+    """Say of a run's evaluations and films that are not done why they are not."""
+    return {
+        f"{job.kind} {job.id}": f"{job.status} at step {job.step:,}"
+        + (f": {job.waiting}" if job.waiting else "")
+        for job in pending_of(run)
+    }
+
+
+def print_evaluations(evaluations: Iterable[Evaluation]) -> None:
+    """Print evaluations as a table, with why they and their films are not done."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("id", "run", "step", "status", "return", "video", "note"):
+        is_number = name in {"step", "return"}
+        table.add_column(name, justify="right" if is_number else "left", overflow="fold")
+    waits, film_waits = why_each_waits(Evaluation), why_each_waits(Video)
+    for one in evaluations:
+        video: Video | None = getattr(one, "video", None)
+        note = waits.get(one.pk) or one.interrupted or one.why
+        if video is not None:
+            note = note or film_waits.get(video.pk) or video.why or video.cut
+        table.add_row(
+            str(one.pk), f"{one.run_id} {escape(one.run.name)}", f"{one.step:,}", one.status,
+            told_number(one, "return_mean"), video.status if video else "-", escape(note),
+        )  # fmt: skip
+    Console().print(table)
 
 
 def print_facts(facts: Mapping[str, object]) -> None:
@@ -159,6 +197,11 @@ def _progress(run: Run) -> str:
 def number(value: float | None) -> str:
     """Return a number for people, a dash for None."""
     return "-" if value is None else words.number(value)
+
+
+def told_number(evaluation: Evaluation, name: str) -> str:
+    """Return a figure of an evaluation for people, called by its name when it is not finite."""
+    return str(evaluation.special.get(name) or number(getattr(evaluation, name)))
 
 
 def duration(seconds: float | None) -> str:

@@ -15,7 +15,7 @@ from apps.accounts.models import ApiToken
 from apps.dashboard.templatetags.instruments import UNDO_TAG, badge, number, percent
 from apps.dashboard.views.actions import REFUSALS
 from apps.experiments.models import Checkpoint, Evaluation, Experiment, Run, Video
-from apps.jobs import control, lineage, records
+from apps.jobs import control, evaluations, lineage, records
 
 ROWS_PER_PAGE = 50
 
@@ -225,8 +225,34 @@ class CheckpointAdmin(Inspected):
     search_fields = ("run__name", "run__id")
 
 
+class Cancellable(Inspected):
+    """Jobs that whoever may change runs may cancel."""
+
+    actions = ("cancel",)
+
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        """Whether a user may cancel: whoever may change runs."""
+        return request.user.has_perm("experiments.change_run")
+
+    @admin.action(description="Cancel what waits or is worked on", permissions=["operate"])
+    def cancel(self, request: HttpRequest, jobs: QuerySet[Any]) -> None:
+        done = 0
+        for job in jobs:
+            try:
+                self.cancel_one(job)
+            except REFUSALS as refused:
+                messages.error(request, capfirst(str(refused)))
+            else:
+                done += 1
+        if done:
+            messages.success(request, f"Cancelled: {done}.")
+
+    def cancel_one(self, job: Any) -> None:
+        raise NotImplementedError
+
+
 @admin.register(Evaluation)
-class EvaluationAdmin(Inspected):
+class EvaluationAdmin(Cancellable):
     list_display = (
         "step", "run_link", "shown_status", "return_mean", "return_std", "n_episodes",
         "created_at",
@@ -239,12 +265,17 @@ class EvaluationAdmin(Inspected):
     def shown_status(self, evaluation: Evaluation) -> SafeString:
         return badge(evaluation.status)
 
+    def cancel_one(self, job: Evaluation) -> None:
+        evaluations.cancel(job)
+
 
 @admin.register(Video)
-class VideoAdmin(Inspected):
+class VideoAdmin(Cancellable):
+    list_filter = ("status",)
     list_display = (
         "step",
         "run_link",
+        "shown_status",
         "duration_s",
         "width",
         "height",
@@ -253,6 +284,13 @@ class VideoAdmin(Inspected):
     )
     list_select_related = ("run",)
     search_fields = ("run__name", "run__id", "path")
+
+    @admin.display(description="status", ordering="status")
+    def shown_status(self, video: Video) -> SafeString:
+        return badge(video.status)
+
+    def cancel_one(self, job: Video) -> None:
+        evaluations.cancel_film(job)
 
 
 @admin.register(ApiToken)

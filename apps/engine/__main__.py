@@ -13,6 +13,7 @@ checkpoint and ends, within seconds or by force.
 
 import argparse
 import logging
+import math
 import os
 import signal
 import sys
@@ -37,7 +38,8 @@ from apps.engine import protocol
 from apps.engine.building import leave_compiler_out
 from apps.engine.control import STOP_STATUSES, Control
 from apps.engine.errors import EngineError, FieldError, InvalidSpec
-from apps.engine.evaluation import evaluate
+from apps.engine.evaluation import Deadline, evaluate
+from apps.engine.filming import FilmLimits, film
 from apps.engine.process import (
     EXIT_REFUSED,
     end_group,
@@ -106,6 +108,7 @@ def run_job(job: dict[str, Any], control: Control) -> dict[str, Any]:
     jobs: dict[str, Callable[[dict[str, Any], Control], dict[str, Any]]] = {
         "train": _train,
         "evaluate": _evaluate,
+        "film": _film,
     }
     if job["job"] not in jobs:
         raise protocol.BadLine(f"unknown job {job['job']!r}; allowed: {', '.join(jobs)}")
@@ -146,7 +149,18 @@ def _evaluate(job: dict[str, Any], control: Control) -> dict[str, Any]:
     spec = EvalSpec.from_dict(job.get("spec", {}))
     _print_to(directory.train_log)
     step, name, manifest = job["step"], job["name"], job.get("manifest")
-    return evaluate(directory, run, step, spec, name, manifest).as_dict(name)
+    deadline = Deadline(job.get("limit_s", math.inf), control)
+    return evaluate(directory, run, step, spec, name, manifest, deadline).as_dict(name)
+
+
+def _film(job: dict[str, Any], control: Control) -> dict[str, Any]:
+    directory = RunDirectory(Path(job["directory"]))
+    run = RunSpec.from_dict(read_json(directory.spec))
+    _print_to(directory.train_log)
+    given = {name: job[name] for name in ("n_episodes", "duration_s") if name in job}
+    deadline = Deadline(job.get("limit_s", math.inf), control)
+    name, manifest = job["name"], job.get("manifest")
+    return film(directory, run, name, FilmLimits(**given), manifest, deadline)
 
 
 def warm_up() -> None:

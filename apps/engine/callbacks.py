@@ -17,6 +17,7 @@ from stable_baselines3.common.logger import KVWriter, Logger
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
+from apps import words
 from apps.engine import capture, checkpoints, events
 from apps.engine.control import Control
 from apps.engine.finiteness import Finiteness
@@ -301,11 +302,12 @@ class TrainingCallback(BaseCallback):
 
     def report(self, note: str) -> None:
         """Print one line on where training stands."""
-        logger.info(
-            "step %s of %s, %s episodes, mean return %.1f, %s",
-            f"{self.num_timesteps:,}", f"{self._spec.total_timesteps:,}",
-            f"{self.episodes:,}", self.mean_return(), note,
-        )  # fmt: skip
+        told = "no episode yet"
+        if self.model.ep_info_buffer:
+            mean = words.number(self.mean_return())
+            told = f"{self.episodes:,} episodes, mean return {mean}"
+        step, total = f"{self.num_timesteps:,}", f"{self._spec.total_timesteps:,}"
+        logger.info("step %s of %s, %s, %s", step, total, told, note)
 
 
 def _next_multiple(step: int, interval: int) -> int:

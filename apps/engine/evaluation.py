@@ -1,11 +1,12 @@
-"""Evaluate one checkpoint: N episodes on recorded seeds, and a film of the same episodes.
+"""Evaluate one checkpoint: N episodes on recorded seeds.
 
-The result is written before the film is tried, so a film that fails never costs an evaluation.
-Result files appear whole and last: a film that a result names exists.
+An evaluation ends: each episode at its step limit, all of them when their time is up, and then the
+episodes that have ended count. `filming` shows the same episodes later, in a job of its own.
 """
 
 import inspect
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -17,18 +18,48 @@ import torch
 from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 
+from apps import words
 from apps.engine import checkpoints, events
 from apps.engine.building import load_model, make_env_for
-from apps.engine.errors import EngineError, FilmFailed
+from apps.engine.control import Control
+from apps.engine.errors import EngineError
 from apps.engine.networks import seed_draws
 from apps.engine.rundir import RunDirectory, write_json
 from apps.engine.spec import EvalSpec, RunSpec
 from apps.engine.vec_normalize import FrozenStatistics
-from apps.engine.video import Film, FilmInfo
 
 OnStep = Callable[[int, float], None]
 
 logger = logging.getLogger(__name__)
+
+
+class Interrupted(EngineError):
+    """Whoever asked for it wants it to end."""
+
+
+class TimeIsUp(EngineError):
+    """It took longer than it may."""
+
+
+class Deadline:
+    """When a play must end: after so many seconds, or as soon as its process is asked to."""
+
+    def __init__(self, limit_s: float = math.inf, control: Control | None = None) -> None:
+        self.limit_s = limit_s
+        self._ends_at = time.monotonic() + limit_s
+        self._control = control
+
+    def check(self) -> None:
+        """Go on, if it may; called at each step.
+
+        Raises:
+            Interrupted: Its process was asked to end.
+            TimeIsUp: The seconds have passed.
+        """
+        if self._control is not None and self._control.is_stop_requested:
+            raise Interrupted("it was asked to end")
+        if time.monotonic() > self._ends_at:
+            raise TimeIsUp(f"it was ended after {self.limit_s:,.0f} s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,24 +128,23 @@ class EvalResult:
         step: Step of the checkpoint that played.
         spec: How it was evaluated.
         episodes: Episodes in order of their seeds.
-        film: The film of them, None without one.
-        film_error: Why there is no film although one was asked for.
+        interrupted: Why there are fewer of them than were asked for, empty when there are not.
     """
 
     step: int
     spec: EvalSpec
     episodes: list[Episode]
-    film: FilmInfo | None = None
-    film_error: str = ""
+    interrupted: str = ""
 
     def summary(self) -> dict[str, Any]:
         """Return the numbers of the episodes together; `return_std` is the population's."""
         returns = np.array([episode.episode_return for episode in self.episodes])
         lengths = np.array([episode.length for episode in self.episodes])
+        mean, std = _mean_and_std(returns)
         return {
             "n_episodes": len(self.episodes),
-            "return_mean": float(returns.mean()),
-            "return_std": float(returns.std()),
+            "return_mean": mean,
+            "return_std": std,
             "return_min": float(returns.min()),
             "return_max": float(returns.max()),
             "length_mean": float(lengths.mean()),
@@ -124,16 +154,38 @@ class EvalResult:
         }
 
     def as_dict(self, name: str) -> dict[str, Any]:
-        """Return the content of the result file `eval/<name>.json`."""
+        """Return the content of the result file `eval/<name>.json`.
+
+        Numbers that are not finite are null, and named in `special`, as in the log.
+        """
+        finite, special = events.flag_special(self.summary())
         return {
             "name": name,
             "step": self.step,
             "spec": self.spec.as_dict(),
-            **self.summary(),
-            "episodes": [asdict(episode) for episode in self.episodes],
-            "film": asdict(self.film) if self.film else None,
-            "film_error": self.film_error,
+            **finite,
+            **special,
+            "interrupted": self.interrupted,
+            "episodes": [_as_json(asdict(episode)) for episode in self.episodes],
+            "film": None,
+            "film_error": "",
         }
+
+
+def _as_json(values: dict[str, Any]) -> dict[str, Any]:
+    finite, special = events.flag_special(values)
+    return {**finite, **special}
+
+
+def _mean_and_std(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Return mean and deviation; of finite numbers finite ones, however great they are."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, std = float(values.mean()), float(values.std())
+        if np.isfinite(values).all() and not (math.isfinite(mean) and math.isfinite(std)):
+            scale = float(np.abs(values).max())
+            mean = float((values / scale).mean()) * scale
+            std = float((values / scale).std()) * scale
+    return mean, std
 
 
 def evaluate(
@@ -143,8 +195,9 @@ def evaluate(
     spec: EvalSpec,
     name: str,
     manifest_sha256: str | None = None,
+    deadline: Deadline | None = None,
 ) -> EvalResult:
-    """Play a checkpoint, write `eval/<name>.json`, then film the same episodes.
+    """Play a checkpoint, write `eval/<name>.json` and say so in the log.
 
     Args:
         directory: The run's directory.
@@ -154,28 +207,51 @@ def evaluate(
         name: File name without suffix.
         manifest_sha256: Hash of the checkpoint's manifest as the record remembers it; empty:
             nobody does.
+        deadline: When it must end; None sets no limit.
 
     Raises:
         DamagedCheckpoint: The checkpoint's files do not match its manifest, or the manifest is not
             the one that is remembered.
         UnknownEnvironment: The environment cannot be made.
+        TimeIsUp: No episode had ended when its time was up.
+        Interrupted: Its process was asked to end.
     """
     torch.set_num_threads(1)
     player = Player.of_checkpoint(run, directory, step, manifest_sha256)
     directory.evaluations.mkdir(exist_ok=True)
-    with make_env_for(run) as env:
-        played = [play(player, env, spec, spec.seed + index) for index in range(spec.n_episodes)]
-    result = EvalResult(step, spec, played)
-    logger.info("evaluated step %s: mean return %.1f", step, result.summary()["return_mean"])
-    path = directory.evaluations / f"{name}.json"
-    write_json(path, result.as_dict(name))
-    if spec.should_film:
-        result = _film(directory, run, player, result, name)
-        write_json(path, result.as_dict(name))
-    directory.append(events.evaluation(step, {"name": name, **result.summary()}))
-    if result.film:
-        directory.append(events.film(step, result.film.path))
+    result = _play_all(run, player, step, spec, deadline or Deadline())
+    told = words.number(result.summary()["return_mean"])
+    logger.info("evaluated step %s: mean return %s %s", step, told, result.interrupted)
+    write_json(directory.evaluations / f"{name}.json", result.as_dict(name))
+    said = {"interrupted": result.interrupted} if result.interrupted else {}
+    directory.append(events.evaluation(step, {"name": name, **result.summary(), **said}))
     return result
+
+
+def _play_all(
+    run: RunSpec, player: Player, step: int, spec: EvalSpec, deadline: Deadline
+) -> EvalResult:
+    played: list[Episode] = []
+    steps = 0
+
+    def on_step(length: int, episode_return: float) -> None:
+        nonlocal steps
+        steps = length
+        deadline.check()
+
+    with make_env_for(run) as env:
+        try:
+            for index in range(spec.n_episodes):
+                played.append(play(player, env, spec, spec.seed + index, on_step))
+        except TimeIsUp as error:
+            if not played:
+                raise TimeIsUp(
+                    f"{error} (RLGYM_EVALUATION_LIMIT_S), before its first episode did: that had "
+                    f"{steps:,} steps. Ask for fewer steps an episode, or raise the limit"
+                ) from error
+            interrupted = f"{error}, with {len(played)} of {spec.n_episodes} episodes"
+            return EvalResult(step, spec, played, interrupted)
+    return EvalResult(step, spec, played)
 
 
 def play(
@@ -234,34 +310,3 @@ def play(
 def _as_action(action: NDArray[Any]) -> Any:
     # Toy-text environments look actions up in a dictionary: an array of no dimensions is no key.
     return action.item() if action.ndim == 0 else action
-
-
-def _film(
-    directory: RunDirectory, run: RunSpec, player: Player, result: EvalResult, name: str
-) -> EvalResult:
-    try:
-        film = _film_episodes(directory, run, player, result, name)
-    except (EngineError, OSError, gymnasium.error.Error) as error:
-        logger.warning("no film: %s", error)
-        return EvalResult(result.step, result.spec, result.episodes, film_error=str(error))
-    return EvalResult(result.step, result.spec, result.episodes, film)
-
-
-def _film_episodes(
-    directory: RunDirectory, run: RunSpec, player: Player, result: EvalResult, name: str
-) -> FilmInfo:
-    with make_env_for(run, render_mode="rgb_array") as env:
-        if env.render_mode != "rgb_array":
-            raise FilmFailed(f"{run.environment} cannot be rendered as pixels (rgb_array)")
-        fps = float(env.metadata.get("render_fps") or 30)
-        with Film(directory.evaluations / f"{name}.mp4", fps) as film:
-            for index, episode in enumerate(result.episodes):
-                title = f"{run.environment}  episode {index + 1}/{len(result.episodes)}"
-
-                def on_step(step: int, episode_return: float, title: str = title) -> None:
-                    film.add(env.render(), f"{title}  step {step}  return {episode_return:.1f}")
-
-                again = play(player, env, result.spec, episode.seed, on_step)
-                if again.length != episode.length:
-                    logger.warning("the filmed episode of seed %s differs", episode.seed)
-    return film.info

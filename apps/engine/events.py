@@ -55,7 +55,7 @@ def metrics(step: int, values: Mapping[str, float]) -> Event:
     """Make a `metrics` event; numbers may be NumPy scalars, NaN and Inf are kept."""
     if _can_be_written_as_they_are(values):
         return _event("metrics", step, values=dict(values))
-    finite, special = _flag_special(values)
+    finite, special = flag_special(values)
     return _event("metrics", step, values=finite, **special)
 
 
@@ -73,7 +73,11 @@ def _can_be_written_as_they_are(values: Mapping[str, float]) -> bool:
         return False
 
 
-def _flag_special(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
+def flag_special(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
+    """Return values that JSON can say, and what of them is not finite: null, named in `special`.
+
+    The second is empty where all are finite, to be joined with the first.
+    """
     finite: dict[str, Any] = {}
     special: dict[str, str] = {}
     for key, value in values.items():
@@ -97,7 +101,7 @@ def _nearest_float(number: int) -> float:
 
 def episode(step: int, episode_return: float, length: int, env: int) -> Event:
     """Make an `episode` event: a training episode of parallel environment number `env` ended."""
-    finite, special = _flag_special({"return": float(episode_return)})
+    finite, special = flag_special({"return": float(episode_return)})
     return _event("episode", step, **finite, length=int(length), env=env, **special)
 
 
@@ -125,7 +129,7 @@ def checkpoint(
 
 def evaluation(step: int, summary: Mapping[str, Any]) -> Event:
     """Make an `evaluation` event from the summary that its result file holds."""
-    finite, special = _flag_special(summary)
+    finite, special = flag_special(summary)
     return _event("evaluation", step, **finite, **special)
 
 

@@ -33,7 +33,8 @@ class TrainJob(TypedDict):
 class EvaluateJob(TypedDict):
     """Evaluate the checkpoint at `step` into `eval/<name>.json`; `spec` is an `EvalSpec`.
 
-    With `manifest`, the hash of the checkpoint's manifest, only if it has that hash.
+    With `manifest`, the hash of the checkpoint's manifest, only if it has that hash. After
+    `limit_s` the episodes that have ended count.
     """
 
     job: Literal["evaluate"]
@@ -42,6 +43,23 @@ class EvaluateJob(TypedDict):
     name: str
     spec: NotRequired[dict[str, Any]]
     manifest: NotRequired[str]
+    limit_s: NotRequired[float]
+
+
+class FilmJob(TypedDict):
+    """Film the episodes of the evaluation `eval/<name>.json` into `eval/<name>.mp4`.
+
+    At most `n_episodes` of them and `duration_s` of film; after `limit_s` it is cut where it is.
+    `manifest` is as for `EvaluateJob`.
+    """
+
+    job: Literal["film"]
+    directory: str
+    name: str
+    manifest: NotRequired[str]
+    n_episodes: NotRequired[int]
+    duration_s: NotRequired[float]
+    limit_s: NotRequired[float]
 
 
 class DescribeJob(TypedDict):
@@ -78,7 +96,7 @@ class PreflightJob(TypedDict):
     threads: NotRequired[int]
 
 
-Job = TrainJob | EvaluateJob | DescribeJob | DiscoverJob | PreflightJob
+Job = TrainJob | EvaluateJob | FilmJob | DescribeJob | DiscoverJob | PreflightJob
 
 
 class Request(TypedDict):

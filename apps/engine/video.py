@@ -5,6 +5,7 @@ go to the encoder one by one, so a film of any length takes the memory of one fr
 """
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,6 +22,7 @@ from apps.engine.errors import FilmFailed
 MAX_WIDTH, MAX_HEIGHT = 1280, 720
 MIN_HEIGHT = 240
 MAX_FPS = 60.0
+DEFAULT_FPS = 30.0
 POSTER_FRAME = 45
 CAPTION_HEIGHT = 24
 CAPTION_MARGIN = 8
@@ -29,6 +31,13 @@ CAPTION_COLOUR = (225, 230, 235)
 KEY_FRAME_INTERVAL = 30
 
 Frame = NDArray[np.uint8]
+
+
+def frame_rate(metadata: Mapping[str, Any]) -> float:
+    """Return how many frames a second an environment is shown at, by its own metadata."""
+    told = metadata.get("render_fps")
+    fps = float(told) if isinstance(told, int | float) and told > 0 else DEFAULT_FPS
+    return min(max(fps, 1.0), MAX_FPS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +123,11 @@ class Film:
     """Writes one film; the files appear when the block ends without an exception."""
 
     def __init__(self, path: Path, fps: float) -> None:
+        """Begin a film of so many frames a second (`frame_rate`)."""
         self._path = path
-        self._beside = path.with_name(f".{path.stem}.tmp.mp4")
+        self._beside = path.with_name(f".{path.stem}.{os.getpid()}.tmp.mp4")
         self._poster_path = path.with_suffix(".webp")
-        self._fps = min(max(fps, 1.0), MAX_FPS)
+        self._fps = fps
         self._writer: Any = None
         self._size = (0, 0)
         self._n_frames = 0
@@ -184,7 +194,7 @@ class Film:
     def _publish(self) -> None:
         if self._poster is None or not self._beside.exists():
             raise FilmFailed("no frame was rendered")
-        poster_beside = self._poster_path.with_name(f".{self._poster_path.name}.tmp")
+        poster_beside = self._beside.with_suffix(".webp")
         Image.fromarray(self._poster).save(poster_beside, "WEBP", quality=80)
         size_bytes = self._beside.stat().st_size
         for beside, path in ((poster_beside, self._poster_path), (self._beside, self._path)):

@@ -24,12 +24,16 @@ class RunKind(models.TextChoices):
 
 
 class JobStatus(models.TextChoices):
-    """Where an evaluation is in its life."""
+    """Where an evaluation or a film is in its life."""
 
     QUEUED = "queued"
     RUNNING = "running"
     COMPLETED = "completed"
     FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+PENDING = (JobStatus.QUEUED, JobStatus.RUNNING)
 
 
 # From each status, where a run may go. `draft -> running` is a run trained in a terminal.

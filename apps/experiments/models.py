@@ -24,6 +24,7 @@ from apps.experiments.life import (
     ACTIVE_STATUSES,
     LEGAL_MOVES,
     LOGGED_MOVES,
+    PENDING,
     RESUMABLE_STATUSES,
     IllegalMove,
     JobStatus,
@@ -32,14 +33,21 @@ from apps.experiments.life import (
     RunStatus,
 )
 from apps.experiments.listing import SORT_INDEXES
+from apps.experiments.plays import Play
 from apps.experiments.queries import RunQuerySet
-from apps.experiments.results import Checkpoint, Evaluation, EvaluationQuerySet, Video
+from apps.experiments.results import (
+    Checkpoint,
+    Evaluation,
+    EvaluationQuerySet,
+    Video,
+    VideoQuerySet,
+)
 from apps.experiments.run_life import RunLife
 
 __all__ = [
-    "ACTIVE_STATUSES", "LEGAL_MOVES", "RESUMABLE_STATUSES", "Checkpoint", "Evaluation",
-    "EvaluationQuerySet", "Experiment", "IllegalMove", "JobStatus", "Relation", "Run",
-    "RunKind", "RunQuerySet", "RunStatus", "Video", "new_run_id",
+    "ACTIVE_STATUSES", "LEGAL_MOVES", "PENDING", "RESUMABLE_STATUSES", "Checkpoint", "Evaluation",
+    "EvaluationQuerySet", "Experiment", "IllegalMove", "JobStatus", "Play", "Relation", "Run",
+    "RunKind", "RunQuerySet", "RunStatus", "Video", "VideoQuerySet", "new_run_id",
 ]  # fmt: skip
 
 ID_ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"  # Without letters that read alike.

@@ -7,13 +7,13 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Q
 from django.utils import timezone
 
 from apps.engine import checkpoint_files
 from apps.engine.spec import EvalSpec
-from apps.experiments.leases import Leased
 from apps.experiments.life import JobStatus
+from apps.experiments.plays import Play, PlayQuerySet
 
 if TYPE_CHECKING:
     from apps.experiments.models import Run
@@ -52,7 +52,7 @@ class Checkpoint(models.Model):
         return checkpoint_files.verify(self.run.directory, self.step, self.sha256, only)
 
 
-class EvaluationQuerySet(models.QuerySet["Evaluation"]):
+class EvaluationQuerySet(PlayQuerySet["Evaluation"]):
     def ask(self, run: "Run", step: int, spec: EvalSpec) -> "Evaluation":
         """Record that a checkpoint is to be evaluated; whoever asks rings the queue afterwards."""
         return self.create(
@@ -65,20 +65,14 @@ class EvaluationQuerySet(models.QuerySet["Evaluation"]):
             should_film=spec.should_film,
         )
 
-    def next_queued(self) -> "Evaluation | None":
-        """Return the evaluation that has waited longest, None when none waits."""
-        return self.filter(status=JobStatus.QUEUED).order_by("created_at", "pk").first()
 
-
-class Evaluation(Leased):
+class Evaluation(Play):
     """N episodes of one checkpoint, on recorded seeds."""
 
     run = models.ForeignKey(
         "experiments.Run", on_delete=models.CASCADE, related_name="evaluations"
     )
     step = models.PositiveBigIntegerField(help_text="Step of the checkpoint that plays.")
-    status = models.CharField(max_length=12, choices=JobStatus, default=JobStatus.QUEUED)
-    error = models.TextField(blank=True)
 
     # What was asked.
     n_episodes = models.PositiveIntegerField(default=5)
@@ -97,9 +91,14 @@ class Evaluation(Leased):
     return_min = models.FloatField(null=True)
     return_max = models.FloatField(null=True)
     length_mean = models.FloatField(null=True)
+    special = models.JSONField(
+        default=dict, help_text="Of those that are not finite, and null: nan, inf or -inf."
+    )
+    n_played = models.PositiveIntegerField(
+        null=True, help_text="Episodes that ended; fewer than asked when it was interrupted."
+    )
+    interrupted = models.CharField(max_length=200, blank=True, help_text="Why it was.")
     result = models.JSONField(null=True)
-    created_at = models.DateTimeField(default=timezone.now)
-    finished_at = models.DateTimeField(null=True)
 
     objects = EvaluationQuerySet.as_manager()
 
@@ -124,58 +123,81 @@ class Evaluation(Leased):
         return EvalSpec.from_dict({name: getattr(self, name) for name in names})
 
     @property
+    def file_name(self) -> str:
+        """How its files in the run's eval folder begin, its film's too; empty before it began."""
+        return self.name
+
+    @property
+    def film(self) -> "Video | None":
+        """Its film, None unless it is finished."""
+        video: Video | None = getattr(self, "video", None)
+        return video if video and video.status == JobStatus.COMPLETED else None
+
+    @property
     def film_error(self) -> str:
         """Why there is no film although one was asked for, empty when there is nothing to say."""
+        video: Video | None = getattr(self, "video", None)
+        if video is not None:
+            return video.why
         return str((self.result or {}).get("film_error") or "")
 
-    def claim(self, owner: str) -> bool:
-        """Become the evaluation's supervisor; False when somebody else was first."""
-        changed = Evaluation.objects.filter(
-            pk=self.pk, status=JobStatus.QUEUED, attempt=self.attempt
-        ).update(
-            status=JobStatus.RUNNING,
-            owner=owner,
-            attempt=F("attempt") + 1,
-            beat_at=timezone.now(),
-        )
-        return self._refresh(changed == 1)
 
-    def requeue(self) -> bool:
-        """Give a running evaluation back to the queue; False when it is no longer this owner's."""
-        changed = Evaluation.objects.filter(
-            pk=self.pk, status=JobStatus.RUNNING, attempt=self.attempt
-        ).update(status=JobStatus.QUEUED, owner="")
-        return self._refresh(changed == 1)
+class VideoQuerySet(PlayQuerySet["Video"]):
+    def owe(self, evaluation: Evaluation) -> "Video":
+        """Record that an evaluation is to be filmed; whoever asks rings the queue afterwards."""
+        fields = {"run": evaluation.run, "step": evaluation.step, "status": JobStatus.QUEUED}
+        return self.get_or_create(evaluation=evaluation, defaults=fields)[0]
 
-    def finish(self, status: JobStatus, **fields: Any) -> bool:
-        """End a running evaluation by compare-and-set; False when it is no longer this owner's."""
-        changed = Evaluation.objects.filter(
-            pk=self.pk, status=JobStatus.RUNNING, attempt=self.attempt
-        ).update(status=status, finished_at=timezone.now(), **fields)
-        return self._refresh(changed == 1)
+    def finished(self) -> "VideoQuerySet":
+        """Films that can be seen."""
+        return self.filter(status=JobStatus.COMPLETED)
 
 
-class Video(models.Model):
-    """One film: an MP4 with its poster, both inside the run's directory."""
+class Video(Play):
+    """One film: an MP4 with its poster, both inside the run's directory.
+
+    Until it is finished it has no files, and nobody knows its size.
+    """
 
     run = models.ForeignKey("experiments.Run", on_delete=models.CASCADE, related_name="videos")
     evaluation = models.OneToOneField(
         Evaluation, on_delete=models.CASCADE, null=True, blank=True, related_name="video"
     )
     step = models.PositiveBigIntegerField()
-    path = models.CharField(max_length=200, help_text="Path inside the run's directory.")
-    poster_path = models.CharField(max_length=200)
-    duration_s = models.FloatField()
-    width = models.PositiveIntegerField()
-    height = models.PositiveIntegerField()
-    size_bytes = models.PositiveBigIntegerField()
-    created_at = models.DateTimeField(default=timezone.now)
+    # What is not made here, but sent, is finished when its row is made.
+    status = models.CharField(max_length=12, choices=JobStatus, default=JobStatus.COMPLETED)
+    path = models.CharField(
+        max_length=200, blank=True, help_text="Path inside the run's directory."
+    )
+    poster_path = models.CharField(max_length=200, blank=True)
+    duration_s = models.FloatField(null=True)
+    width = models.PositiveIntegerField(null=True)
+    height = models.PositiveIntegerField(null=True)
+    size_bytes = models.PositiveBigIntegerField(null=True)
+    cut = models.TextField(blank=True, help_text="What of the evaluation it does not show.")
+
+    objects = VideoQuerySet.as_manager()
 
     class Meta:
         ordering = ["-created_at", "-pk"]
+        indexes = [models.Index(fields=["status", "created_at"], name="video_status_created")]
         constraints = [
-            models.UniqueConstraint(fields=["run", "path"], name="video_once_a_file"),
+            models.CheckConstraint(
+                condition=Q(status__in=JobStatus.values), name="video_status_is_known"
+            ),
+            models.CheckConstraint(
+                condition=~Q(status=JobStatus.COMPLETED) | ~Q(path=""),
+                name="finished_film_has_file",
+            ),
+            models.UniqueConstraint(
+                fields=["run", "path"], condition=~Q(path=""), name="video_once_a_file"
+            ),
         ]
 
     def __str__(self) -> str:
         return f"film of {self.run} at step {self.step}"
+
+    @property
+    def file_name(self) -> str:
+        """How its files in the run's eval folder begin; empty for one that a script sent."""
+        return self.evaluation.name if self.evaluation else ""

@@ -52,6 +52,8 @@ def first_in_turn(
 class Waiting:
     """A queued run, in the order in which an experiment's own runs go.
 
+    The same for jobs about runs (`plays`), whose turns go by other keys.
+
     Attributes:
         queued_at: When it was queued.
         run_id: Its id.
@@ -60,16 +62,16 @@ class Waiting:
     """
 
     queued_at: datetime
-    run_id: str
-    experiment_id: int
+    run_id: Any
+    experiment_id: Any
     priority: int
 
 
 def in_turn(
     waiting: Iterable[Waiting],
-    running: Mapping[int, int],
-    served_at: Mapping[int, datetime | None],
-) -> Iterator[str]:
+    running: Mapping[Any, int],
+    served_at: Mapping[Any, datetime | None],
+) -> Iterator[Any]:
     """Yield the ids of queued runs in the order in which they leave the queue.
 
     Nobody knows when a run will end, so none is taken to end meanwhile.
@@ -79,18 +81,18 @@ def in_turn(
         running: Number of running runs by experiment.
         served_at: When each experiment was served last, None for never.
     """
-    queues: dict[int, dict[int, list[Waiting]]] = defaultdict(lambda: defaultdict(list))
+    queues: dict[int, dict[Any, list[Waiting]]] = defaultdict(lambda: defaultdict(list))
     for run in sorted(waiting, reverse=True):
         queues[run.priority][run.experiment_id].append(run)
     busy = dict(running)
-    served: dict[int, tuple[Any, ...]] = {
+    served: dict[Any, tuple[Any, ...]] = {
         key: (1, at) if at else (0,) for key, at in served_at.items()
     }
     turn = 0
     for priority in sorted(queues, reverse=True):
         own = queues[priority]
 
-        def rank(experiment: int, own: Mapping[int, list[Waiting]] = own) -> tuple[Any, ...]:
+        def rank(experiment: Any, own: Mapping[Any, list[Waiting]] = own) -> tuple[Any, ...]:
             when = served.get(experiment, (0,))
             return busy.get(experiment, 0), when, own[experiment][-1].queued_at, experiment
 

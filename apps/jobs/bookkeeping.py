@@ -3,18 +3,19 @@
 The directory is the truth; everything here can be done again at any time and ends the same.
 """
 
+import math
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F, Max, Min, Sum
-from django.db.models.functions import Coalesce
 
+from apps.engine.errors import RunDirectoryError
 from apps.engine.events import Event
 from apps.engine.expansion import configuration_hash
 from apps.engine.logged import LoggedSpec, is_logged
-from apps.engine.rundir import RunDirectory
+from apps.engine.rundir import RunDirectory, read_json, write_json
 from apps.engine.spec import RunSpec
 from apps.experiments.models import (
     Checkpoint,
@@ -39,6 +40,8 @@ FINAL_STATUSES = frozenset(
     }
 )
 RESULT_COLUMNS = ("return_mean", "return_std", "return_min", "return_max", "length_mean")
+CANCELLED = "Cancelled"  # How every reason of a cancelled job begins.
+FILM_COLUMNS = ("path", "poster_path", "duration_s", "width", "height", "size_bytes")
 
 
 def spec_columns(spec: RunSpec | LoggedSpec) -> dict[str, Any]:
@@ -139,23 +142,72 @@ def checkpoint_steps(directory: RunDirectory) -> list[int]:
 
 def result_columns(result: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of an evaluation's columns from its result file."""
-    columns = {name: result.get(name) for name in RESULT_COLUMNS}
-    return {**columns, "name": result["name"], "result": dict(result)}
+    special = result.get("special") or {}
+    return {
+        **{name: result.get(name) for name in RESULT_COLUMNS},
+        "special": {name: special[name] for name in RESULT_COLUMNS if name in special},
+        "n_played": result.get("n_episodes"),
+        "interrupted": str(result.get("interrupted") or "")[:200],
+        "name": result["name"],
+        "result": dict(result),
+    }
+
+
+def film_columns(film: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a film's columns from what its evaluation's file says of it."""
+    return {**{name: film[name] for name in FILM_COLUMNS}, "cut": str(film.get("cut") or "")}
 
 
 def record_film(evaluation: Evaluation, result: Mapping[str, Any]) -> None:
-    """Make the row of the film that an evaluation's result names, if it names one."""
-    film = result.get("film")
-    if not film:
+    """Make the row of an evaluation's film as its result file tells it, where nobody films it.
+
+    One that was asked for, and of which nothing is told yet, is owed.
+    """
+    video = Video.objects.filter(evaluation=evaluation).first()
+    if video is not None and video.is_pending:
         return
-    fields = {
-        name: film[name] for name in ("poster_path", "duration_s", "width", "height", "size_bytes")
-    }
-    Video.objects.update_or_create(
-        run=evaluation.run,
-        path=film["path"],
-        defaults={**fields, "evaluation": evaluation, "step": evaluation.step},
-    )
+    fields: dict[str, Any] = {"run": evaluation.run, "step": evaluation.step}
+    if film := result.get("film"):
+        fields |= {"status": JobStatus.COMPLETED, "error": "", **film_columns(film)}
+    elif error := result.get("film_error"):
+        is_cancelled = error.startswith(CANCELLED)
+        status = JobStatus.CANCELLED if is_cancelled else JobStatus.FAILED
+        fields |= {"status": status, "error": error}
+    elif evaluation.should_film and evaluation.run.directory.has_checkpoint(evaluation.step):
+        Video.objects.owe(evaluation)
+        return
+    else:
+        return
+    Video.objects.update_or_create(evaluation=evaluation, defaults=fields)
+
+
+def note_film(evaluation: Evaluation, film: Mapping[str, Any]) -> None:
+    """Keep with an evaluation's row what its file says of its film."""
+    _note(evaluation, film=dict(film), film_error="")
+
+
+def note_no_film(evaluation: Evaluation, why: str) -> None:
+    """Keep with an evaluation, in its file and its row, why it has no film."""
+    said: dict[str, Any] = {"film": None, "film_error": why}
+    path = evaluation.run.directory.evaluations / f"{evaluation.name}.json"
+    with suppress(RunDirectoryError, FileNotFoundError):  # Deleted meanwhile: nobody reads it.
+        write_json(path, {**read_json(path), **said})
+    _note(evaluation, **said)
+
+
+def _note(evaluation: Evaluation, **said: Any) -> None:
+    evaluation.result = {**(evaluation.result or {}), **said}
+    Evaluation.objects.filter(pk=evaluation.pk).update(result=evaluation.result)
+
+
+def withdraw_film(video: Video) -> None:
+    """Remove what a film that was cancelled has left, and keep why there is none."""
+    evaluation = video.evaluation
+    if evaluation is not None:
+        for suffix in (".mp4", ".webp"):
+            path = video.run.directory.evaluations / f"{evaluation.name}{suffix}"
+            path.unlink(missing_ok=True)
+        note_no_film(evaluation, video.why or CANCELLED)
 
 
 def record_evaluations(run: Run, lines: Iterable[Event]) -> None:
@@ -197,24 +249,39 @@ def update_evaluation_summary(run: Run) -> None:
     As of training: least, greatest and mean are over every episode; last, best and the area under
     the curve are over the evaluations, each the mean of its episodes, in the order of their steps.
     """
-    done = Evaluation.objects.filter(
-        run=run, status=JobStatus.COMPLETED, return_mean__isnull=False
+    done = list(
+        Evaluation.objects.filter(run=run, status=JobStatus.COMPLETED, return_mean__isnull=False)
+        .order_by("step", "finished_at")
+        .only("step", "return_mean", "return_min", "return_max", "n_episodes", "n_played")
     )
     curve = Figures()
-    for step, value in done.order_by("step", "finished_at").values_list("step", "return_mean"):
-        curve.take_at(step, value)
-    total = Sum(F("return_mean") * F("n_episodes"))
-    spread = done.aggregate(
-        evaluation_min=Min(Coalesce("return_min", "return_mean")),
-        evaluation_max=Max(Coalesce("return_max", "return_mean")),
-        evaluation_mean=total / Sum("n_episodes"),
-    )
+    for one in done:
+        curve.take_at(one.step, one.return_mean)
     Run.objects.filter(pk=run.pk).update(
-        **spread,
+        **_spread(done),
         evaluation_last=curve.last,
         evaluation_best=curve.greatest,
         evaluation_auc=curve.auc,
     )
+
+
+def _spread(done: list[Evaluation]) -> dict[str, float | None]:
+    """Return the figures over every episode; each part of a mean is divided before it is added.
+
+    So returns near the greatest number do not add up to more than it.
+    """
+    played = [one.n_played or one.n_episodes for one in done]
+    total = sum(played)
+    means = [(one.return_mean, n) for one, n in zip(done, played, strict=True)]
+    least = [one.return_mean if one.return_min is None else one.return_min for one in done]
+    greatest = [one.return_mean if one.return_max is None else one.return_max for one in done]
+    return {
+        "evaluation_min": min((value for value in least if value is not None), default=None),
+        "evaluation_max": max((value for value in greatest if value is not None), default=None),
+        "evaluation_mean": math.fsum(m * (n / total) for m, n in means if m is not None)
+        if done
+        else None,
+    }
 
 
 def at(unix_s: float) -> datetime:

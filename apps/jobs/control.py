@@ -34,13 +34,14 @@ from apps.experiments.models import (
     Relation,
     Run,
     RunStatus,
+    Video,
     new_run_id,
 )
 from apps.experiments.turns import PRIORITY_BOUNDS
 from apps.jobs import bookkeeping, vanished
 from apps.jobs.bookkeeping import LogCopier
 from apps.jobs.describing import description_of
-from apps.jobs.tasks import work_on_evaluations, work_on_runs
+from apps.jobs.tasks import work_on_evaluations, work_on_films, work_on_runs
 
 MAX_NAME_LENGTH = 120
 MAX_REASON_LENGTH = 500
@@ -391,10 +392,10 @@ def evaluate(run: Run, at: str = "last", options: Mapping[str, Any] | None = Non
 
 def ring_queued() -> None:
     """Ring the queue for whatever waits; tasks that find nothing to do end at once."""
-    if Run.objects.filter(status=RunStatus.QUEUED).exists():
-        transaction.on_commit(work_on_runs)
-    if Evaluation.objects.filter(status=JobStatus.QUEUED).exists():
-        transaction.on_commit(work_on_evaluations)
+    bells = ((Run, work_on_runs), (Evaluation, work_on_evaluations), (Video, work_on_films))
+    for kind, ring in bells:
+        if kind._default_manager.filter(status=JobStatus.QUEUED).exists():
+            transaction.on_commit(ring)
 
 
 def checkpoint_at(run: Run, at: str) -> Checkpoint:

@@ -18,10 +18,14 @@ class Worker:
     Attributes:
         slots: How many runs it trains at once.
         max_runs: How many it lets this machine train at once, other workers' included.
+        evaluations: How many evaluations it carries out at once.
+        films: How many films it makes at once.
     """
 
     slots: int
     max_runs: int
+    evaluations: int = 1
+    films: int = 1
 
 
 @contextmanager

@@ -8,8 +8,8 @@ from django.conf import settings
 from apps.engine.errors import FieldError, InvalidSpec
 from apps.engine.rundir import RunDirectory, read_json, write_json
 from apps.experiments.artifacts import experiment_file
-from apps.experiments.models import Experiment, JobStatus, Run
-from apps.jobs import reindexing
+from apps.experiments.models import Experiment, Run
+from apps.jobs import evaluations, leftovers, reindexing
 from apps.jobs.control import MAX_NAME_LENGTH, Refused
 
 
@@ -59,13 +59,17 @@ def rename(run: Run, name: str) -> Run:
 def delete(run: Run) -> None:
     """Move a run's directory to the trash and drop its rows; `restore` undoes it.
 
+    Evaluations and films of it that wait or are worked on are cancelled: their processes end.
+
     Raises:
-        Refused: The run is queued or running, or one of its evaluations is running.
+        Refused: The run is queued or running.
     """
-    busy = run.evaluations.filter(status=JobStatus.RUNNING).exists()
-    if run.is_active or busy:
-        what = "an evaluation of it is running" if busy else f"it is {run.status}"
-        raise Refused(f"run {run.pk} cannot be deleted while {what}; stop it or wait, then delete")
+    if run.is_active:
+        raise Refused(
+            f"run {run.pk} cannot be deleted while it is {run.status}; stop it or wait, "
+            "then delete"
+        )
+    evaluations.cancel_all(run)
     trash = Path(settings.TRASH_ROOT)
     trash.mkdir(parents=True, exist_ok=True)
     if run.directory.path.exists():
@@ -87,4 +91,5 @@ def restore(run_id: str) -> Run:
     if target.path.exists():
         raise Refused(f"run {run_id} exists already")
     trashed.path.rename(target.path)
+    leftovers.clear_in(target)  # Of what was cancelled when it was deleted.
     return reindexing.reindex_run(target)

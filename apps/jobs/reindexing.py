@@ -216,6 +216,8 @@ def _index_evaluations(run: Run) -> None:
     for path in sorted(run.directory.evaluations.glob("eval_*.json")):
         result = read_json(path)
         spec = result["spec"]
+        if run.evaluations.pending().filter(name=result["name"]).exists():
+            continue  # Whoever plays it writes its row.
         evaluation, _ = Evaluation.objects.update_or_create(
             run=run,
             name=result["name"],

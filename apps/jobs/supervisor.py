@@ -1,4 +1,4 @@
-"""Supervisors: each owns one trainer process from its claim to its end.
+"""Supervisors of runs: each owns one trainer process from its claim to its end.
 
 A supervisor claims a row, hands the job to a trainer, beats, copies the log into rows, passes a
 stop on, and writes how it ended. Every write names the attempt it claimed; when one changes
@@ -12,7 +12,6 @@ import secrets
 import socket
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
@@ -23,8 +22,8 @@ from apps.engine.control import StopStatus
 from apps.engine.protocol import Reply
 from apps.engine.rundir import read_json
 from apps.engine.spec import EvalSpec, default_evaluation_seed
-from apps.experiments.models import Evaluation, IllegalMove, JobStatus, Run, RunStatus
-from apps.jobs import bookkeeping, room
+from apps.experiments.models import Evaluation, IllegalMove, Run, RunStatus
+from apps.jobs import room
 from apps.jobs.bookkeeping import LogCopier
 from apps.jobs.judging import Judge
 from apps.jobs.requests import Requests
@@ -89,16 +88,6 @@ def train_queued(ring_evaluations: Callable[[], object]) -> None:
             slots.release()
 
 
-def evaluate_queued() -> None:
-    """Evaluate what is queued, oldest first, until nothing waits."""
-    while not shutdown.is_set():
-        evaluation = Evaluation.objects.next_queued()
-        if evaluation is None:
-            return
-        if evaluation.claim(new_owner()):
-            supervise_evaluation(evaluation, reserve().take())
-
-
 def supervise_run(
     run: Run,
     trainer: TrainerProcess,
@@ -154,34 +143,6 @@ def supervise_run(
         watch(run)
     logger.info("run %s (%s): %s %s", run.pk, run.name, run.status, run.status_reason)
     return run
-
-
-def supervise_evaluation(evaluation: Evaluation, trainer: TrainerProcess) -> Evaluation:
-    """Carry out a claimed evaluation; on shutdown it goes back to the queue."""
-    run = evaluation.run
-    name = datetime.now(UTC).strftime("eval_%Y%m%dT%H%M%S%fZ")
-    recorded = run.checkpoints.filter(step=evaluation.step)
-    manifest = recorded.values_list("sha256", flat=True).first()
-    with trainer:
-        trainer.send(
-            {
-                "job": "evaluate",
-                "directory": str(run.directory.path),
-                "step": evaluation.step,
-                "name": name,
-                "spec": evaluation.spec().as_dict(),
-                "manifest": manifest or "",
-            }
-        )
-        refill_reserve()
-        while not trainer.wait(settings.HEARTBEAT_S):
-            if not evaluation.beat():
-                return evaluation
-            if shutdown.is_set():
-                evaluation.requeue()
-                return evaluation
-        _finish_evaluation(evaluation, trainer.reply())
-    return evaluation
 
 
 def _beat(run: Run, copier: LogCopier, ring_evaluations: Callable[[], object]) -> bool:
@@ -261,15 +222,3 @@ def _ending(reply: Reply, was_killed: bool) -> tuple[RunStatus, str]:
     if was_killed:
         return RunStatus.LOST, message
     return RunStatus.FAILED, message
-
-
-def _finish_evaluation(evaluation: Evaluation, reply: Reply) -> None:
-    if reply["reply"] != "done":
-        error = reply.get("traceback") or reply.get("message", "")
-        evaluation.finish(JobStatus.FAILED, error=error)
-        logger.warning("%s failed: %s", evaluation, reply.get("message", ""))
-        return
-    result = reply["result"]
-    if evaluation.finish(JobStatus.COMPLETED, **bookkeeping.result_columns(result)):
-        bookkeeping.record_film(evaluation, result)
-        bookkeeping.update_evaluation_summary(evaluation.run)

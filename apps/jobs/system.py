@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 from django.conf import settings
 
-from apps.experiments.models import Run, RunStatus
+from apps.experiments.models import Evaluation, Run, RunStatus, Video
 from apps.jobs import presence
 from apps.jobs.waiting import training_slots
 
@@ -23,6 +23,7 @@ class SystemStatus:
         slots: Runs that they train at once, together.
         queued: Runs that wait.
         running: Runs that train.
+        plays_pending: Evaluations and films that wait or are worked on.
         cpu_fraction: Share of all cores in use since the last look of this process, 0 to 1.
         memory_fraction: Share of memory in use, 0 to 1.
         disk_free_bytes: Free bytes where runs are kept.
@@ -33,6 +34,7 @@ class SystemStatus:
     slots: int
     queued: int
     running: int
+    plays_pending: int
     cpu_fraction: float
     memory_fraction: float
     disk_free_bytes: int
@@ -82,6 +84,7 @@ def status() -> SystemStatus:
         slots=training_slots(workers),
         queued=Run.objects.filter(status=RunStatus.QUEUED).count(),
         running=Run.objects.filter(status=RunStatus.RUNNING).count(),
+        plays_pending=Evaluation.objects.pending().count() + Video.objects.pending().count(),
         cpu_fraction=_cores.busy_fraction(),
         memory_fraction=psutil.virtual_memory().percent / 100,
         disk_free_bytes=disk.free,

@@ -2,7 +2,7 @@
 
 import logging
 
-from apps.jobs import supervisor
+from apps.jobs import plays, supervisor
 from apps.jobs.queue import huey
 
 logger = logging.getLogger(__name__)
@@ -19,8 +19,17 @@ def work_on_runs() -> None:
 
 @huey.task()
 def work_on_evaluations() -> None:
-    """Evaluate what is queued until nothing waits."""
+    """Evaluate what is queued until nothing waits or every place of this worker is taken."""
     try:
-        supervisor.evaluate_queued()
+        plays.evaluate_queued(ring_films=work_on_films)
     except Exception:
         logger.exception("An evaluation task failed outside its row; the watchdog rings again")
+
+
+@huey.task()
+def work_on_films() -> None:
+    """Film what is queued until nothing waits or every place of this worker is taken."""
+    try:
+        plays.film_queued()
+    except Exception:
+        logger.exception("A film task failed outside its row; the watchdog rings again")

@@ -18,12 +18,13 @@ from apps.experiments.models import (
     JobStatus,
     Run,
     RunStatus,
+    Video,
 )
-from apps.jobs import bookkeeping, control, logged, supervisor
+from apps.jobs import bookkeeping, control, leftovers, logged, plays, supervisor
 from apps.jobs.bookkeeping import LogCopier
 from apps.metrics.columns import keep_columns
 
-MAX_EVALUATION_ATTEMPTS = 3
+MAX_PLAY_ATTEMPTS = 3
 RING_INTERVAL_S = 2.0
 
 logger = logging.getLogger(__name__)
@@ -45,16 +46,19 @@ class Watchdog:
             self._rang_at = now
             control.ring_queued()
         runs = list(Run.objects.filter(status=RunStatus.RUNNING))
-        evaluations = list(Evaluation.objects.filter(status=JobStatus.RUNNING))
+        plays = [
+            *Evaluation.objects.filter(status=JobStatus.RUNNING),
+            *Video.objects.filter(status=JobStatus.RUNNING).select_related("evaluation"),
+        ]
         for run in runs:
             if run.is_logged:  # Those that are trained here have a supervisor that does it.
                 keep_columns(run.directory.log)
             if self._is_dead(run, now):
                 decide_run(run)
-        for evaluation in evaluations:
-            if self._is_dead(evaluation, now):
-                decide_evaluation(evaluation)
-        present = {(type(row).__name__, row.pk) for row in (*runs, *evaluations)}
+        for play in plays:
+            if self._is_dead(play, now):
+                decide_play(play)
+        present = {(type(row).__name__, row.pk) for row in (*runs, *plays)}
         self._seen = {key: seen for key, seen in self._seen.items() if key in present}
 
     def _is_dead(self, row: Leased, now: float) -> bool:
@@ -101,12 +105,13 @@ def decide_run(run: Run) -> None:
         return  # Another watchdog was first, or the run has ended.
 
 
-def decide_evaluation(evaluation: Evaluation) -> None:
-    """Queue an evaluation again whose supervisor is gone; after three attempts it has failed."""
-    if evaluation.attempt < MAX_EVALUATION_ATTEMPTS:
-        evaluation.requeue()
+def decide_play(job: Evaluation | Video) -> None:
+    """Queue an evaluation or film again whose supervisor is gone; after three it has failed."""
+    leftovers.clear_of(job.run.directory, job.file_name)
+    if job.attempt < MAX_PLAY_ATTEMPTS:
+        job.requeue()
     else:
-        evaluation.finish(JobStatus.FAILED, error="Its worker vanished three times.")
+        plays.fail(job, "Its worker vanished three times.")
 
 
 def _end_trainer(directory: RunDirectory) -> None:

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import close_old_connections
 from huey.consumer import Consumer
 
-from apps.jobs import presence, supervisor, tasks  # noqa: F401 - tasks register with Huey
+from apps.jobs import leftovers, presence, supervisor, tasks  # noqa: F401 - tasks register with Huey
 from apps.jobs.queue import huey
 from apps.jobs.watchdog import Watchdog
 
@@ -32,14 +32,20 @@ def run() -> None:
     asked_to_end = threading.Event()
     consumer = Consumer(
         huey,
-        workers=settings.WORKERS + 1,  # One beside the training slots, for evaluations.
+        workers=_threads(),
         periodic=False,
         initial_delay=0.05,
         max_delay=MAX_POLL_S,
         shutdown_timeout=SHUTDOWN_TIMEOUT_S,
     )
-    worker = presence.Worker(settings.WORKERS, supervisor.most_runs())
+    worker = presence.Worker(
+        settings.WORKERS,
+        supervisor.most_runs(),
+        settings.EVALUATION_WORKERS,
+        settings.VIDEO_WORKERS,
+    )
     with presence.announced(Path(settings.HOME), worker):
+        leftovers.sweep()
         consumer.start()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: asked_to_end.set())
@@ -54,6 +60,15 @@ def run() -> None:
         supervisor.shutdown.set()
         supervisor.reserve().close()
         consumer.stop(graceful=True)
+
+
+def _threads() -> int:
+    """Return one thread for each place, and one that finds no place: it clears the doorbell.
+
+    Training, evaluations and films each keep to their own places, so whatever waits of one kind,
+    there is a thread for the others.
+    """
+    return settings.WORKERS + settings.EVALUATION_WORKERS + settings.VIDEO_WORKERS + 1
 
 
 def _watch_until(asked_to_end: threading.Event, consumer: Consumer) -> None:

@@ -23,7 +23,7 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from apps.engine.plain_files import NotPlainFile, size_of, status_of
-from apps.experiments.models import JobStatus, Run, RunStatus
+from apps.experiments.models import Run, RunStatus
 from apps.metrics import store
 
 logger = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ class Piece:
 def end_of(run_id: str) -> str | None:
     """Return the final status of a run that is over for its viewers, None while more may come.
 
-    Evaluations that wait or play still write to the log, so they keep it open.
+    Evaluations and films that wait or are made still write to the log, so they keep it open.
     """
     run = Run.objects.filter(pk=run_id).only("status", "finished_at").first()
     if run is None:
@@ -79,8 +79,7 @@ def end_of(run_id: str) -> str | None:
         return None
     if run.finished_at and timezone.now() - run.finished_at < SETTLE_TIME:
         return None
-    pending = (JobStatus.QUEUED, JobStatus.RUNNING)
-    if run.evaluations.filter(status__in=pending).exists():
+    if run.evaluations.pending().exists() or run.videos.pending().exists():
         return None
     return str(run.status)
 

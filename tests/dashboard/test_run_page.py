@@ -100,7 +100,7 @@ def test_evaluations_tell_their_state(reader: Client) -> None:
     run = make_run(status=RunStatus.COMPLETED)
     assert "None yet" in page(reader, run, "run-evaluations")
     evaluation = Evaluation.objects.ask(run, 1, EvalSpec())
-    assert "waiting for a worker" in page(reader, run, "run-evaluations")
+    assert "no worker is alive" in page(reader, run, "run-evaluations")
     assert "data-live" in page(reader, run), "what is pending is watched"
     states = {
         JobStatus.RUNNING: "playing now",

@@ -1,39 +1,33 @@
-"""Evaluation: recorded seeds, honest numbers, a film of the same episodes."""
+"""Evaluation: recorded seeds, honest numbers, an end."""
 
 import json
-import re
-import subprocess
+import math
 from pathlib import Path
 
 import gymnasium
-import imageio_ffmpeg
 import numpy as np
 import pytest
-from PIL import Image
+from hypothesis import given
+from hypothesis import strategies as st
 
-from apps.engine import checkpoints
+from apps.engine import checkpoints, evaluation
 from apps.engine.building import ALGORITHM_CLASSES
-from apps.engine.errors import DamagedCheckpoint, FilmFailed
-from apps.engine.evaluation import Player, evaluate, play
+from apps.engine.control import Control
+from apps.engine.errors import DamagedCheckpoint
+from apps.engine.evaluation import (
+    Deadline,
+    Episode,
+    EvalResult,
+    Interrupted,
+    Player,
+    TimeIsUp,
+    evaluate,
+    play,
+)
 from apps.engine.rundir import RunDirectory, read_json, read_lines, sha256_of, write_json
 from apps.engine.spec import EvalSpec, RunSpec
-from apps.engine.video import MAX_HEIGHT, MAX_WIDTH, Film, picture_size
 from tests.engine.conftest import TINY, make_directory
 from tests.engine.test_training import events_of, train_tiny
-
-
-def probe(path: Path) -> str:
-    """Return what ffmpeg says of a file."""
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-i", str(path)]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stderr
-
-
-def count_frames(path: Path) -> int:
-    command = [
-        imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-i", str(path), "-f", "null", "-",
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return int(re.findall(r"frame=\s*(\d+)", done.stderr)[-1])
 
 
 @pytest.fixture
@@ -76,39 +70,79 @@ def test_an_episode_that_does_not_end_is_capped(tiny_run: tuple[RunSpec, RunDire
     assert [episode.length for episode in result.episodes] == [3, 3]
 
 
-def test_the_film_is_h264_yuv420p_faststart_with_every_step_and_a_poster(
+def test_the_figures_are_there_before_anything_is_filmed(
     tiny_run: tuple[RunSpec, RunDirectory],
 ) -> None:
     spec, directory = tiny_run
-    result = evaluate(directory, spec, 256, EvalSpec(n_episodes=2), "eval_test")
-    assert result.film is not None
-    path = directory.path / result.film.path
-    said = probe(path)
-    assert "h264" in said
-    assert "yuv420p" in said
-    data = path.read_bytes()
-    assert 0 < data.index(b"moov") < data.index(b"mdat")
-    # Each episode shows its reset and every step.
-    expected = sum(episode.length + 1 for episode in result.episodes)
-    assert result.film.n_frames == expected == count_frames(path)
-    assert result.film.size_bytes == path.stat().st_size
-    with Image.open(directory.path / result.film.poster_path) as poster:
-        assert poster.size == (result.film.width, result.film.height)
-    assert not list(directory.evaluations.glob(".*"))
-    assert events_of(directory, "film")[0]["name"] == "eval/eval_test.mp4"
+    evaluate(directory, spec, 256, EvalSpec(n_episodes=2), "eval_test")
+    assert [path.name for path in directory.evaluations.iterdir()] == ["eval_test.json"]
+    assert len(events_of(directory, "evaluation")) == 1
+    assert events_of(directory, "film") == []
 
 
-def test_an_evaluation_outlives_a_film_that_fails(
-    tmp_path: Path,
+def test_an_evaluation_that_takes_too_long_keeps_the_episodes_that_ended(
+    tiny_run: tuple[RunSpec, RunDirectory], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    directory, _ = train_tiny(tmp_path / "run", "ppo", environment="TupleObservations-v0")
-    spec = RunSpec.from_dict({**TINY["ppo"], "environment": "TupleObservations-v0"})
-    result = evaluate(directory, spec, 256, EvalSpec(n_episodes=2), "eval_test")
-    assert result.film is None
-    assert "could not be made" in result.film_error
-    written = json.loads((directory.evaluations / "eval_test.json").read_text())
-    assert written["return_mean"] == 1.0
-    assert written["film_error"] == result.film_error
+    spec, directory = tiny_run
+    asked = EvalSpec(n_episodes=5, max_episode_steps=3, should_film=False)
+    clock = iter(range(10**6))  # Each look takes a second; an episode of three steps four.
+    monkeypatch.setattr(evaluation.time, "monotonic", lambda: next(clock))
+    result = evaluate(directory, spec, 256, asked, "eval_test", deadline=Deadline(9))
+    assert len(result.episodes) == 2
+    assert result.interrupted == "it was ended after 9 s, with 2 of 5 episodes"
+    written = read_json(directory.evaluations / "eval_test.json")
+    assert (written["n_episodes"], written["interrupted"]) == (2, result.interrupted)
+    assert events_of(directory, "evaluation")[0]["interrupted"] == result.interrupted
+
+
+def test_an_evaluation_without_an_episode_in_time_fails_plainly(
+    tiny_run: tuple[RunSpec, RunDirectory], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec, directory = tiny_run
+    clock = iter(range(10**6))
+    monkeypatch.setattr(evaluation.time, "monotonic", lambda: next(clock))
+    with pytest.raises(TimeIsUp, match=r"RLGYM_EVALUATION_LIMIT_S.*that had 2 steps"):
+        evaluate(directory, spec, 256, EvalSpec(), "eval_test", deadline=Deadline(2))
+    assert list(directory.evaluations.iterdir()) == []
+
+
+def test_an_evaluation_that_is_asked_to_end_does_so_at_its_next_step(
+    tiny_run: tuple[RunSpec, RunDirectory],
+) -> None:
+    spec, directory = tiny_run
+    control = Control()
+    control.request_stop()
+    with pytest.raises(Interrupted, match="asked to end"):
+        evaluate(directory, spec, 256, EvalSpec(), "eval_test", deadline=Deadline(9, control))
+    assert list(directory.evaluations.iterdir()) == []
+    assert events_of(directory, "evaluation") == []
+
+
+def played(*returns: float) -> EvalResult:
+    episodes = [Episode(seed, one, 3, True, False, False, 4.0) for seed, one in enumerate(returns)]
+    return EvalResult(0, EvalSpec(), episodes)
+
+
+def test_returns_that_are_not_finite_are_null_and_named() -> None:
+    told = played(-np.inf, 1.0).as_dict("eval_x")
+    assert (told["return_mean"], told["return_min"], told["return_max"]) == (None, None, 1.0)
+    assert told["special"] == {"return_mean": "-inf", "return_std": "nan", "return_min": "-inf"}
+    assert told["episodes"][0]["episode_return"] is None
+    assert told["episodes"][0]["special"] == {"episode_return": "-inf"}
+    assert "special" not in told["episodes"][1]
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=9))
+def test_the_mean_of_finite_returns_is_finite_and_among_them(returns: list[float]) -> None:
+    summary = played(*returns).summary()
+    assert math.isfinite(summary["return_mean"])
+    assert math.isfinite(summary["return_std"])
+    slack = 1e-9 * max(map(abs, returns))
+    assert min(returns) - slack <= summary["return_mean"] <= max(returns) + slack
+
+
+def test_tiny_returns_keep_every_digit() -> None:
+    assert played(1e-8, 3e-8).as_dict("x")["return_mean"] == pytest.approx(2e-8, rel=1e-12)
 
 
 @pytest.mark.parametrize("harm", ["flip", "truncate", "delete"])
@@ -148,39 +182,6 @@ def test_a_checkpoint_that_never_was_is_refused(tiny_run: tuple[RunSpec, RunDire
     spec, directory = tiny_run
     with pytest.raises(DamagedCheckpoint, match="does not exist"):
         evaluate(directory, spec, 12345, EvalSpec(), "eval_test")
-
-
-@pytest.mark.parametrize(
-    ("size", "shown"),
-    [
-        ((600, 400), (600, 400)),
-        ((160, 210), (160, 210)),
-        ((84, 84), (168, 168)),
-        ((1920, 1080), (1236, 696)),
-        ((601, 401), (600, 400)),
-        ((4000, 100), (1280, 32)),
-    ],
-)
-def test_pictures_fit_720p_with_even_sides(size: tuple[int, int], shown: tuple[int, int]) -> None:
-    width, height = picture_size(*size)
-    assert width % 2 == height % 2 == 0
-    assert width <= MAX_WIDTH
-    assert height < MAX_HEIGHT
-    assert (width, height) == shown
-
-
-def test_a_frame_that_is_no_picture_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
-    with (
-        pytest.raises(FilmFailed, match="not an RGB picture"),
-        Film(tmp_path / "x.mp4", 30) as film,
-    ):
-        film.add("text", "caption")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_film_without_frames_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FilmFailed, match="no frame"), Film(tmp_path / "x.mp4", 30):
-        pass
 
 
 def test_an_untrained_directory_has_no_checkpoints(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from pytest_django import Settings
 from apps.engine import events
 from apps.engine.spec import EvalSpec
 from apps.experiments.models import Evaluation, JobStatus, Run, RunStatus, Video
-from apps.jobs import control, supervisor
+from apps.jobs import control, plays, supervisor
 from apps.jobs.requests import SHUTDOWN_REASON
 from apps.jobs.trainer import TRAINER, TrainerProcess
 from apps.metrics import store
@@ -72,15 +72,19 @@ def test_a_queued_run_is_trained_evaluated_and_filmed() -> None:
     assert run.log_cursor == run.directory.log.stat().st_size
     assert [checkpoint.step for checkpoint in run.checkpoints.all()] == [256]
     assert bell.count == 1
-    supervisor.evaluate_queued()
+    plays.evaluate_queued(bell)
     evaluation = Evaluation.objects.get()
     assert (evaluation.status, evaluation.step) == (JobStatus.COMPLETED, 256)
     assert len(evaluation.result["episodes"]) == 2
-    video = Video.objects.get()
-    assert video.evaluation == evaluation
-    assert (run.directory.path / video.path).stat().st_size == video.size_bytes
     run.refresh_from_db()
     assert run.evaluation_last == run.evaluation_best == evaluation.return_mean
+    assert Video.objects.get().status == JobStatus.QUEUED  # The figures waited for no film.
+    assert bell.count == 2
+    plays.film_queued()
+    video = Video.objects.get()
+    assert video.status == JobStatus.COMPLETED
+    assert video.evaluation == evaluation
+    assert (run.directory.path / video.path).stat().st_size == video.size_bytes
 
 
 def test_a_run_that_is_not_to_be_filmed_is_evaluated_without() -> None:
@@ -231,7 +235,7 @@ def test_an_evaluation_of_a_damaged_checkpoint_fails_in_words() -> None:
     run = control.launch(control.check_spec(TINY_PPO))
     supervisor.train_queued(Bell())
     (run.directory.checkpoints / "256" / "model.zip").write_bytes(b"not a zip")
-    supervisor.evaluate_queued()
+    plays.evaluate_queued(Bell())
     evaluation = Evaluation.objects.get()
     assert evaluation.status == JobStatus.FAILED
     assert "does not match its manifest" in evaluation.error
@@ -247,7 +251,7 @@ def test_a_checkpoint_that_was_exchanged_with_its_manifest_is_never_unpickled() 
     supervisor.train_queued(Bell())
     shutil.rmtree(folder)
     shutil.copytree(other.directory.checkpoints / "256", folder)
-    supervisor.evaluate_queued()
+    plays.evaluate_queued(Bell())
     evaluation = run.evaluations.get()
     assert evaluation.status == JobStatus.FAILED
     assert "not the one that was recorded" in evaluation.error
@@ -259,7 +263,7 @@ def test_an_evaluation_goes_back_to_the_queue_when_the_worker_ends() -> None:
     assert evaluation.claim(supervisor.new_owner())
     supervisor.shutdown.set()
     trainer = TrainerProcess(*TRAINER)  # Still importing when the first beat comes.
-    supervisor.supervise_evaluation(evaluation, trainer)
+    plays.supervise_evaluation(evaluation, trainer)
     evaluation.refresh_from_db()
     assert evaluation.status == JobStatus.QUEUED
     assert not trainer.is_running()

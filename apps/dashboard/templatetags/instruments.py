@@ -16,7 +16,7 @@ from apps import words
 from apps.dashboard.run_list import natural_order
 from apps.engine.algorithms import ALGORITHMS
 from apps.engine.normalization import what_is_normalized
-from apps.experiments.models import Run
+from apps.experiments.models import Evaluation, Run
 from apps.words import NOTHING
 
 register = template.Library()
@@ -31,6 +31,7 @@ ICONS = {
     "completed": '<path d="M3 8.5l3.5 3.5L13 4.5"/>',
     "failed": '<path d="M4 4l8 8M12 4l-8 8"/>',
     "stopped": '<rect x="4" y="4" width="8" height="8" fill="currentColor"/>',
+    "cancelled": '<circle cx="8" cy="8" r="6"/><path d="M4 12l8-8"/>',
     "paused": '<path d="M5.5 3.5v9M10.5 3.5v9"/>',
     "lost": '<path d="M5.5 6a2.5 2.5 0 1 1 3.6 2.2C8.3 8.6 8 9.1 8 10M8 12.5v.3"/>',
     "exact": '<circle cx="8" cy="8" r="6"/><path d="M5 8.2l2.2 2.2L11 6"/>',
@@ -118,6 +119,14 @@ def fidelity_meaning(fidelity: str) -> str:
 def number(value: Any) -> str:
     """Write a number so that it can be read; templates write what is not there as empty text."""
     return words.number(None if value == "" else value)
+
+
+@register.simple_tag
+def figure(result: Any, name: str) -> str:
+    """Write a figure of an evaluation or of an episode; one that is not finite by its name."""
+    is_row = isinstance(result, Evaluation)
+    special = (result.special if is_row else result.get("special")) or {}
+    return special.get(name) or number(getattr(result, name) if is_row else result.get(name))
 
 
 @register.filter

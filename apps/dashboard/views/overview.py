@@ -47,7 +47,7 @@ def active_runs() -> RunQuerySet:
 
 def latest_video() -> Video | None:
     """Return the newest film."""
-    return Video.objects.select_related("run", "evaluation").first()
+    return Video.objects.finished().select_related("run", "evaluation").first()
 
 
 def _recent() -> dict[str, Any]:
@@ -103,6 +103,6 @@ def experiment_list(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def video_list(request: HttpRequest) -> HttpResponse:
-    videos = Video.objects.select_related("run", "evaluation")
+    videos = Video.objects.finished().select_related("run", "evaluation")
     page = page_of(request, videos, size=24)
     return show(request, "dashboard/video_list.html", "Videos", page=page)

@@ -22,7 +22,7 @@ from apps.engine.rundir import read_json
 from apps.experiments.lineage import Difference, differences, imported_file_name
 from apps.experiments.models import Checkpoint, Evaluation, JobStatus, Run, RunStatus, Video
 from apps.experiments.turns import PRIORITY_BOUNDS
-from apps.jobs.waiting import why_it_waits
+from apps.jobs.waiting import why_each_waits, why_it_waits
 from apps.metrics import store
 from apps.metrics.same_step import returns_at
 
@@ -78,11 +78,11 @@ def _evaluations(run: Run) -> QuerySet[Evaluation]:
 
 
 def _is_live(run: Run) -> bool:
-    pending = run.evaluations.filter(status__in=(JobStatus.QUEUED, JobStatus.RUNNING))
+    has_pending = run.evaluations.pending().exists() or run.videos.pending().exists()
     ended_just_now = (
         run.finished_at is not None and timezone.now() - run.finished_at < WATCH_AFTER_END
     )
-    return run.is_active or ended_just_now or pending.exists()
+    return run.is_active or ended_just_now or has_pending
 
 
 def _phase(run: Run) -> str:
@@ -95,10 +95,14 @@ def _phase(run: Run) -> str:
 
 def _trail(run: Run) -> str:
     """Return what the run has left so far, as one word: it changes when there is more to show."""
-    evaluations = run.evaluations.order_by("pk").values_list("pk", "status")
-    left = ".".join(f"{pk}{status[0]}" for pk, status in evaluations)
+    left, films = (
+        ".".join(
+            f"{pk}{status[:2]}" for pk, status in jobs.order_by("pk").values_list("pk", "status")
+        )
+        for jobs in (run.evaluations, run.videos)
+    )
     last = run.checkpoints.order_by("step").values_list("step", flat=True).last()
-    return f"{run.status}-{run.attempt}{run.fidelity}-{last}-{run.videos.count()}-{left}"
+    return f"{run.status}-{run.attempt}{run.fidelity}-{last}-{films}-{left}"
 
 
 def _header(run: Run) -> dict[str, Any]:
@@ -184,7 +188,7 @@ def _timeline(run: Run) -> list[Event]:
 
 
 def _chosen_video(request: HttpRequest, run: Run) -> Video | None:
-    videos = run.videos.select_related("evaluation")
+    videos = run.videos.finished().select_related("evaluation")
     asked = request.GET.get("video", "")
     chosen = videos.filter(pk=asked).first() if asked.isdecimal() and len(asked) < 19 else None
     return chosen or videos.first()
@@ -204,17 +208,38 @@ def _log_text(run: Run) -> str:
         return "train.log is not a plain file, so it is not shown."
 
 
+def _evaluations_part(run: Run) -> dict[str, Any]:
+    found = list(_evaluations(run))
+    is_any_waiting = any(_is_waiting(one) for one in found)
+    return {
+        "run": run,
+        "evaluations": found,
+        "evaluation_waits": why_each_waits(Evaluation) if is_any_waiting else {},
+        "film_waits": why_each_waits(Video) if is_any_waiting else {},
+    }
+
+
+def _is_waiting(evaluation: Evaluation) -> bool:
+    video: Video | None = getattr(evaluation, "video", None)
+    return JobStatus.QUEUED in (evaluation.status, video.status if video else None)
+
+
 @require_safe
 def run(request: HttpRequest, run_id: str) -> HttpResponse:
     found = get_object_or_404(Run.objects.select_related("experiment", "parent"), pk=run_id)
-    parts = {**_header(found), **_actions(found), **_checkpoints(found), **_lineage(found)}
+    parts = {
+        **_header(found),
+        **_actions(found),
+        **_checkpoints(found),
+        **_lineage(found),
+        **_evaluations_part(found),
+    }
     return show(
         request,
         "dashboard/run.html",
         found.name,
         **parts,
         **_charts(found),
-        evaluations=_evaluations(found),
         video=_chosen_video(request, found),
         settings=_settings(found),
         provenance=_provenance(found),
@@ -246,7 +271,7 @@ def actions(request: HttpRequest, run_id: str) -> HttpResponse:
 @require_safe
 def evaluations(request: HttpRequest, run_id: str) -> HttpResponse:
     found = get_object_or_404(Run, pk=run_id)
-    context = {"run": found, "evaluations": _evaluations(found)}
+    context = _evaluations_part(found)
     return render(request, "dashboard/partials/run_evaluations.html", context)
 
 

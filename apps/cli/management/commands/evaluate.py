@@ -5,12 +5,10 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from apps.cli.command import Command as OurCommand
-from apps.cli.progress import wait_for_evaluation
-from apps.cli.shapes import evaluation_as_dict, number
-from apps.experiments.leases import TERMINAL
-from apps.experiments.models import JobStatus, Run
-from apps.jobs import control, supervisor
-from apps.jobs.trainer import TRAINER, TrainerProcess
+from apps.cli.plays import evaluate_here, film_here
+from apps.cli.shapes import evaluation_as_dict, told_number
+from apps.experiments.models import Evaluation, JobStatus, Run
+from apps.jobs import control
 
 
 class Command(OurCommand):
@@ -33,21 +31,28 @@ class Command(OurCommand):
         }
         asked = {name: value for name, value in given.items() if value is not None}
         evaluation = control.evaluate(Run.objects.resolve(text), at or "last", asked)
-        if evaluation.claim(supervisor.new_owner(TERMINAL)):
-            supervisor.supervise_evaluation(evaluation, TrainerProcess(*TRAINER))
-        else:
-            wait_for_evaluation(evaluation)  # A worker was faster.
+        evaluate_here(evaluation)
         if evaluation.status != JobStatus.COMPLETED:
-            raise CommandError(f"the evaluation {evaluation.status}: {evaluation.error}")
+            raise CommandError(f"the evaluation is {evaluation.status}: {evaluation.error}")
+        if not options["json"]:  # The figures first: they wait for no film.
+            self.stdout.write(_figures(evaluation))
+            self.stdout.flush()
+        film_here(evaluation)
         result = evaluation_as_dict(evaluation)
         if options["json"]:
             self.print_json(result)
-            return
-        self.stdout.write(
-            f"step {evaluation.step:,}: mean return {number(evaluation.return_mean)} "
-            f"± {number(evaluation.return_std)} over {evaluation.n_episodes} episodes"
-        )
-        if result["video"]:
-            self.stdout.write(f"film: {result['video']}")
+        elif result["video"]:
+            cut = f" ({result['video_cut']})" if result["video_cut"] else ""
+            self.stdout.write(f"film: {result['video']}{cut}")
         elif evaluation.film_error:
             self.stdout.write(f"no film: {evaluation.film_error}")
+
+
+def _figures(evaluation: Evaluation) -> str:
+    played = evaluation.n_played or evaluation.n_episodes
+    noun = "episode" if played == 1 else "episodes"
+    told = f"; {evaluation.interrupted}" if evaluation.interrupted else ""
+    return (
+        f"step {evaluation.step:,}: mean return {told_number(evaluation, 'return_mean')} "
+        f"± {told_number(evaluation, 'return_std')} over {played} {noun}{told}"
+    )
