@@ -1,8 +1,13 @@
-"""Huey tasks; each only rings a supervisor awake. Tasks are safe to run twice."""
+"""Huey tasks; each only rings a supervisor awake. Tasks are safe to run twice.
+
+Here alone anything may be caught: a worker outlives whatever goes wrong about one of its runs.
+"""
 
 import logging
+from collections.abc import Callable
 
-from apps.jobs import supervisor
+from apps.experiments.models import Evaluation, Run
+from apps.jobs import endings, supervisor
 from apps.jobs.queue import huey
 
 logger = logging.getLogger(__name__)
@@ -24,3 +29,21 @@ def work_on_evaluations() -> None:
         supervisor.evaluate_queued()
     except Exception:
         logger.exception("An evaluation task failed outside its row; the watchdog rings again")
+
+
+def look_after(row: Run | Evaluation, judge: Callable[[], object]) -> None:
+    """Judge one running row; whatever goes wrong is settled about this row alone."""
+    try:
+        with endings.settled(row):
+            judge()
+    except Exception as error:
+        logger.exception("%s %s could not be judged", type(row).__name__, row.pk)
+        endings.settle(row, error)
+
+
+def survive(step: Callable[[], object]) -> None:
+    """Take one step of a worker that is taken again in a moment, whatever becomes of it."""
+    try:
+        step()
+    except Exception:
+        logger.exception("The worker goes on")

@@ -179,7 +179,7 @@ class LogColumns:
 
     def keep(self) -> None:
         """Parse what the log gained, once it may be enough for the side file, but not too much."""
-        with suppress(FileNotFoundError):
+        with suppress(OSError):  # Whoever reads a log that is gone or damaged is told then.
             if self._log.stat().st_size >= self._cursor + self._segment_bytes:
                 self._read(lambda: None, self._segment_bytes * LARGEST_SEGMENT)
 
