@@ -62,8 +62,8 @@ def test_a_worker_killed_between_the_end_of_a_run_and_its_row_loses_no_evaluatio
     (worker,) = stack.find("manage.py worker")
     worker.suspend()  # It writes no row from here on; its trainer goes on to the end.
     wait_until(lambda: last_status(log) == "completed", 120, "the trainer to end")
-    worker.kill()
     assert stack.run(run["id"])["status"] == "running"
+    worker.kill()
     stack.wait_for(run["id"], "completed")
 
     def evaluations() -> list[str]:
