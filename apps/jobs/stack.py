@@ -61,8 +61,9 @@ class Stack:
     def __init__(self, host: str, port: int, workers: int, with_web: bool = True) -> None:
         self._host, self._port = host, port
         self._address = url_of(host, port)
-        # Told to the web server, which tells it back: by it its own stack knows it.
+        # The web server tells it back: by it its own stack knows it.
         self._instance = secrets.token_hex(8)
+        self._told = {"RLGYM_HOST": host, "RLGYM_INSTANCE": self._instance}
         self._with_web = with_web
         self._services = [_Service("worker", _worker_command(workers))]
         if with_web:
@@ -149,7 +150,7 @@ class Stack:
         service.process = subprocess.Popen(
             service.command,
             cwd=settings.BASE_DIR,
-            env={**os.environ, "RLGYM_HOST": self._host, "RLGYM_INSTANCE": self._instance},
+            env=os.environ | self._told,
             start_new_session=True,
             preexec_fn=_end_with_parent if sys.platform == "linux" else None,
         )

@@ -12,6 +12,9 @@ from apps.jobs.queue import huey
 
 logger = logging.getLogger(__name__)
 
+# What a step of the worker raised last, by the step's name.
+_troubles: dict[str, str] = {}
+
 
 @huey.task()
 def work_on_runs() -> None:
@@ -41,9 +44,16 @@ def look_after(row: Run | Evaluation, judge: Callable[[], object]) -> None:
         endings.settle(row, error)
 
 
-def survive(step: Callable[[], object]) -> None:
-    """Take one step of a worker that is taken again in a moment, whatever becomes of it."""
+def survive(step: Callable[..., object]) -> None:
+    """Take one step of a worker that is taken again in a moment, whatever becomes of it.
+
+    What goes wrong each time is told once.
+    """
+    name = step.__qualname__
     try:
         step()
-    except Exception:
-        logger.exception("The worker goes on")
+        _troubles.pop(name, None)
+    except Exception as error:
+        if _troubles.get(name) != repr(error):
+            _troubles[name] = repr(error)
+            logger.exception("%s failed; the worker goes on, and tries it again", name)
