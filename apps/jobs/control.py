@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from apps.engine import events, mirror
@@ -164,19 +164,21 @@ def create(
         "relation": run.relation,
         **({"file_name": origin.file_name} if origin and origin.file_name else {}),
     }
-    run.directory.create(run.spec, record).append(events.status(run.step, RunStatus.DRAFT))
+    run.directory.create(run.spec, record)
     try:
+        run.directory.append(events.status(run.step, RunStatus.DRAFT))
         if origin and weights:
             take_weights(weights, run.directory, is_ours=origin.parent is not None)
         if origin and origin.parent and origin.goes_on_at is not None:
             parent = origin.parent.directory
             run.directory.append(copy_checkpoint(parent, run.directory, origin.goes_on_at))
-    except (EngineError, OSError):
-        shutil.rmtree(run.directory.path)
+        with transaction.atomic():
+            run.experiment, _ = Experiment.objects.get_or_create(name=experiment)
+            run.save(force_insert=True)
+    except (EngineError, OSError, DatabaseError):
+        # Whoever is told that there is no run finds none later either.
+        shutil.rmtree(run.directory.path, ignore_errors=True)
         raise
-    with transaction.atomic():
-        run.experiment, _ = Experiment.objects.get_or_create(name=experiment)
-        run.save(force_insert=True)
     return run
 
 

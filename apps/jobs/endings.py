@@ -21,6 +21,7 @@ from apps.engine.rundir import FULL_DISK_ERRORS
 from apps.experiments.models import Evaluation, IllegalMove, JobStatus, Run, RunStatus
 
 MAX_REASON_LENGTH = 500
+MAX_EVALUATION_ATTEMPTS = 3
 # What may go wrong about one row without being a fault of this program.
 TROUBLES = (OSError, DatabaseError, EngineError)
 # No process, no memory, no open file to be had at this moment.
@@ -100,7 +101,7 @@ def _settle_run(run: Run, error: Exception) -> None:
 
 
 def _settle_evaluation(evaluation: Evaluation, error: Exception) -> None:
-    if may_pass(error):
+    if may_pass(error) and evaluation.attempt < MAX_EVALUATION_ATTEMPTS:
         evaluation.requeue()
     else:
         evaluation.finish(JobStatus.FAILED, error=in_words(error))

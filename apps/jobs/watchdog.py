@@ -23,9 +23,9 @@ from apps.experiments.models import (
 )
 from apps.jobs import bookkeeping, control, endings, logged, tasks
 from apps.jobs.bookkeeping import LogCopier
+from apps.jobs.endings import MAX_EVALUATION_ATTEMPTS
 from apps.metrics.columns import keep_columns
 
-MAX_EVALUATION_ATTEMPTS = 3
 RING_INTERVAL_S = 2.0
 
 logger = logging.getLogger(__name__)

@@ -1,5 +1,6 @@
 """Trouble about one run concerns that run alone: it fails with the true reason, or waits."""
 
+import errno
 import re
 import shutil
 import socket
@@ -12,13 +13,14 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from pytest_django import Settings
 
 from apps.engine import events
+from apps.engine.errors import DiskFull
 from apps.engine.spec import EvalSpec
 from apps.experiments.models import Evaluation, JobStatus, Run, RunStatus
-from apps.jobs import control, presence, supervisor, tasks
+from apps.jobs import control, endings, presence, supervisor, tasks
 from apps.jobs.trainer import TRAINER, TrainerProcess
 from apps.jobs.waiting import why_it_waits
 from apps.jobs.watchdog import Watchdog
@@ -231,6 +233,39 @@ def test_a_vanished_run_is_settled_though_its_log_takes_no_line(disk: Path) -> N
     run.refresh_from_db()
     assert (run.status, run.auto_resumes) == (RunStatus.QUEUED, 1)
     assert run.directory.log.stat().st_size == size
+
+
+def test_a_run_that_a_full_disk_refuses_leaves_nothing(disk: Path, settings: Settings) -> None:
+    spec = control.check_spec(TINY_PPO)
+    control.create(spec)
+    fill(disk)
+    with pytest.raises(DiskFull, match="disk is full"):
+        control.create(spec)
+    assert len(list(Path(settings.RUNS_ROOT).iterdir())) == Run.objects.count() == 1
+
+
+def test_a_run_that_the_database_refuses_leaves_nothing(settings: Settings) -> None:
+    spec = control.check_spec(TINY_PPO)
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA query_only = ON")
+    try:
+        with pytest.raises(OperationalError):
+            control.create(spec)
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA query_only = OFF")
+    assert not Run.objects.exists()
+    assert not list(Path(settings.RUNS_ROOT).iterdir())
+
+
+def test_an_evaluation_for_which_no_process_is_to_be_had_is_tried_three_times() -> None:
+    evaluation = Evaluation.objects.ask(make_run(status=RunStatus.COMPLETED), 1, EvalSpec())
+    for attempt in (1, 2, 3):
+        assert evaluation.claim(supervisor.new_owner())
+        endings.settle(evaluation, BlockingIOError(errno.EAGAIN, "no process"))
+        evaluation.refresh_from_db()
+        assert evaluation.status == (JobStatus.FAILED if attempt == 3 else JobStatus.QUEUED)
+    assert "no process" in evaluation.error
 
 
 def test_a_worker_waits_until_a_full_disk_takes_its_name(
