@@ -76,11 +76,13 @@ TRASH_ROOT = MEDIA_ROOT / "trash"
 SECRET_KEY = _secret_key(HOME / "secret_key")
 DEBUG = _switch("RLGYM_DEBUG", False)
 HOST = _text("RLGYM_HOST", "127.0.0.1")
+# Which `up` this process belongs to; it gives each a name, by which it knows its own web server.
+INSTANCE = _text("RLGYM_INSTANCE", "")
 ALLOWED_HOSTS = [
     "localhost",
     "127.0.0.1",
     "[::1]",
-    *(HOST,),
+    f"[{HOST}]" if ":" in HOST and "[" not in HOST else HOST,
     *(host.strip() for host in _text("RLGYM_ALLOWED_HOSTS", "").split(",") if host.strip()),
 ]
 

@@ -14,3 +14,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/", api.urls),
     path("", include("apps.dashboard.urls")),
 ]
+
+handler500 = "apps.dashboard.views.broken.server_error"

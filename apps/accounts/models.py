@@ -15,6 +15,10 @@ from django.contrib.auth.models import User
 from django.db import OperationalError, models, transaction
 from django.utils import timezone
 
+from apps.accounts.answers import Answer
+
+__all__ = ["Answer", "ApiToken", "LoginLink", "first_admin"]
+
 LINK_LIFETIME = timedelta(hours=12)
 USE_RESOLUTION = timedelta(minutes=1)
 TOKEN_PREFIX = "rlgym_"

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from django.db import OperationalError
+from django.db import DatabaseError
 from django.http import Http404, HttpRequest, HttpResponse
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, Throttled, ValidationError
@@ -22,6 +22,7 @@ from apps.engine.errors import (
 )
 from apps.experiments.models import IllegalMove
 from apps.experiments.queries import RunNotFound
+from apps.jobs import soundness
 from apps.jobs.control import Refused
 from apps.jobs.evaluations import JobNotFound
 from apps.jobs.logged_films import FilmTooLarge
@@ -95,12 +96,11 @@ def _directory_gone(request: HttpRequest, error: RunDirectoryError) -> HttpRespo
     return problem(404, "A file of this run's directory is missing or damaged.", kind="damaged")
 
 
-def _database_busy(request: HttpRequest, error: OperationalError) -> HttpResponse:
-    # SQLite's plain ERROR is a wrong statement, such as a column that is not migrated yet: waiting
-    # does not help. Busy, full and unreadable have names of their own.
-    if getattr(error.__cause__, "sqlite_errorname", "") == "SQLITE_ERROR":
+def _database_busy(request: HttpRequest, error: DatabaseError) -> HttpResponse:
+    # A wrong statement of ours, such as a column that is not migrated yet: waiting does not help.
+    if not soundness.is_unusable(error):
         return _crashed(request, error)
-    logger.warning("The database could not be used: %s", error)
+    logger.warning("The database could not be used: %s", soundness.in_words(error))
     return problem(
         503,
         f"The database cannot be used now ({error}); try again.",
@@ -148,7 +148,7 @@ TRANSLATIONS: dict[type[Exception], Callable[[HttpRequest, Any], HttpResponse]] 
     RunNotFound: _not_found,
     JobNotFound: _not_found,
     Http404: _not_found,
-    OperationalError: _database_busy,
+    DatabaseError: _database_busy,
     DiskFull: _disk_full,
     FilmTooLarge: lambda request, error: problem(413, str(error)),
     AuthenticationError: lambda request, error: unauthorized(),

@@ -32,6 +32,7 @@ from apps.api import (
     videos,
 )
 from apps.api.auth import AUTH
+from apps.api.idempotency import PARAMETER, once
 from apps.api.limits import WriteThrottle
 from apps.api.problems import translate_errors
 
@@ -84,8 +85,10 @@ class Api(NinjaAPI):
     def get_openapi_schema(self, **options: Any) -> OpenAPISchema:
         schema = super().get_openapi_schema(**options)
         for operations in schema["paths"].values():
-            for operation in operations.values():
+            for method, operation in operations.items():
                 _declare_problems(operation["responses"])
+                if method == "post":
+                    operation["parameters"] = [*operation.get("parameters", ()), PARAMETER]
         return schema
 
     def validation_error_from_error_contexts(
@@ -122,7 +125,7 @@ def _for_programs(view: View) -> View:
     @wraps(view)
     def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         try:
-            return _as_problem(view(request, *args, **kwargs))
+            return once(request, lambda: _as_problem(view(request, *args, **kwargs)))
         except Http404 as error:
             return problem(404, str(error))
 

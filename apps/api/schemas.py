@@ -782,3 +782,4 @@ class System(Schema):
 class Health(Schema):
     status: Literal["ok"]
     version: str
+    instance: str = Field(description="Name of the `up` that started it; empty without one.")

@@ -28,7 +28,7 @@ def get_health(request: HttpRequest) -> Any:
     """Say that the server is up and its database answers; needs no login."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
-    return {"status": "ok", "version": version()}
+    return {"status": "ok", "version": version(), "instance": settings.INSTANCE}
 
 
 @cache

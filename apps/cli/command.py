@@ -14,6 +14,7 @@ from apps.experiments.models import IllegalMove
 from apps.experiments.queries import RunNotFound
 from apps.jobs.control import Refused
 from apps.jobs.evaluations import JobNotFound
+from apps.jobs.soundness import UNUSABLE, in_words
 from apps.jobs.stack import StackFailed
 
 
@@ -21,6 +22,7 @@ class Command(BaseCommand):
     """A command of ours; subclasses write `run`."""
 
     has_json = True
+    needs_database = True
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         parser = super().create_parser(
@@ -30,8 +32,17 @@ class Command(BaseCommand):
             parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
         return parser
 
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        try:
+            return super().execute(*args, **options)
+        except BrokenPipeError:  # Whoever read what is printed has seen enough.
+            raise
+        except UNUSABLE as error:
+            raise CommandError(in_words(error)) from error
+
     def handle(self, *args: Any, **options: Any) -> None:
-        migrate_if_needed()
+        if self.needs_database:
+            migrate_if_needed()
         try:
             self.run(options)
         except (EngineError, IllegalMove, JobNotFound, RunNotFound, Refused, StackFailed) as error:

@@ -63,13 +63,18 @@ class RunDirectory:
 
         Raises:
             RunDirectoryError: The directory exists already.
+            DiskFull: There is no room for it; nothing is left of it.
         """
         try:
             self.path.mkdir(parents=True)
         except FileExistsError:
             raise RunDirectoryError(f"{self.path} exists already") from None
-        write_json(self.spec, spec)
-        write_json(self.record, record)
+        try:
+            write_json(self.spec, spec)
+            write_json(self.record, record)
+        except (DiskFull, OSError):
+            shutil.rmtree(self.path, ignore_errors=True)  # Half a directory is no run.
+            raise
         return self
 
     @contextmanager

@@ -16,7 +16,7 @@ from apps.engine.events import Event
 from apps.engine.expansion import configuration_hash
 from apps.engine.logged import LoggedSpec, is_logged
 from apps.engine.rundir import RunDirectory, read_json, write_json
-from apps.engine.spec import RunSpec
+from apps.engine.spec import EvalSpec, RunSpec, default_evaluation_seed
 from apps.experiments.models import (
     Checkpoint,
     Evaluation,
@@ -65,17 +65,19 @@ class LogCopier:
         self.n_checkpoints = 0  # How many were ever saved.
         self._cursor = 0
         self._is_first = True  # Until it has read what was there when it began.
+        self._is_behind = False  # Whether the log tells of checkpoints that have no rows yet.
+        self._news: set[int] = set()  # Steps of those that were told since it began.
 
     def advance(self) -> tuple[dict[str, Any], list[int]]:
         """Read what is new.
 
         Returns:
-            The run's summary columns, and the steps of new checkpoints that ask for an evaluation.
+            The run's summary columns, and the steps of the checkpoints that ask for an evaluation.
         """
-        new_checkpoints: list[Event] = []
+        told: list[int] = []
         for piece in store.read_all(self._run.directory.log, self._cursor):
             self._cursor = piece.cursor
-            new_checkpoints += [one for one in piece.events if one["type"] == "checkpoint"]
+            told += [one["step"] for one in piece.events if one["type"] == "checkpoint"]
             if any(event["type"] == "attempt" for event in piece.events):
                 # What it supersedes was folded in already: begin again without it.
                 self.summary = self._new_summary()
@@ -84,12 +86,16 @@ class LogCopier:
             else:
                 for event in piece.events:
                     self.summary.fold(event)
-        self.n_checkpoints += len(new_checkpoints)
-        if new_checkpoints:
-            news = () if self._is_first else [event["step"] for event in new_checkpoints]
-            sync_checkpoints(self._run, self.summary, news)
+        self.n_checkpoints += len(told)
+        if not self._is_first:
+            self._news.update(told)
         self._is_first = False
-        asked = [event["step"] for event in new_checkpoints if event.get("evaluate")]
+        self._is_behind = self._is_behind or bool(told)
+        if self._is_behind:
+            sync_checkpoints(self._run, self.summary, self._news)
+            self._is_behind = False  # Not before: the database may have refused.
+            self._news.clear()
+        asked = [step for step, one in self.summary.checkpoints.items() if one.get("evaluate")]
         return {**self.summary.columns(), "log_cursor": self._cursor}, asked
 
     def _new_summary(self) -> RunSummary:
@@ -132,6 +138,39 @@ def sync_checkpoints(run: Run, summary: RunSummary, news: Collection[int] = ()) 
             unique_fields=["run", "step"],
             update_fields=["is_best", "size_bytes", "sha256", "created_at"],
         )
+
+
+def ask_owed(run: Run, steps: Collection[int]) -> bool:
+    """Ask for the evaluations that checkpoints ask for and nobody has asked for yet.
+
+    Told by log and rows alone, so that whoever comes after a supervisor that died does the same,
+    and once. It goes before the row that ends a run.
+
+    Args:
+        run: The run.
+        steps: Steps of its checkpoints that ask for one, as `LogCopier.advance` tells them.
+
+    Returns:
+        Whether there were any.
+    """
+    if not steps or not _owed(run, steps):
+        return False
+    spec = EvalSpec(
+        n_episodes=run.spec["eval_episodes"],
+        seed=default_evaluation_seed(run.spec["seed"]),
+        should_film=run.spec.get("film", True),
+    )
+    with transaction.atomic():  # Of several who look at once, one asks.
+        owed = _owed(run, steps)
+        for step in owed:
+            Evaluation.objects.ask(run, step, spec)
+    return bool(owed)
+
+
+def _owed(run: Run, steps: Collection[int]) -> list[int]:
+    saved = set(run.checkpoints.values_list("step", flat=True))
+    evaluated = set(run.evaluations.values_list("step", flat=True))
+    return sorted(saved.intersection(steps) - evaluated)
 
 
 def checkpoint_steps(directory: RunDirectory) -> list[int]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from apps.engine import events, gpu, mirror
@@ -173,21 +173,22 @@ def create(
         **({"file_name": origin.file_name} if origin and origin.file_name else {}),
         **({"passed_over": run.fidelity_notes} if run.fidelity_notes else {}),
     }
-    said = events.status(run.step, RunStatus.DRAFT, run.status_reason)
-    run.directory.create(run.spec, record).append(said)
+    run.directory.create(run.spec, record)
     try:
+        run.directory.append(events.status(run.step, RunStatus.DRAFT, run.status_reason))
         if origin and weights:
             take_weights(weights, run.directory, is_ours=origin.parent is not None)
         if origin and origin.parent and origin.goes_on_at is not None:
             run.directory.append(_copy_checkpoint(origin.parent, origin.goes_on_at, run))
-    except (EngineError, OSError):
-        shutil.rmtree(run.directory.path)
+        with transaction.atomic():
+            run.experiment, _ = Experiment.objects.get_or_create(name=experiment)
+            run.save(force_insert=True)
+            if run.directory.checkpoints.exists():
+                LogCopier(run).advance()  # What was copied is remembered at once.
+    except (EngineError, OSError, DatabaseError):
+        # Whoever is told that there is no run finds none later either.
+        shutil.rmtree(run.directory.path, ignore_errors=True)
         raise
-    with transaction.atomic():
-        run.experiment, _ = Experiment.objects.get_or_create(name=experiment)
-        run.save(force_insert=True)
-        if run.directory.checkpoints.exists():
-            LogCopier(run).advance()  # What was copied is remembered at once.
     return run
 
 

@@ -19,13 +19,14 @@ from django.db import transaction
 
 from apps.engine import protocol
 from apps.engine.protocol import Reply
-from apps.experiments.models import Evaluation, JobStatus, Play, Video
+from apps.experiments.models import Evaluation, JobStatus, Video
 from apps.experiments.plays import PlayQuerySet
-from apps.jobs import bookkeeping, leftovers
+from apps.jobs import bookkeeping, leftovers, room
+from apps.jobs.endings import fail, settled
 from apps.jobs.supervisor import new_owner, refill_reserve, reserve, shutdown
 from apps.jobs.trainer import TRAINER, TrainerProcess
 
-Job = TypeVar("Job", bound=Play)
+Job = TypeVar("Job", Evaluation, Video)
 
 # A process ends itself when its time is up. One that does not, since a step or a picture of it
 # never comes back, is ended so much later.
@@ -70,11 +71,14 @@ def _work_through(
 ) -> None:
     while not shutdown.is_set() and places.acquire(blocking=False):
         try:
+            if room.why_no_disk():
+                return
             job = jobs.next_queued()
             if job is None:
                 return
             if job.claim(new_owner()):
-                work(job)
+                with settled(job):
+                    work(job)
         finally:
             places.release()
 
@@ -158,14 +162,6 @@ def _watch(job: Evaluation | Video, trainer: TrainerProcess, limit_s: float) -> 
             message = f"it did not end within {limit_s:,} s and was forced to"
             return {"reply": "refused", "message": message}
     return trainer.reply()
-
-
-def fail(job: Evaluation | Video, error: str) -> None:
-    """End a job that came to nothing, and keep why with the evaluation whose film it is."""
-    if job.finish(JobStatus.FAILED, error=error):
-        logger.warning("%s failed: %s", job, job.why)
-        if isinstance(job, Video) and job.evaluation is not None:
-            bookkeeping.note_no_film(job.evaluation, job.why)
 
 
 def _error_of(reply: Reply) -> str:

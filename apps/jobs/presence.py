@@ -2,13 +2,20 @@
 
 import fcntl
 import json
+import logging
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from apps.engine.rundir import FULL_DISK_ERRORS
+
 FOLDER = "workers"
+FULL_DISK_RETRY_S = 5.0
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +38,38 @@ class Worker:
 @contextmanager
 def announced(home: Path, worker: Worker) -> Iterator[None]:
     """Hold this process's lock file for the length of the block."""
-    folder = home / FOLDER
-    folder.mkdir(exist_ok=True)
-    path = folder / f"{os.getpid()}.lock"
-    fd = _locked(path)
+    path = home / FOLDER / f"{os.getpid()}.lock"
+    fd = _said_patiently(path, json.dumps(asdict(worker)).encode())
     try:
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, json.dumps(asdict(worker)).encode(), 0)
         yield
     finally:
         path.unlink(missing_ok=True)
         os.close(fd)
+
+
+def _said_patiently(path: Path, said: bytes) -> int:
+    """Write and lock a worker's file; on a full disk, wait until it takes that much.
+
+    A worker that ended over it would be started again and again.
+    """
+    while True:
+        try:
+            path.parent.mkdir(exist_ok=True)
+            fd = _locked(path)
+            try:
+                os.ftruncate(fd, 0)
+                is_said = os.pwrite(fd, said, 0) == len(said)
+            except OSError:
+                os.close(fd)
+                raise
+            if is_said:
+                return fd
+            os.close(fd)
+        except OSError as error:
+            if error.errno not in FULL_DISK_ERRORS:
+                raise
+        logger.warning("the disk is full: the worker waits until %s can be written", path)
+        time.sleep(FULL_DISK_RETRY_S)
 
 
 def _locked(path: Path) -> int:

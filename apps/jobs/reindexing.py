@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import DataError, IntegrityError, transaction
 from django.utils import timezone
 
 from apps.engine.errors import EngineError, RunDirectoryError
@@ -21,6 +21,12 @@ from apps.experiments.turns import PRIORITY_BOUNDS
 from apps.jobs import bookkeeping
 from apps.jobs.bookkeeping import LogCopier
 from apps.metrics import store
+
+# What a file may raise that somebody damaged or wrote by hand.
+UNREADABLE = (
+    EngineError, OSError, LookupError, TypeError, ValueError, ArithmeticError, AttributeError,
+    DataError, IntegrityError,
+)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -39,14 +45,19 @@ class Report:
 def reindex() -> Report:
     """Rebuild the rows of every run directory; a directory that cannot be read stops no other."""
     report = Report()
-    _index_experiments()
+    _index_experiments(report)
     # Parents before their children, whatever the order of their names.
     for directory in sorted(run_directories(), key=_created_at):
         try:
             report.runs.append(reindex_run(directory).pk)
-        except EngineError as error:
-            report.refused[directory.name] = str(error)
+        except UNREADABLE as error:
+            report.refused[directory.name] = _refusal(error)
     return report
+
+
+def _refusal(error: Exception) -> str:
+    """Say what a file that cannot be read lacks, in the words that there are."""
+    return str(error) if isinstance(error, EngineError | OSError) else f"it is damaged: {error!r}"
 
 
 def runs_root() -> Path:
@@ -61,14 +72,17 @@ def _created_at(directory: RunDirectory) -> str:
         return ""
 
 
-def _index_experiments() -> None:
+def _index_experiments(report: Report) -> None:
     for path in sorted(experiment_file("").parent.glob("*.json")):
-        kept = read_json(path)
-        fields = {
-            "hypothesis": kept["hypothesis"],
-            "created_at": datetime.fromisoformat(kept["created_at"]),
-        }
-        Experiment.objects.update_or_create(name=kept["name"], defaults=fields)
+        try:
+            kept = read_json(path)
+            fields = {
+                "hypothesis": kept["hypothesis"],
+                "created_at": datetime.fromisoformat(kept["created_at"]),
+            }
+            Experiment.objects.update_or_create(name=kept["name"], defaults=fields)
+        except UNREADABLE as error:
+            report.refused[path.name] = _refusal(error)
 
 
 def run_directories() -> Iterator[RunDirectory]:

@@ -6,6 +6,7 @@ took the memory, or the machine is too small) lets the next go first. One that w
 memory does not hold up runs that need none of it.
 """
 
+import shutil
 import socket
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ from apps.engine.rundir import read_json
 from apps.engine.verdicts import size_in_words
 from apps.experiments.models import Relation, Run, RunStatus
 from apps.experiments.queries import RunQuerySet
+
+# With less, a log and a database cannot be written for long.
+MIN_FREE_BYTES = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +132,22 @@ def share_of_cores(at_most: int, more: int = 0) -> int:
     trains = Run.objects.running_on(socket.gethostname()).count()
     waits = Run.objects.filter(status=RunStatus.QUEUED).count()
     return max(1, machine.cores() // max(1, min(at_most, trains + waits + more)))
+
+
+def why_no_disk() -> str:
+    """Say why the disk has no room for what a run writes; empty when it has.
+
+    What is queued waits: started now, it could only fail.
+    """
+    for folder in (settings.MEDIA_ROOT, settings.HOME):
+        try:
+            free_bytes = shutil.disk_usage(folder).free
+        except OSError as error:
+            return f"{folder} cannot be used: {error.strerror}"
+        if free_bytes < MIN_FREE_BYTES:
+            free = f"{size_in_words(free_bytes)} of {size_in_words(MIN_FREE_BYTES)} that it takes"
+            return f"the disk is full: {folder} has {free}; free some space and it goes on"
+    return ""
 
 
 def look() -> Room:

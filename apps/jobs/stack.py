@@ -1,20 +1,29 @@
 """The web server and the worker under one roof: started, watched, restarted, ended in order."""
 
 import ctypes
+import fcntl
+import http.client
+import json
 import logging
 import os
 import resource
+import secrets
 import signal
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from django.conf import settings
 
+from apps.jobs.addresses import AddressRefused, refuse_unusable, url_of
+
+LOCK_FILE = "up.lock"
 PR_SET_PDEATHSIG = 1
 END_TIMEOUT_S = 35.0
 START_TIMEOUT_S = 60.0
@@ -22,6 +31,8 @@ MAX_RESTARTS = 5
 RESTART_WINDOW_S = 60.0
 # A viewer is an open file of the web server; systems often allow 1,024 unless more are asked for.
 MAX_OPEN_FILES = 16_384
+# Whatever proxy the environment names: it is this machine that is asked.
+DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +59,11 @@ class Stack:
     """
 
     def __init__(self, host: str, port: int, workers: int, with_web: bool = True) -> None:
-        self._address = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"
+        self._host, self._port = host, port
+        self._address = url_of(host, port)
+        # The web server tells it back: by it its own stack knows it.
+        self._instance = secrets.token_hex(8)
+        self._told = {"RLGYM_HOST": host, "RLGYM_INSTANCE": self._instance}
         self._with_web = with_web
         self._services = [_Service("worker", _worker_command(workers))]
         if with_web:
@@ -59,8 +74,23 @@ class Stack:
         """Where the web server answers."""
         return self._address
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Be this data directory's only stack for the length of the block.
+
+        Raises:
+            StackFailed: Another one is up, or the web server could not listen; nothing was begun.
+        """
+        with only_one(Path(settings.HOME), self._address):
+            try:
+                if self._with_web:
+                    refuse_unusable(self._host, self._port)
+            except AddressRefused as error:
+                raise StackFailed(str(error)) from error
+            yield
+
     def start(self) -> None:
-        """Start everything and wait until the web server answers.
+        """Start everything and wait until the web server answers; call it within `alone`.
 
         Raises:
             StackFailed: The web server ended or did not answer in time.
@@ -75,8 +105,8 @@ class Stack:
             web = self._services[-1].process
             if web is None or web.poll() is not None or time.monotonic() > deadline:
                 raise StackFailed(
-                    f"the web server does not answer at {self._address}; is the port taken? "
-                    "Try another with --port"
+                    f"the web server does not answer at {self._address}; look above for why, or "
+                    "try another port with --port"
                 )
             time.sleep(0.1)
 
@@ -120,17 +150,44 @@ class Stack:
         service.process = subprocess.Popen(
             service.command,
             cwd=settings.BASE_DIR,
+            env=os.environ | self._told,
             start_new_session=True,
             preexec_fn=_end_with_parent if sys.platform == "linux" else None,
         )
 
     def _answers(self) -> bool:
-        request = urllib.request.Request(f"{self._address}/api/v1/health")
+        """Whether our own web server answers, and not another one at its address."""
         try:
-            with urllib.request.urlopen(request, timeout=2) as response:
-                return bool(response.status == 200)
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            with DIRECTLY.open(f"{self._address}/api/v1/health", timeout=2) as response:
+                told = json.load(response)
+        except (OSError, http.client.HTTPException, ValueError):
             return False
+        return isinstance(told, dict) and told.get("instance") == self._instance
+
+
+@contextmanager
+def only_one(home: Path, address: str) -> Iterator[None]:
+    """Hold a data directory for one stack; a lock that ends with its process says so.
+
+    Raises:
+        StackFailed: Another one holds it; the message says where it is.
+    """
+    fd = os.open(home / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            told = os.pread(fd, 1000, 0).decode(errors="replace").strip() or "as another process"
+            raise StackFailed(
+                f"rlgym is up for {home} already, {told}; end that one first, or give this one a "
+                "data directory of its own with RLGYM_HOME"
+            ) from None
+        with suppress(OSError):  # A full disk: the lock alone says enough.
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, f"as process {os.getpid()} at {address}\n".encode(), 0)
+        yield
+    finally:
+        os.close(fd)
 
 
 def _worker_command(workers: int) -> list[str]:

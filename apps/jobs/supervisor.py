@@ -13,24 +13,22 @@ import socket
 import threading
 from collections.abc import Callable
 from functools import cache
-from typing import Any
 
 from django.conf import settings
+from django.db import OperationalError
 
 from apps.engine import events
 from apps.engine.control import StopStatus
 from apps.engine.protocol import Reply
 from apps.engine.rundir import read_json
-from apps.engine.spec import EvalSpec, default_evaluation_seed
-from apps.experiments.models import Evaluation, IllegalMove, Run, RunStatus
-from apps.jobs import room
+from apps.experiments.models import IllegalMove, Run, RunStatus
+from apps.jobs import bookkeeping, room
 from apps.jobs.bookkeeping import LogCopier
+from apps.jobs.endings import MAX_REASON_LENGTH, end_lost, refuse_gone, settled
 from apps.jobs.judging import Judge
 from apps.jobs.requests import Requests
 from apps.jobs.trainer import Reserve, TrainerProcess
 from apps.metrics.columns import keep_columns
-
-MAX_REASON_LENGTH = 500
 
 logger = logging.getLogger(__name__)
 
@@ -76,14 +74,19 @@ def train_queued(ring_evaluations: Callable[[], object]) -> None:
     while not shutdown.is_set() and slots.acquire(blocking=False):
         try:
             is_full = Run.objects.running_on(socket.gethostname()).count() >= most_runs()
-            if is_full or not Run.objects.filter(status=RunStatus.QUEUED).exists():
+            if (
+                is_full
+                or room.why_no_disk()
+                or not Run.objects.filter(status=RunStatus.QUEUED).exists()
+            ):
                 return
             memory = room.look()
             run = memory.line().next_queued()
             if run is None or memory.why_not(run):
                 return
             if run.claim(new_owner(), most_runs(), memory.bounds):
-                supervise_run(run, reserve().take(), ring_evaluations)
+                with settled(run):  # No trainer to be had is this run's trouble, too.
+                    supervise_run(run, reserve().take(), ring_evaluations)
         finally:
             slots.release()
 
@@ -106,7 +109,8 @@ def supervise_run(
             go on with the next worker.
     """
     logger.info("run %s (%s): training, attempt %s", run.pk, run.name, run.attempt)
-    with trainer:
+    with settled(run), trainer:
+        refuse_gone(run)
         # Before the log is read, which would forget those that are gone.
         manifests = {
             str(step): sha256 for step, sha256 in run.checkpoints.values_list("step", "sha256")
@@ -128,12 +132,17 @@ def supervise_run(
         judge = Judge(run, copier.summary)
         requests = Requests(run, trainer, copier, shutdown, shutdown_status)
         while not trainer.wait(settings.HEARTBEAT_S):
-            requests.pass_on()
-            if not _beat(run, copier, ring_evaluations):
-                logger.warning("run %s belongs to another supervisor now", run.pk)
-                return run
+            refuse_gone(run)
+            try:
+                requests.pass_on()
+                if not _beat(run, copier, ring_evaluations):
+                    logger.warning("run %s belongs to another supervisor now", run.pk)
+                    return run
+                judge.look()
+            except OperationalError as error:  # Training never waits for the database.
+                logger.warning("run %s trains on without its rows: %s", run.pk, error)
+                continue
             keep_columns(run.directory.log)
-            judge.look()
             if watch:
                 watch(run)
         if _beat(run, copier, ring_evaluations):
@@ -150,15 +159,7 @@ def _beat(run: Run, copier: LogCopier, ring_evaluations: Callable[[], object]) -
     is_mine = run.beat(**columns)
     for name, value in columns.items():
         setattr(run, name, value)
-    if is_mine and to_evaluate:
-        evaluated = set(run.evaluations.values_list("step", flat=True))
-        for step in set(to_evaluate) - evaluated:
-            spec = EvalSpec(
-                n_episodes=run.spec["eval_episodes"],
-                seed=default_evaluation_seed(run.spec["seed"]),
-                should_film=run.spec.get("film", True),
-            )
-            Evaluation.objects.ask(run, step, spec)
+    if is_mine and bookkeeping.ask_owed(run, to_evaluate):
         ring_evaluations()
     return is_mine
 
@@ -184,26 +185,6 @@ def _finish_run(run: Run, trainer: TrainerProcess, copier: LogCopier, requests: 
             )
     except IllegalMove:
         logger.warning("run %s was ended by somebody else as %s", run.pk, run.status)
-
-
-def end_lost(run: Run, reason: str, **columns: Any) -> None:
-    """End an attempt that vanished: as asked, or it queues again while it may go on by itself.
-
-    Raises:
-        IllegalMove: Somebody else moved it first.
-    """
-    status = RunStatus.LOST
-    run.refresh_from_db(fields=["stop_requested_at", "stop_as"])
-    if run.stop_requested_at is not None:
-        status = RunStatus(run.stop_as)
-        reason = f"It was asked to end, and was gone before it could save. {reason}"
-    elif run.auto_resumes < settings.MAX_ATTEMPTS:
-        status = RunStatus.QUEUED
-        columns["auto_resumes"] = run.auto_resumes + 1
-        reason += f" It goes on by itself ({run.auto_resumes + 1} of {settings.MAX_ATTEMPTS})."
-    run.move_to(status, status_reason=reason[:MAX_REASON_LENGTH], **columns)
-    run.directory.append(events.status(run.step, status, reason))
-    logger.warning("run %s (%s) is %s: %s", run.pk, run.name, status, reason)
 
 
 def _goes_on_from(run: Run) -> str:

@@ -6,6 +6,7 @@ the end of its stdin as the death of its supervisor. It is asked before it is fo
 
 import functools
 import json
+import logging
 import os
 import re
 import signal
@@ -45,6 +46,8 @@ STDERR_TAIL_BYTES = 16_384
 TRAINER = ("apps.engine",)
 DESCRIBER = ("apps.engine.describing",)
 CHECKER = ("apps.engine.preflighting",)
+
+logger = logging.getLogger(__name__)
 
 
 class TrainerFailed(Exception):
@@ -230,8 +233,12 @@ class Reserve:
         """Start the waiting trainer if there is none."""
         flags = ("--warm",) if should_warm else ()
         with self._lock:
-            if self._is_enabled and (self._waiting is None or not self._waiting.is_running()):
+            if not self._is_enabled or (self._waiting and self._waiting.is_running()):
+                return
+            try:
                 self._waiting = TrainerProcess(*TRAINER, *flags)
+            except OSError as error:  # Whoever needs one starts its own.
+                logger.warning("no trainer waits in reserve: %s", error)
 
     def take(self) -> TrainerProcess:
         """Return a trainer without a job, warm if one waits; call `fill` once it is at work."""

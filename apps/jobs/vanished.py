@@ -12,11 +12,9 @@ from pathlib import Path
 import psutil
 from django.conf import settings
 
-from apps.engine import events
 from apps.experiments.models import IllegalMove, Run, RunStatus
-from apps.jobs import presence, supervisor
-from apps.jobs.bookkeeping import FINAL_STATUSES, LogCopier
-from apps.jobs.supervisor import MAX_REASON_LENGTH
+from apps.jobs import endings, presence
+from apps.jobs.bookkeeping import FINAL_STATUSES, LogCopier, ask_owed
 
 # A trainer whose supervisor is gone saves and leaves within three seconds.
 PATIENCE_S = 5.0
@@ -75,16 +73,17 @@ def _is_owner_gone(run: Run) -> bool:
 
 
 def _put_right(run: Run, goes_on: bool) -> None:
-    copier = LogCopier(run)
-    columns, _ = copier.advance()
-    said, reason = copier.summary.status, copier.summary.reason
-    # Somebody else was first, or the directory is gone with the log.
-    with suppress(IllegalMove, FileNotFoundError):
+    with endings.settled(run), suppress(IllegalMove):  # Somebody else may be first.
+        endings.refuse_gone(run)
+        copier = LogCopier(run)
+        columns, to_evaluate = copier.advance()
+        ask_owed(run, to_evaluate)
+        said, reason = copier.summary.status, copier.summary.reason
         if said in FINAL_STATUSES - {RunStatus.LOST}:
-            reason = reason[:MAX_REASON_LENGTH]
+            reason = reason[: endings.MAX_REASON_LENGTH]
             run.move_to(RunStatus(said), status_reason=reason, **columns)
         elif goes_on or run.stop_requested_at is not None:
-            supervisor.end_lost(run, "Its terminal or worker vanished.", **columns)
+            endings.end_lost(run, "Its terminal or worker vanished.", **columns)
         else:
             run.move_to(RunStatus.LOST, status_reason=WORDS, **columns)
-            run.directory.append(events.status(run.step, RunStatus.LOST, WORDS))
+            endings.tell_log(run, RunStatus.LOST, WORDS)

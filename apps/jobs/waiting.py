@@ -26,11 +26,13 @@ def has_worker() -> bool:
 
 
 def why_runs_wait(run: Run | None = None) -> str:
-    """Say what holds the queue up: no worker, no free slot, no memory, or nothing but a moment.
+    """Say what holds the queue up: the disk, workers, slots, memory, or nothing but a moment.
 
     Args:
         run: The queued run that asks; None: any.
     """
+    if words := room.why_no_disk():
+        return words
     workers = presence.living(Path(settings.HOME))
     if not workers:
         return NO_WORKER

@@ -1,7 +1,8 @@
 """The watchdog: rings for what waits, decides about what is silent.
 
 It judges a beat by its own monotonic clock, so a jump of the wall clock changes nothing. Any
-number of watchdogs may run: every decision is a compare-and-set.
+number of watchdogs may run: every decision is a compare-and-set. Each row is judged by itself:
+what goes wrong about one run concerns that run alone.
 """
 
 import logging
@@ -9,6 +10,7 @@ import os
 import signal
 import time
 from dataclasses import dataclass, field
+from functools import partial
 
 from apps.engine.rundir import RunDirectory
 from apps.experiments.leases import Leased
@@ -20,11 +22,11 @@ from apps.experiments.models import (
     RunStatus,
     Video,
 )
-from apps.jobs import bookkeeping, control, leftovers, logged, plays, supervisor
+from apps.jobs import bookkeeping, control, endings, leftovers, logged, tasks
 from apps.jobs.bookkeeping import LogCopier
+from apps.jobs.endings import MAX_PLAY_ATTEMPTS
 from apps.metrics.columns import keep_columns
 
-MAX_PLAY_ATTEMPTS = 3
 RING_INTERVAL_S = 2.0
 
 logger = logging.getLogger(__name__)
@@ -45,21 +47,25 @@ class Watchdog:
         if now - self._rang_at >= RING_INTERVAL_S:
             self._rang_at = now
             control.ring_queued()
-        runs = list(Run.objects.filter(status=RunStatus.RUNNING))
-        plays = [
+        rows: list[endings.Row] = [
+            *Run.objects.filter(status=RunStatus.RUNNING),
             *Evaluation.objects.filter(status=JobStatus.RUNNING),
             *Video.objects.filter(status=JobStatus.RUNNING).select_related("evaluation"),
         ]
-        for run in runs:
-            if run.is_logged:  # Those that are trained here have a supervisor that does it.
-                keep_columns(run.directory.log)
-            if self._is_dead(run, now):
-                decide_run(run)
-        for play in plays:
-            if self._is_dead(play, now):
-                decide_play(play)
-        present = {(type(row).__name__, row.pk) for row in (*runs, *plays)}
+        for row in rows:
+            tasks.look_after(row, partial(self._judge, row, now))
+        present = {(type(row).__name__, row.pk) for row in rows}
         self._seen = {key: seen for key, seen in self._seen.items() if key in present}
+
+    def _judge(self, row: endings.Row, now: float) -> None:
+        if isinstance(row, Run) and row.is_logged:  # What is trained here has a supervisor for it.
+            keep_columns(row.directory.log)
+        if not self._is_dead(row, now):
+            return
+        if isinstance(row, Run):
+            decide_run(row)
+        else:
+            decide_play(row)
 
     def _is_dead(self, row: Leased, now: float) -> bool:
         if row.is_on_this_host and not is_alive(row.owner_pid):
@@ -93,14 +99,16 @@ def decide_run(run: Run) -> None:
         logged.give_up(run, "Its script's process is gone." if is_gone else silence)
         return
     _end_trainer(run.directory)
+    endings.refuse_gone(run)
     copier = LogCopier(run)
-    columns, _ = copier.advance()
+    columns, to_evaluate = copier.advance()
+    bookkeeping.ask_owed(run, to_evaluate)
     said = copier.summary.status
     try:
         if said in bookkeeping.FINAL_STATUSES - {RunStatus.LOST}:
             run.move_to(RunStatus(said), status_reason=copier.summary.reason, **columns)
         else:
-            supervisor.end_lost(run, "Its worker vanished.", **columns)
+            endings.end_lost(run, "Its worker vanished.", **columns)
     except IllegalMove:
         return  # Another watchdog was first, or the run has ended.
 
@@ -111,7 +119,7 @@ def decide_play(job: Evaluation | Video) -> None:
     if job.attempt < MAX_PLAY_ATTEMPTS:
         job.requeue()
     else:
-        plays.fail(job, "Its worker vanished three times.")
+        endings.fail(job, "Its worker vanished three times.")
 
 
 def _end_trainer(directory: RunDirectory) -> None:

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import close_old_connections
 from huey.consumer import Consumer
 
-from apps.jobs import leftovers, presence, supervisor, tasks  # noqa: F401 - tasks register with Huey
+from apps.jobs import leftovers, presence, supervisor, tasks
 from apps.jobs.queue import huey
 from apps.jobs.watchdog import Watchdog
 
@@ -45,7 +45,7 @@ def run() -> None:
         settings.VIDEO_WORKERS,
     )
     with presence.announced(Path(settings.HOME), worker):
-        leftovers.sweep()
+        tasks.survive(leftovers.sweep)
         consumer.start()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: asked_to_end.set())
@@ -75,8 +75,8 @@ def _watch_until(asked_to_end: threading.Event, consumer: Consumer) -> None:
     watchdog = Watchdog()
     checked_at = time.monotonic()
     while not asked_to_end.wait(TICK_S):
-        close_old_connections()
-        watchdog.tick()
+        tasks.survive(close_old_connections)
+        tasks.survive(watchdog.tick)
         if time.monotonic() - checked_at > HEALTH_INTERVAL_S:
             checked_at = time.monotonic()
-            consumer.check_worker_health()
+            tasks.survive(consumer.check_worker_health)

@@ -180,7 +180,7 @@ class LogColumns:
 
     def keep(self) -> None:
         """Parse what the log gained, once it may be enough for the side file, but not too much."""
-        with suppress(FileNotFoundError, NotPlainFile):
+        with suppress(OSError, NotPlainFile):  # Whoever reads a log that is damaged is told then.
             if status_of(self._log).st_size >= self._cursor + self._segment_bytes:
                 self._read(lambda: None, self._segment_bytes * LARGEST_SEGMENT)
 

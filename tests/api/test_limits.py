@@ -193,6 +193,7 @@ def test_health_needs_no_login_and_says_the_version() -> None:
     health = Client().get("/api/v1/health").json()
     assert health["status"] == "ok"
     assert health["version"].count(".") == 2
+    assert health["instance"] == ""
 
 
 @pytest.mark.django_db(transaction=True)

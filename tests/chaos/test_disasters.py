@@ -1,13 +1,16 @@
-"""What nobody plans for: no memory left, the queue's file deleted, the clock set."""
+"""What nobody plans for: no memory or disk left, files deleted or damaged, the clock set."""
 
 import json
 import os
+import shutil
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.full_disk import empty, fill, small_disk
 from tests.live_stack import LiveStack, wait_until
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
@@ -85,3 +88,80 @@ def speeds(log: Path) -> list[float]:
 def last_time(log: Path) -> float:
     """Unix seconds of the log's last whole line."""
     return float(json.loads(log.read_bytes().rpartition(b"\n")[0].rpartition(b"\n")[2])["t"])
+
+
+def test_a_run_directory_deleted_while_it_trains_ends_that_run_and_no_worker(
+    stack: LiveStack,
+) -> None:
+    doomed = stack.launch()
+    stack.wait_for_training(doomed["id"])
+    workers = [process.pid for process in stack.find("manage.py worker")]
+    shutil.rmtree(stack.home / "media" / "runs" / doomed["id"])
+    ended = stack.wait_for(doomed["id"], "failed", timeout_s=30)
+    assert ended["status_reason"].endswith(f"{doomed['id']} is gone")
+    assert ended["attempt"] == 1
+    following = stack.launch(timesteps=2000)
+    assert stack.wait_for(following["id"], "completed")["attempt"] == 1
+    assert [process.pid for process in stack.find("manage.py worker")] == workers
+    stack.assert_nothing_is_left()
+
+
+def test_runs_wait_for_a_full_disk_and_the_worker_lives(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 64) as disk, LiveStack(disk / "home") as stack:
+        workers = [process.pid for process in stack.find("manage.py worker")]
+        fill(disk, leave_bytes=4 << 20)
+        run = stack.launch(timesteps=2000)
+        wait_until(lambda: "disk is full" in stack.run(run["id"])["waiting"], 20, "the reason")
+        fill(disk)  # Not a byte is left, for a row either.
+        time.sleep(10)
+        assert stack.run(run["id"])["status"] == "queued"
+        empty(disk)
+        ended = stack.wait_for(run["id"], "completed")
+        assert ended["attempt"] == 1
+        assert [process.pid for process in stack.find("manage.py worker")] == workers
+        stack.assert_nothing_is_left()
+
+
+def test_a_disk_that_fills_while_a_run_trains_ends_no_worker(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 64) as disk, LiveStack(disk / "home") as stack:
+        workers = [process.pid for process in stack.find("manage.py worker")]
+        run = stack.launch()
+        stack.wait_for_training(run["id"])
+        fill(disk)
+        time.sleep(15)
+        empty(disk)
+
+        def has_its_true_state() -> bool:
+            """It failed and says why, or its worker could write no row: then it went on."""
+            now = stack.run(run["id"])
+            said_so = now["status"] == "failed" and "disk is full" in now["status_reason"]
+            return said_so or (now["status"] == "running" and now["attempt"] == 2)
+
+        wait_until(has_its_true_state, 60, "the run to have failed or to go on")
+        if stack.run(run["id"])["status"] == "running":
+            stack.manage("stop", run["id"])
+            stack.wait_for(run["id"], "stopped")
+        following = stack.launch(timesteps=2000)
+        stack.wait_for(following["id"], "completed")
+        assert [process.pid for process in stack.find("manage.py worker")] == workers
+        stack.assert_nothing_is_left()
+
+
+def test_a_queue_s_file_that_is_deleted_or_damaged_fails_no_request(stack: LiveStack) -> None:
+    token = stack.token()
+    made = []
+    for spoil in (Path.unlink, lambda path: path.write_bytes(b"no database" * 1000)):
+        for path in stack.home.glob("queue.sqlite3*"):
+            spoil(path)
+        spec = {
+            "algorithm": "ppo",
+            "environment": "CartPole-v1",
+            "preset": "high_score",
+            "total_timesteps": 2000,
+        }
+        with stack.request("/api/v1/runs", token, spec) as response:
+            assert response.status == 201
+            made.append(json.load(response)["id"])
+    for run_id in made:
+        assert stack.wait_for(run_id, "completed")["attempt"] == 1
+    assert len(stack.manage("runs")) == len(made)

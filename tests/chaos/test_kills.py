@@ -54,6 +54,24 @@ def test_a_killed_worker_leaves_no_trainer_and_its_run_goes_on(stack: LiveStack)
     wait_until(lambda: stack.run(run["id"])["status"] == "running", 30, "the run to run again")
 
 
+def test_a_worker_killed_between_the_end_of_a_run_and_its_row_loses_no_evaluation(
+    stack: LiveStack,
+) -> None:
+    run = stack.launch(timesteps=30_000)
+    log = stack.wait_for_training(run["id"])
+    (worker,) = stack.find("manage.py worker")
+    worker.suspend()  # It writes no row from here on; its trainer goes on to the end.
+    wait_until(lambda: last_status(log) == "completed", 120, "the trainer to end")
+    assert stack.run(run["id"])["status"] == "running"
+    worker.kill()
+    stack.wait_for(run["id"], "completed")
+
+    def evaluations() -> list[str]:
+        return [one["status"] for one in stack.run(run["id"])["evaluations"]]
+
+    wait_until(lambda: evaluations() == ["completed"], 120, "what the run asked for")
+
+
 def test_a_killed_trainer_s_run_goes_on_until_its_tries_are_used_up(stack: LiveStack) -> None:
     run = stack.launch(**{"save-freq": 2000})
     log = stack.wait_for_training(run["id"])

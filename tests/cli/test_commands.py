@@ -302,7 +302,7 @@ class TestWithRows:
         found = {entry["name"]: entry["state"] for entry in json.loads(call("doctor", "--json"))}
         assert found == {
             "packages": "ok", "sbx": "ok", "tensorboard": "ok", "device": "ok", "ffmpeg": "ok",
-            "database": "ok", "disk": "ok", "worker": "warning",
+            "database": "ok", "media": "ok", "queue": "ok", "disk": "ok", "worker": "warning",
         }  # fmt: skip
 
 

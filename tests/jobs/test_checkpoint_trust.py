@@ -269,7 +269,7 @@ def test_what_begins_anew_reads_no_checkpoint(
 def test_an_exchanged_checkpoint_is_not_played(parent: Run, struck: Path, name: str) -> None:
     exchange(parent, 256, struck, name)
     control.evaluate(parent, "256")
-    supervisor.evaluate_queued()
+    plays.evaluate_queued(lambda: None)
     evaluation = Evaluation.objects.get()
     assert evaluation.status == JobStatus.FAILED
     assert "not the one that was recorded" in evaluation.error
@@ -282,7 +282,7 @@ def test_a_checkpoint_that_the_record_does_not_know_is_not_played(
 ) -> None:
     control.evaluate(parent, "256")
     parent.checkpoints.all().delete()
-    supervisor.evaluate_queued()
+    plays.evaluate_queued(lambda: None)
     evaluation = Evaluation.objects.get()
     assert evaluation.status == JobStatus.FAILED
     assert "the record knows no such checkpoint" in evaluation.error

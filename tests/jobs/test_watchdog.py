@@ -83,7 +83,7 @@ def test_a_run_asked_to_end_as_its_process_dies_ends_as_asked(
     ask(Run.objects.get(pk=run.pk))
     with pytest.raises(IllegalMove):  # Whoever read it before that does not queue it again.
         run.move_to(RunStatus.QUEUED)
-    supervisor.end_lost(run, "Its worker vanished.")
+    endings.end_lost(run, "Its worker vanished.")
     assert run.status == status
     assert "Its worker vanished." in run.status_reason
 

@@ -18,7 +18,7 @@ from apps.engine import gpu, mirror, provenance
 from apps.engine.backends import BACKENDS, DEFAULT_BACKEND
 from apps.engine.packages import install_command
 from apps.engine.verdicts import size_in_words
-from apps.jobs import system
+from apps.jobs import presence, soundness
 
 LOW_DISK_BYTES = 2 * 1024**3
 CUDA_TIMEOUT_S = 60
@@ -26,11 +26,17 @@ PACKAGES = ("torch", "stable-baselines3", "gymnasium", "moviepy", "django", "hue
 
 
 class Command(OurCommand):
-    help = "Check this machine: packages, backends, device, ffmpeg, database, disk, worker."
+    help = (
+        "Check this machine: packages, backends, device, ffmpeg, database, media, queue, disk, "
+        "worker."
+    )
+    needs_database = False  # It is to say what is wrong with it.
+    requires_system_checks = ()
 
     def run(self, options: dict[str, Any]) -> None:
         findings = [
-            _packages(), *_extras(), _device(), _ffmpeg(), _database(), _disk(), _worker()
+            _packages(), *_extras(), _device(), _ffmpeg(),
+            _database(), _media(), _queue(), _disk(), _worker(),
         ]  # fmt: skip
         if options["json"]:
             self.print_json(
@@ -103,20 +109,36 @@ def _ffmpeg() -> Finding:
 
 
 def _database() -> Finding:
+    if trouble := soundness.database_trouble():
+        return "database", "error", trouble
     messages = [message.msg for message in checks.run_checks() if message.level >= checks.WARNING]
     if messages:
         return "database", "error", " ".join(messages)
     return "database", "ok", str(settings.DATABASES["default"]["NAME"])
 
 
+def _media() -> Finding:
+    trouble = soundness.media_trouble()
+    return "media", "error" if trouble else "ok", trouble or str(settings.MEDIA_ROOT)
+
+
+def _queue() -> Finding:
+    # A doorbell: where it cannot be rung, runs begin two seconds later.
+    trouble = soundness.queue_trouble()
+    return "queue", "warning" if trouble else "ok", trouble or str(settings.QUEUE_PATH)
+
+
 def _disk() -> Finding:
-    free_bytes = shutil.disk_usage(Path(settings.MEDIA_ROOT)).free
+    try:
+        free_bytes = shutil.disk_usage(Path(settings.MEDIA_ROOT)).free
+    except OSError as error:
+        return "disk", "error", soundness.in_words(error)
     detail = f"{free_bytes / 1024**3:.1f} GiB free for {settings.MEDIA_ROOT}"
     return "disk", "ok" if free_bytes > LOW_DISK_BYTES else "warning", detail
 
 
 def _worker() -> Finding:
-    count = system.status().workers
+    count = len(presence.living(Path(settings.HOME)))
     if count:
         return "worker", "ok", f"{count} at work"
     return (

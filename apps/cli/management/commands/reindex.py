@@ -2,20 +2,39 @@
 
 from typing import Any
 
-from django.core.management.base import CommandError
+from django.core.management.base import CommandError, CommandParser
 
 from apps.cli.command import Command as OurCommand
-from apps.jobs import reindexing
+from apps.cli.command import migrate_if_needed
+from apps.jobs import rebuilding, reindexing
 
 
 class Command(OurCommand):
     help = "Rebuild the rows from the run directories, which are the truth."
+    needs_database = False  # With --fresh it may be damaged.
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--fresh",
+            action="store_true",
+            help="build a new database, beside the old or damaged one, which is kept",
+        )
 
     def run(self, options: dict[str, Any]) -> None:
-        report = reindexing.reindex()
-        if options["json"]:
-            self.print_json({"runs": report.runs, "refused": report.refused})
+        if options["fresh"]:
+            report, kept = rebuilding.rebuild(migrate_if_needed)
         else:
+            migrate_if_needed()
+            report, kept = reindexing.reindex(), None
+        if options["json"]:
+            told = {"kept": str(kept) if kept else None} if options["fresh"] else {}
+            self.print_json({"runs": report.runs, "refused": report.refused, **told})
+        else:
+            if kept:
+                self.stdout.write(f"the database that was there is kept as {kept}")
+            if options["fresh"]:
+                self.stdout.write(f"not in the new one: {rebuilding.LOST}")
             self.stdout.write(f"{len(report.runs)} runs rebuilt from {reindexing.runs_root()}")
         if report.refused:
             listed = "; ".join(f"{name}: {reason}" for name, reason in report.refused.items())

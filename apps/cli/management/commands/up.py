@@ -49,12 +49,16 @@ class Command(OurCommand):
         if options["workers"]:
             settings.WORKERS = options["workers"]
         self.prepare(options["host"])
-        asked_to_end = threading.Event()
-        for number_ in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number_, lambda *_: asked_to_end.set())
         stack = Stack(
             options["host"], options["port"], settings.WORKERS, with_web=not options["no_serve"]
         )
+        with stack.alone():
+            self._tend(stack, options)
+
+    def _tend(self, stack: Stack, options: dict[str, Any]) -> None:
+        asked_to_end = threading.Event()
+        for number_ in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number_, lambda *_: asked_to_end.set())
         try:
             stack.start()
             run = self._demo(stack, asked_to_end) if options["demo"] else None

@@ -1,0 +1,154 @@
+"""How a run ends that nobody could bring to its end, and what becomes of trouble about one row.
+
+Trouble with one run's files concerns that run alone: it fails with the true reason. Where waiting
+may mend it (a full disk, no process to be had) the run goes back into the queue, and a database
+that cannot be used now leaves the row to the watchdog, which looks again.
+"""
+
+import errno
+import logging
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.conf import settings
+from django.db import DatabaseError, DataError, IntegrityError
+
+from apps.engine import events
+from apps.engine.errors import DiskFull, EngineError, RunDirectoryError
+from apps.engine.rundir import FULL_DISK_ERRORS
+from apps.experiments.models import (
+    Evaluation,
+    IllegalMove,
+    JobStatus,
+    Run,
+    RunStatus,
+    Video,
+)
+from apps.jobs import bookkeeping
+
+MAX_REASON_LENGTH = 500
+MAX_PLAY_ATTEMPTS = 3
+# What may go wrong about one row without being a fault of this program.
+TROUBLES = (OSError, DatabaseError, EngineError)
+# No process, no memory, no open file to be had at this moment.
+SHORTAGES = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
+
+# What a worker carries out.
+Row = Run | Evaluation | Video
+
+logger = logging.getLogger(__name__)
+
+
+def end_lost(run: Run, reason: str, **columns: Any) -> None:
+    """End an attempt that vanished: as asked, or it queues again while it may go on by itself.
+
+    Raises:
+        IllegalMove: Somebody else moved it first.
+    """
+    status = RunStatus.LOST
+    run.refresh_from_db(fields=["stop_requested_at", "stop_as"])
+    if run.stop_requested_at is not None:
+        status = RunStatus(run.stop_as)
+        reason = f"It was asked to end, and was gone before it could save. {reason}"
+    elif run.auto_resumes < settings.MAX_ATTEMPTS:
+        status = RunStatus.QUEUED
+        columns["auto_resumes"] = run.auto_resumes + 1
+        reason += f" It goes on by itself ({run.auto_resumes + 1} of {settings.MAX_ATTEMPTS})."
+    run.move_to(status, status_reason=reason[:MAX_REASON_LENGTH], **columns)
+    tell_log(run, status, reason)
+    logger.warning("run %s (%s) is %s: %s", run.pk, run.name, status, reason)
+
+
+def refuse_gone(run: Run) -> None:
+    """Refuse a run whose directory is not there any more.
+
+    Raises:
+        RunDirectoryError: It is gone.
+    """
+    if not run.directory.path.is_dir():
+        raise RunDirectoryError(f"its run directory {run.directory.path} is gone")
+
+
+@contextmanager
+def settled(row: Row) -> Iterator[None]:
+    """Let trouble in the block end this row alone; put it around whatever supervises one."""
+    try:
+        yield
+    except TROUBLES as error:
+        settle(row, error)
+
+
+def settle(row: Row, error: Exception) -> None:
+    """Settle what becomes of a running row about which something went wrong."""
+    try:
+        is_about_row = isinstance(error, DataError | IntegrityError)
+        if isinstance(error, DatabaseError) and not is_about_row:
+            raise error  # Nothing can be written about it now.
+        if isinstance(row, Run):
+            _settle_run(row, error)
+        else:
+            _settle_play(row, error)
+    except IllegalMove:
+        logger.warning("%s was ended by somebody else as %s", _name(row), row.status)
+    except DatabaseError as unusable:
+        logger.warning("%s waits for the database: %s", _name(row), unusable)
+
+
+def _settle_run(run: Run, error: Exception) -> None:
+    try:
+        refuse_gone(run)
+    except (OSError, RunDirectoryError) as gone:
+        error = gone
+    else:
+        if may_pass(error):
+            return end_lost(run, f"{in_words(error)}.")
+    reason = in_words(error)[:MAX_REASON_LENGTH]
+    told = "".join(traceback.format_exception(error))
+    run.move_to(RunStatus.FAILED, status_reason=reason, error=told)
+    tell_log(run, RunStatus.FAILED, reason)
+    return logger.warning("run %s (%s) failed: %s", run.pk, run.name, reason)
+
+
+def _settle_play(job: Evaluation | Video, error: Exception) -> None:
+    if may_pass(error) and job.attempt < MAX_PLAY_ATTEMPTS:
+        job.requeue()
+    else:
+        fail(job, in_words(error))
+    logger.warning("%s is %s: %s", _name(job), job.status, in_words(error))
+
+
+def fail(job: Evaluation | Video, error: str) -> None:
+    """End a job that came to nothing, and keep why with the evaluation whose film it is."""
+    if job.finish(JobStatus.FAILED, error=error):
+        logger.warning("%s failed: %s", job, job.why)
+        if isinstance(job, Video) and job.evaluation is not None:
+            bookkeeping.note_no_film(job.evaluation, job.why)
+
+
+def _name(row: Row) -> str:
+    return f"{type(row).__name__.lower()} {row.pk}"  # Its words may need the database.
+
+
+def may_pass(error: Exception) -> bool:
+    """Whether waiting may mend what went wrong: a full disk, or no process to be had."""
+    if isinstance(error, OSError):
+        return error.errno in FULL_DISK_ERRORS | SHORTAGES
+    return isinstance(error, DiskFull)
+
+
+def in_words(error: Exception) -> str:
+    """Say what went wrong, as the reason of a run that ends by it."""
+    if isinstance(error, OSError) and error.errno in FULL_DISK_ERRORS:
+        return f"the disk is full: {error}"
+    return str(error) if isinstance(error, EngineError) else f"{type(error).__name__}: {error}"
+
+
+def tell_log(run: Run, status: RunStatus, reason: str) -> None:
+    """Write how a run ended into its log, where there still is one that takes it."""
+    try:
+        if run.directory.path.is_dir():
+            run.directory.append(events.status(run.step, status, reason))
+    except (OSError, EngineError) as error:
+        logger.warning("the log of run %s does not say that it is %s: %s", run.pk, status, error)
