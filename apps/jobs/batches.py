@@ -20,6 +20,7 @@ from apps.engine.spec import RunSpec
 from apps.experiments.models import Run
 from apps.jobs import control
 from apps.jobs.control import MAX_NAME_LENGTH, UNNAMED, Naming, Origin, Refused
+from apps.jobs.registered import Asker
 from apps.jobs.tasks import work_on_runs
 
 # An experiment, a configuration and a seed: a batch file adds no second run of the same three.
@@ -119,13 +120,13 @@ def one_at_a_time() -> Iterator[None]:
         os.close(fd)
 
 
-def plan(text: str, command: str = "") -> list[PlannedLine]:
+def plan(text: str, command: str = "", asker: Asker = Asker.LOGIN) -> list[PlannedLine]:
     """Say what a batch file would do, and do nothing.
 
     Raises:
         InvalidSpec: It cannot be read as a batch file at all.
     """
-    lines = [_planned(line, command) for line in read_batch(text)]
+    lines = [_planned(line, command, asker) for line in read_batch(text)]
     known = _runs_that_are_there([run for line in lines for run in line.runs])
     seen: set[Identity] = set()
     for run in (run for line in lines for run in line.runs):
@@ -154,11 +155,11 @@ def carry_out(lines: Sequence[PlannedLine]) -> list[Run]:
     return runs
 
 
-def _planned(line: Line, command: str) -> PlannedLine:
+def _planned(line: Line, command: str, asker: Asker) -> PlannedLine:
     if line.errors:
         return PlannedLine(line, errors=line.errors)
     try:
-        specs = line.specs(control.check_spec(line.data))
+        specs = line.specs(control.check_spec(line.data, asker))
         priority = control.check_priority(line.priority)
     except InvalidSpec as refused:
         return PlannedLine(line, errors=refused.errors)

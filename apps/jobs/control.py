@@ -44,6 +44,7 @@ from apps.experiments.models import (
 from apps.experiments.turns import PRIORITY_BOUNDS
 from apps.jobs import bookkeeping
 from apps.jobs.describing import description_of
+from apps.jobs.registered import Asker, check_asker
 from apps.jobs.tasks import work_on_evaluations, work_on_runs
 
 MAX_NAME_LENGTH = 120
@@ -97,16 +98,26 @@ class Origin:
         return None if self.relation == Relation.SEED else self.step
 
 
-def check_spec(data: Mapping[str, Any]) -> RunSpec:
+def check_spec(
+    data: Mapping[str, Any],
+    asker: Asker = Asker.LOGIN,
+    inherited: Mapping[str, Any] | None = None,
+) -> RunSpec:
     """Validate a spec wholly, environment included.
 
     An environment that we have no card of is constructed in a trainer process, so that its code
     never runs in a web server.
 
+    Args:
+        data: Fields of the spec.
+        asker: Who asks; see `registered.check_asker`.
+        inherited: The spec of the run that it goes on from.
+
     Raises:
         InvalidSpec: Lists every refused field.
     """
     spec = RunSpec.from_dict(data)
+    check_asker(spec, asker, inherited)
     if spec.weights:
         message = "is the hash of a file that is given with the spec; leave it out"
         raise InvalidSpec([FieldError("weights", message)])

@@ -35,6 +35,7 @@ from apps.jobs.control import (
     queue,
     refuse_logged,
 )
+from apps.jobs.registered import Asker
 from apps.jobs.tasks import work_on_runs
 
 # These shape the networks, so a checkpoint's weights fit no other values.
@@ -101,6 +102,7 @@ def branch(
     at: str,
     changes: Mapping[str, Any],
     naming: Naming = UNNAMED,
+    asker: Asker = Asker.LOGIN,
 ) -> Run:
     """Queue a child that goes on from a checkpoint with another spec.
 
@@ -110,6 +112,7 @@ def branch(
         changes: Fields of the spec; `hyperparameters` and keywords of `normalize` given here
             replace single values.
         naming: The child's name and experiment; empty takes the parent's experiment.
+        asker: Who asks, for what changes.
 
     Raises:
         Refused: The run is active, there is no such checkpoint, or the algorithm or the backend
@@ -130,7 +133,7 @@ def branch(
         changes["normalize"] = normalization_over(run.spec.get("normalize"), changes["normalize"])
     if changes.get("environment", run.environment) != run.environment:
         changes.setdefault("environment_kwargs", {})  # The parent's were for its environment.
-    return _child(run, checkpoint_at(run, at), Relation.BRANCH, changes, naming)
+    return _child(run, checkpoint_at(run, at), Relation.BRANCH, changes, naming, asker)
 
 
 def _refuse_other_networks(run: Run, hyperparameters: Mapping[str, Any]) -> None:
@@ -161,13 +164,14 @@ def _child(
     relation: Relation,
     changes: Mapping[str, Any],
     naming: Naming,
+    asker: Asker = Asker.LOGIN,
 ) -> Run:
     _refuse_active(run)
     if not run.directory.has_checkpoint(checkpoint.step):
         raise Refused(
             f"the files of checkpoint {checkpoint.step} of run {run.pk} are gone; choose another"
         )
-    checked = check_spec({**run.spec, "weights": "", **changes})
+    checked = check_spec({**run.spec, "weights": "", **changes}, asker, inherited=run.spec)
     spec = replace(checked, weights=run.spec.get("weights", ""))
     if spec.total_timesteps <= checkpoint.step:
         raise InvalidSpec([FieldError(

@@ -25,6 +25,7 @@ from apps.jobs import control
 from apps.jobs.control import Origin, Refused
 from apps.jobs.describing import describe
 from apps.jobs.lineage import NETWORK_HYPERPARAMETERS
+from apps.jobs.registered import Asker
 
 FILE_SUFFIX = ".zip"
 MAX_FILE_NAME_LENGTH = 120
@@ -129,14 +130,16 @@ def from_file(path: Path, name: str) -> Start:
     return Start(file, Origin(None, None, Relation.IMPORT, path, file_name), "file")
 
 
-def check_spec(data: Mapping[str, Any], start: Start | None) -> RunSpec:
+def check_spec(
+    data: Mapping[str, Any], start: Start | None, asker: Asker = Asker.LOGIN
+) -> RunSpec:
     """Validate a spec wholly, with what the weights that it starts from need.
 
     Raises:
         InvalidSpec: Lists every refused field.
     """
     if start is None:
-        return control.check_spec(data)
+        return control.check_spec(data, asker)
     parent = start.origin.parent
     algorithm = _algorithm_of(data, start)
     try:
@@ -148,12 +151,13 @@ def check_spec(data: Mapping[str, Any], start: Start | None) -> RunSpec:
     hyperparameters = data.get("hyperparameters", {})
     if isinstance(hyperparameters, Mapping):  # Else the spec has the words for it.
         hyperparameters = _completed(hyperparameters, algorithm, _needed(networks, parent))
-    spec = control.check_spec({
+    whole = {
         **{name: world[name] for name in WORLD if name in world},
         **data,
         "algorithm": algorithm,
         "hyperparameters": hyperparameters,
-    })  # fmt: skip
+    }
+    spec = control.check_spec(whole, asker, inherited=parent.spec if parent else None)
     _refuse_other_spaces(spec, networks)
     return replace(spec, weights=start.file.sha256)
 

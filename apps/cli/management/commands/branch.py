@@ -12,6 +12,7 @@ from apps.cli.spec_options import add_hyperparameters, read_hyperparameters
 from apps.engine.assignments import parse_assignments
 from apps.experiments.models import Run
 from apps.jobs import control, lineage
+from apps.jobs.registered import Asker
 
 
 class Command(OurCommand):
@@ -42,7 +43,8 @@ class Command(OurCommand):
                 options["env_kwargs"], "--env-kwargs"
             )
         naming = control.Naming(options["name"], options["experiment"], shlex.join(sys.argv))
-        child = lineage.branch(Run.objects.resolve(text), at or "last", changes, naming)
+        parent = Run.objects.resolve(text)
+        child = lineage.branch(parent, at or "last", changes, naming, Asker.TERMINAL)
         if options["json"]:
             self.print_json(run_as_dict(child))
         else:

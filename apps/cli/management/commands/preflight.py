@@ -12,6 +12,7 @@ from apps.cli.spec_options import add_spec_options, asked_of
 from apps.engine.preflight import Preflight
 from apps.engine.verdicts import in_words, size_in_words
 from apps.jobs.preflight import preflight
+from apps.jobs.registered import Asker
 
 STYLES = {"ok": "green", "advice": "cyan", "warning": "yellow", "refusal": "red"}
 
@@ -23,7 +24,7 @@ class Command(OurCommand):
         add_spec_options(parser)
 
     def run(self, options: dict[str, Any]) -> None:
-        result = preflight(*asked_of(options, self.note))
+        result = preflight(*asked_of(options, self.note), Asker.TERMINAL)
         if options["json"]:
             self.print_json(result.as_dict())
         else:
