@@ -11,6 +11,8 @@ from django.contrib.auth.models import User
 from django.db import OperationalError, models
 from django.utils import timezone
 
+from apps.engine import names
+
 LINK_LIFETIME = timedelta(hours=12)
 USE_RESOLUTION = timedelta(minutes=1)
 TOKEN_PREFIX = "rlgym_"
@@ -63,7 +65,12 @@ class LoginLink(models.Model):
 
 class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
     def issue(self, user: User, name: str) -> str:
-        """Store a new token for a user and return its secret, which is shown once."""
+        """Store a new token for a user and return its secret, which is shown once.
+
+        Raises:
+            InvalidSpec: The name is not allowed.
+        """
+        name = names.read("name", name, "token", is_required=True)
         secret = TOKEN_PREFIX + secrets.token_urlsafe(32)
         self.create(user=user, name=name, secret_hash=_hash(secret))
         return secret

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from apps.engine.names import lines, one_line
 from apps.experiments.listing import SUMMARY_COLUMNS
 from apps.experiments.models import Evaluation, Run, RunStatus
 from apps.jobs.waiting import why_it_waits
@@ -103,7 +104,8 @@ def print_runs(runs: Iterable[Run], sorted_by: str = "") -> None:
     for run in runs:
         style = STATUS_STYLES.get(run.status, "")
         table.add_row(
-            run.pk, run.name, f"[{style}]{run.status}[/]" if style else run.status,
+            run.pk, escape(one_line(run.name)),
+            f"[{style}]{run.status}[/]" if style else run.status,
             "-" if run.progress is None else f"{run.progress:.0%}",
             number(run.return_last), number(run.return_best),
             number(run.evaluation_last), number(run.steps_per_second, 0),
@@ -132,7 +134,7 @@ def print_run(run: Run) -> None:
     }
     print_facts(facts)
     if run.error:
-        Console().print(run.error, style="red", markup=False, highlight=False)
+        Console().print(lines(run.error), style="red", markup=False, highlight=False)
 
 
 def print_facts(facts: Mapping[str, object]) -> None:
@@ -140,7 +142,7 @@ def print_facts(facts: Mapping[str, object]) -> None:
     width = max(map(len, facts))
     console = Console(highlight=False)
     for name, value in facts.items():
-        console.print(f"[bold]{name:<{width}}[/]  {escape(str(value))}", soft_wrap=True)
+        console.print(f"[bold]{name:<{width}}[/]  {escape(one_line(str(value)))}", soft_wrap=True)
 
 
 def _task(run: Run) -> str:

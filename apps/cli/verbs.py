@@ -8,6 +8,7 @@ from django.core.management.base import CommandError, CommandParser
 from apps.cli.command import Command
 from apps.cli.progress import progress_bar, wait_for_run
 from apps.cli.shapes import run_as_dict
+from apps.engine.names import one_line
 from apps.experiments.models import Run, RunStatus
 
 
@@ -15,7 +16,8 @@ def refuse_broken(runs: Iterable[Run]) -> None:
     """End with an error that names every run that failed or was lost."""
     broken = [run for run in runs if run.status in {RunStatus.FAILED, RunStatus.LOST}]
     if broken:
-        raise CommandError("; ".join(f"run {r.pk} {r.status}: {r.status_reason}" for r in broken))
+        told = (f"run {run.pk} {run.status}: {run.status_reason}" for run in broken)
+        raise CommandError("; ".join(map(one_line, told)))
 
 
 class RunVerb(Command):
@@ -34,7 +36,7 @@ class RunVerb(Command):
         if options["json"]:
             self.print_json(run_as_dict(run))
         else:
-            self.stdout.write(f"run {run.pk} ({run.name}): {self.told(run)}")
+            self.stdout.write(f"run {run.pk} ({one_line(run.name)}): {self.told(run)}")
 
     def verb(self, options: dict[str, Any]) -> Callable[[Run], Run]:
         raise NotImplementedError

@@ -9,10 +9,10 @@ from django import forms
 
 from apps.dashboard.forms import (
     HYPERPARAMETER_PREFIX,
-    NAME_LENGTH,
     checkpoint_choices,
     checkpoint_steps,
     hyperparameter_field,
+    name_field,
     number_field,
     typed_hyperparameters,
 )
@@ -56,12 +56,8 @@ class BranchForm(forms.Form):
         help_text="One with the same spaces.",
     )
     normalize = normalize_field()
-    name = forms.CharField(
-        required=False, max_length=NAME_LENGTH, help_text="Blank: made for you."
-    )
-    experiment = forms.CharField(
-        required=False, max_length=NAME_LENGTH, help_text="Blank: the parent's."
-    )
+    name = name_field("run", "Blank: made for you.")
+    experiment = name_field("experiment", "Blank: the parent's.")
 
     main_fields = (
         "at", "total_timesteps", "seed", "environment", "normalize", "name", "experiment",

@@ -37,6 +37,7 @@ from apps.engine.building import leave_compiler_out
 from apps.engine.control import STOP_STATUSES, Control
 from apps.engine.errors import EngineError, FieldError, InvalidSpec
 from apps.engine.evaluation import evaluate
+from apps.engine.names import LineFormatter
 from apps.engine.process import EXIT_REFUSED, end_group, open_stdin, private_replies, read_options
 from apps.engine.rundir import RunDirectory, read_json
 from apps.engine.spec import EvalSpec, RunSpec
@@ -56,7 +57,9 @@ def main() -> None:
     options = read_options(parser)
     replies = private_replies()
     leave_compiler_out()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LineFormatter("%(asctime)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     if options.warm:
         warm_up()
         replies.write(protocol.encode({"reply": "ready"}))

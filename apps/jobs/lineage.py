@@ -10,7 +10,7 @@ from typing import Any
 
 from django.db import transaction
 
-from apps.engine import events
+from apps.engine import events, names
 from apps.engine.backends import DEFAULT_BACKEND
 from apps.engine.errors import FieldError, InvalidSpec
 from apps.engine.normalization import normalization_over
@@ -24,9 +24,6 @@ from apps.experiments.models import (
     RunStatus,
 )
 from apps.jobs.control import (
-    MAX_NAME_LENGTH,
-    UNNAMED,
-    Naming,
     Origin,
     Refused,
     check_spec,
@@ -35,6 +32,7 @@ from apps.jobs.control import (
     queue,
     refuse_logged,
 )
+from apps.jobs.naming import UNNAMED, Naming
 from apps.jobs.registered import Asker
 from apps.jobs.tasks import work_on_runs
 
@@ -153,7 +151,7 @@ def _refuse_other_networks(run: Run, hyperparameters: Mapping[str, Any]) -> None
 def _again(run: Run, relation: Relation, command: str) -> Run:
     refuse_logged(run, "run again")
     _refuse_active(run)
-    naming = Naming(f"{run.name}-{relation}"[:MAX_NAME_LENGTH], run.experiment.name, command)
+    naming = _named_after(run, f"-{relation}", Naming(command=command))
     spec = RunSpec.from_dict(run.spec)
     return queue(create(spec, naming, Origin(run, None, relation)))
 
@@ -179,9 +177,17 @@ def _child(
             f"{spec.total_timesteps} is not allowed; the checkpoint is at step {checkpoint.step}, "
             "so it must be more",
         )])  # fmt: skip
-    name = naming.name or f"{run.name}-{relation}-{checkpoint.step}"[:MAX_NAME_LENGTH]
-    named = Naming(name, naming.experiment or run.experiment.name, naming.command)
+    named = _named_after(run, f"-{relation}-{checkpoint.step}", naming)
     return queue(create(spec, named, Origin(run, checkpoint.step, relation)))
+
+
+def _named_after(run: Run, suffix: str, naming: Naming) -> Naming:
+    """Return the names of a child: its parent's, whatever they hold, where none are given."""
+    return replace(
+        naming,
+        name=naming.name or names.derived(run.name + suffix, "run"),
+        experiment=naming.experiment or names.derived(run.experiment.name, "experiment"),
+    )
 
 
 def _refuse_active(run: Run) -> None:

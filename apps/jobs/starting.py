@@ -11,7 +11,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from apps.engine import model_files
+from apps.engine import model_files, names
 from apps.engine.algorithms import ALGORITHMS
 from apps.engine.backends import DEFAULT_BACKEND
 from apps.engine.errors import FieldError, InvalidSpec, RefusedFile, RunDirectoryError
@@ -28,7 +28,6 @@ from apps.jobs.lineage import NETWORK_HYPERPARAMETERS
 from apps.jobs.registered import Asker
 
 FILE_SUFFIX = ".zip"
-MAX_FILE_NAME_LENGTH = 120
 # What comes with a run's environment unless another one is asked for.
 WORLD = ("environment", "environment_kwargs", "wrappers", "frame_stack", "normalize")
 
@@ -117,7 +116,7 @@ def from_file(path: Path, name: str) -> Start:
         name: What its user calls it.
 
     Raises:
-        InvalidSpec: It is no model file, or not safe to read.
+        InvalidSpec: It is no model file, or not safe to read, or its name is not allowed.
     """
     try:
         file = model_files.read(path)
@@ -126,7 +125,7 @@ def from_file(path: Path, name: str) -> Start:
     except OSError as error:
         message = f"{path} cannot be read: {error.strerror}"
         raise InvalidSpec([FieldError("file", message)]) from error
-    file_name = Path(name).name[:MAX_FILE_NAME_LENGTH] or path.name
+    file_name = names.read("file", Path(name).name, "file") or names.derived(path.name, "file")
     return Start(file, Origin(None, None, Relation.IMPORT, path, file_name), "file")
 
 

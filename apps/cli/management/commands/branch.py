@@ -10,6 +10,7 @@ from apps.cli.command import Command as OurCommand
 from apps.cli.shapes import run_as_dict
 from apps.cli.spec_options import add_hyperparameters, read_hyperparameters
 from apps.engine.assignments import parse_assignments
+from apps.engine.names import one_line
 from apps.experiments.models import Run
 from apps.jobs import control, lineage
 from apps.jobs.registered import Asker
@@ -48,6 +49,5 @@ class Command(OurCommand):
         if options["json"]:
             self.print_json(run_as_dict(child))
         else:
-            self.stdout.write(
-                f"run {child.pk} ({child.name}): {child.status}, from step {child.parent_step}"
-            )
+            told = f"{child.status}, from step {child.parent_step}"
+            self.stdout.write(f"run {child.pk} ({one_line(child.name)}): {told}")

@@ -7,6 +7,7 @@ from django.core.management.base import CommandError, CommandParser
 from apps.cli.command import Command as OurCommand
 from apps.cli.progress import wait_for_evaluation
 from apps.cli.shapes import evaluation_as_dict, number
+from apps.engine.names import one_line
 from apps.experiments.models import JobStatus, Run
 from apps.jobs import control, supervisor
 from apps.jobs.trainer import TRAINER, TrainerProcess
@@ -49,4 +50,4 @@ class Command(OurCommand):
         if result["video"]:
             self.stdout.write(f"film: {result['video']}")
         elif evaluation.film_error:
-            self.stdout.write(f"no film: {evaluation.film_error}")
+            self.stdout.write(f"no film: {one_line(evaluation.film_error)}")

@@ -5,6 +5,7 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from apps.cli.command import Command as OurCommand
+from apps.engine.names import one_line
 from apps.jobs import reindexing
 
 
@@ -18,5 +19,7 @@ class Command(OurCommand):
         else:
             self.stdout.write(f"{len(report.runs)} runs rebuilt from {reindexing.runs_root()}")
         if report.refused:
-            listed = "; ".join(f"{name}: {reason}" for name, reason in report.refused.items())
+            listed = "; ".join(
+                one_line(f"{name}: {reason}") for name, reason in report.refused.items()
+            )
             raise CommandError(f"{len(report.refused)} directories could not be read: {listed}")
