@@ -178,7 +178,7 @@ def test_renaming_changes_directory_and_row() -> None:
     assert Run.objects.get(pk=run.pk).name == "better name"
     assert json.loads(run.directory.record.read_text())["name"] == "better name"
     for bad in ("", "   ", "x" * 121):
-        with pytest.raises(InvalidSpec, match="1 to 120|at most 120"):
+        with pytest.raises(InvalidSpec, match=r"1 to 120|at most 120"):
             records.rename(run, bad)
 
 
