@@ -41,6 +41,14 @@ def _environments(name: str) -> tuple[str, ...]:
     return entries
 
 
+def _modules(name: str) -> tuple[str, ...]:
+    modules = tuple(part.strip() for part in _text(name, "").split(",") if part.strip())
+    for module in modules:
+        if not all(part.isidentifier() for part in module.split(".")):
+            raise ImproperlyConfigured(f"{name}: {module!r} must be a module (my_lab.wrappers)")
+    return modules
+
+
 def _folder(name: str, default: Path) -> Path:
     folder = Path(_text(name, str(default))).expanduser().resolve()
     try:
@@ -113,6 +121,8 @@ WARM_TRAINER = _switch("RLGYM_WARM_TRAINER", True)
 # takes longer than the limit to be described is given up.
 ENVIRONMENTS = _environments("RLGYM_ENVIRONMENTS")
 ENVIRONMENTS_FOLDER = HOME / "environments"
+# Further modules whose environments and wrappers may be named from pages and REST.
+TRUSTED_MODULES = _modules("RLGYM_TRUSTED_MODULES")
 CHECK_LIMIT_S = _whole_number("RLGYM_CHECK_LIMIT_S", 45, 1, 600)
 
 INSTALLED_APPS = [

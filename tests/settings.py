@@ -14,3 +14,5 @@ for _name in [name for name in os.environ if name.startswith("RLGYM_") and name 
 from rlgym.settings import *  # noqa: E402, F403
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+# So that the environments of tests may be named by requests, too.
+TRUSTED_MODULES = ("tests",)

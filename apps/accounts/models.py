@@ -16,6 +16,7 @@ from django.db import OperationalError, models, transaction
 from django.utils import timezone
 
 from apps.accounts.answers import Answer
+from apps.engine import names
 
 __all__ = ["Answer", "ApiToken", "LoginLink", "first_admin"]
 
@@ -80,7 +81,12 @@ class LoginLink(models.Model):
 
 class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
     def issue(self, user: User, name: str) -> str:
-        """Store a new token for a user and return its secret, which is shown once."""
+        """Store a new token for a user and return its secret, which is shown once.
+
+        Raises:
+            InvalidSpec: The name is not allowed.
+        """
+        name = names.read("name", name, "token", is_required=True)
         secret = TOKEN_PREFIX + secrets.token_urlsafe(32)
         self.create(user=user, name=name, secret_hash=_hash(secret))
         return secret

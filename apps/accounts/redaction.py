@@ -3,6 +3,8 @@
 import logging
 import re
 
+from apps.engine.names import LineFormatter
+
 _LINK = re.compile(r"(/login/)[^/?#\s\"'<>]+", re.IGNORECASE)
 
 
@@ -11,8 +13,8 @@ def redacted(text: str) -> str:
     return _LINK.sub(r"\1[secret]", text)
 
 
-class RedactingFormatter(logging.Formatter):
-    """Writes a log record, its traceback included, without the secrets of login links."""
+class RedactingFormatter(LineFormatter):
+    """Writes a log record as a line, its traceback included, without login links' secrets."""
 
     def format(self, record: logging.LogRecord) -> str:
         return redacted(super().format(record))

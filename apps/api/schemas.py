@@ -19,6 +19,7 @@ from apps.engine.algorithms import ALGORITHMS
 from apps.engine.backends import BACKENDS
 from apps.engine.expansion import SEEDS_BOUNDS
 from apps.engine.logged import LOGGED_BOUNDS, MAX_BYTES
+from apps.engine.names import LIMITS
 from apps.engine.normalization import NORMALIZATION
 from apps.engine.presets import LENGTH_TITLES, PRESET_TITLES
 from apps.engine.spec import BOUNDS, DEVICES, EVALUATION_BOUNDS
@@ -78,6 +79,12 @@ def _documented(
     return Field(None, description=description, json_schema_extra=schema)
 
 
+def _name(kind: str, description: str, default: Any = "", **more: Any) -> Any:
+    """Describe a name, which is judged by the rule of all names alone (`engine.names`)."""
+    schema: dict[str, Any] = {"type": "string", "maxLength": LIMITS[kind], **more}
+    return Field(default, description=description, json_schema_extra=schema)
+
+
 # --- runs
 
 
@@ -132,8 +139,8 @@ class RunIn(BaseModel):
         "boolean", "Whether its scalars are written as TensorBoard's event files too."
     )
 
-    name: str = Field("", max_length=120, description="Empty: made from the spec.")
-    experiment: str = Field("", max_length=120, description="Made when it is new.")
+    name: Any = _name("run", "Empty: made from the spec.")
+    experiment: Any = _name("experiment", "Made when it is new.")
     start: bool = Field(True, description="False leaves a draft.")
     priority: Any = _documented(
         "integer", "The highest leaves the queue first; default 0.", PRIORITY_BOUNDS
@@ -159,8 +166,8 @@ class LoggedRunIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     id: str = Field("", description="Of the script's own making: told again, no second run.")
-    name: str = Field("", max_length=120, description="Empty: made from the rest.")
-    experiment: str = Field("", max_length=120, description="Made when it is new.")
+    name: Any = _name("run", "Empty: made from the rest.")
+    experiment: Any = _name("experiment", "Made when it is new.")
     algorithm: Any = _documented("string", "In the script's words.", maxLength=40)
     environment: Any = _documented("string", "In the script's words.", maxLength=200)
     seed: Any = _documented("integer", "Default: the config's seed.", LOGGED_BOUNDS["seed"])
@@ -193,7 +200,7 @@ class FinishIn(BaseModel):
 class RunChange(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    name: str | None = Field(None, min_length=1, max_length=120)
+    name: Any = _name("run", "Another one.", None, minLength=1)
     priority: Any = _documented(
         "integer", "Of a draft or queued run: the highest goes first.", PRIORITY_BOUNDS
     )
@@ -335,8 +342,8 @@ class BranchIn(BaseModel):
         description="Schedules keep the parent's length, or run over the branch's; empty: they "
         "keep it, unless a hyperparameter that makes one is changed.",
     )
-    name: str = Field("", max_length=120)
-    experiment: str = Field("", max_length=120, description="Empty: the parent's.")
+    name: Any = _name("run", "Empty: made from the parent's.")
+    experiment: Any = _name("experiment", "Empty: the parent's.")
 
 
 class Lineage(Schema):
@@ -632,14 +639,14 @@ class VideoPage(Schema):
 class ExperimentIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    name: str = Field(min_length=1, max_length=120)
-    hypothesis: str = Field("", max_length=10_000, description="What you expect to see, and why.")
+    name: Any = _name("experiment", "What runs join it by.", ..., minLength=1)
+    hypothesis: Any = _name("hypothesis", "What you expect to see, and why.")
 
 
 class ExperimentChange(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    hypothesis: str = Field(max_length=10_000)
+    hypothesis: Any = _name("hypothesis", "What you expect to see, and why.", ...)
 
 
 class ExperimentOut(Schema):

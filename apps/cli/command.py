@@ -10,6 +10,7 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
 from apps.engine.errors import EngineError
+from apps.engine.names import lines, one_line, one_line_json
 from apps.experiments.models import IllegalMove
 from apps.experiments.queries import RunNotFound
 from apps.jobs.control import Refused
@@ -45,18 +46,21 @@ class Command(BaseCommand):
             migrate_if_needed()
         try:
             self.run(options)
+        except CommandError as error:
+            raise CommandError(lines(str(error)), returncode=error.returncode) from error
         except (EngineError, IllegalMove, JobNotFound, RunNotFound, Refused, StackFailed) as error:
-            raise CommandError(str(error)) from error
+            raise CommandError(lines(str(error))) from error
 
     def run(self, options: dict[str, Any]) -> None:
         raise NotImplementedError
 
     def note(self, text: str) -> None:
         """Tell something that is no result, beside what is printed."""
-        self.stderr.write(f"note: {text}")
+        self.stderr.write(f"note: {one_line(text)}")
 
     def print_json(self, value: Any) -> None:
-        self.stdout.write(orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode())
+        text = orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
+        self.stdout.write(one_line_json(text))
 
 
 def migrate_if_needed() -> None:

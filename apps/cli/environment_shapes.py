@@ -12,6 +12,7 @@ from apps.cli.shapes import number, print_facts
 from apps.engine.algorithms import ALGORITHMS
 from apps.engine.descriptions import SpaceDescription
 from apps.engine.environment_profiles import EnvironmentProfile, SpaceRow
+from apps.engine.names import one_line
 from apps.jobs.environments import by_group
 
 
@@ -65,7 +66,7 @@ def print_environments(profiles: Iterable[EnvironmentProfile]) -> None:
                 said and f"{said.observation_space.in_words()} → {said.action_space.in_words()}"
             )
             words = profile.problem or spaces or "being read"
-            table.add_row(escape(profile.card.id), escape(words), escape(profile.card.meaning))
+            table.add_row(*map(_plain, (profile.card.id, words, profile.card.meaning)))
         console.print(table)
 
 
@@ -113,5 +114,10 @@ def _print_rows(title: str, rows: Iterable[SpaceRow]) -> None:
         table.add_column(name, justify="right")
     for row in rows:
         bounds = (number(row.low), number(row.high))
-        table.add_row(row.label, escape(row.meaning or "-"), escape(row.unit), *bounds)
+        table.add_row(*map(_plain, (row.label, row.meaning or "-", row.unit)), *bounds)
     Console().print(table)
+
+
+def _plain(text: str) -> str:
+    """Return what an environment says of itself so that neither terminal nor markup obeys it."""
+    return escape(one_line(text))

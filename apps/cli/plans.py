@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from apps.engine.names import one_line
 from apps.engine.spec import DEFAULT_ALGORITHM, DEFAULT_ENVIRONMENT
 from apps.jobs.batches import PlannedLine, PlannedRun
 
@@ -62,7 +63,7 @@ def print_plan(lines: Sequence[PlannedLine]) -> None:
         # As text: what a file says is no markup.
         cells = (_configuration(planned), _seeds(planned), _becomes(planned))
         style = "red" if planned.errors else ""
-        table.add_row(str(planned.line.line), *map(Text, cells), style=style)
+        table.add_row(str(planned.line.line), *map(Text, map(one_line, cells)), style=style)
     Console().print(table)
 
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from apps.cli.shapes import number
+from apps.engine.names import one_line
 from apps.experiments.models import ACTIVE_STATUSES, Evaluation, Run, RunQuerySet, Video
 from apps.jobs.supervisor import Watch
 
@@ -35,14 +36,14 @@ def progress_bar(run: Run, is_quiet: bool) -> Iterator[Watch]:
 def _bar(title: str, is_quiet: bool) -> Iterator[Callable[[float, str], None]]:
     console = Console(stderr=True, quiet=is_quiet)
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TaskProgressColumn(),
         TextColumn("{task.fields[note]}"),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console) as progress:
-        task = progress.add_task(title, total=1.0, note="")
+        task = progress.add_task(one_line(title), total=1.0, note="")
         yield lambda done, note: progress.update(task, completed=done, note=note)
 
 

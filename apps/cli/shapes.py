@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from apps import words
+from apps.engine.names import lines, one_line
 from apps.experiments.listing import SUMMARY_COLUMNS
 from apps.experiments.models import Evaluation, Run, RunStatus, Video
 from apps.jobs.waiting import pending_of, why_each_waits, why_it_waits, why_play_waits
@@ -113,7 +114,8 @@ def print_runs(runs: Iterable[Run], sorted_by: str = "") -> None:
     for run in runs:
         style = STATUS_STYLES.get(run.status, "")
         table.add_row(
-            run.pk, run.name, f"[{style}]{run.status}[/]" if style else run.status,
+            run.pk, escape(one_line(run.name)),
+            f"[{style}]{run.status}[/]" if style else run.status,
             "-" if run.progress is None else f"{run.progress:.0%}",
             number(run.return_last), number(run.return_best),
             number(run.evaluation_last), number(run.steps_per_second),
@@ -143,7 +145,7 @@ def print_run(run: Run) -> None:
     }
     print_facts(facts)
     if run.error:
-        Console().print(run.error, style="red", markup=False, highlight=False)
+        Console().print(lines(run.error), style="red", markup=False, highlight=False)
 
 
 def _pending_plays(run: Run) -> dict[str, str]:
@@ -179,7 +181,7 @@ def print_facts(facts: Mapping[str, object]) -> None:
     width = max(map(len, facts))
     console = Console(highlight=False)
     for name, value in facts.items():
-        console.print(f"[bold]{name:<{width}}[/]  {escape(str(value))}", soft_wrap=True)
+        console.print(f"[bold]{name:<{width}}[/]  {escape(one_line(str(value)))}", soft_wrap=True)
 
 
 def _task(run: Run) -> str:

@@ -9,6 +9,7 @@ from apps.cli.command import Command
 from apps.cli.here import add_here, pause_when_asked_to_end, train_here
 from apps.cli.progress import progress_bar, wait_for_run
 from apps.cli.shapes import run_as_dict
+from apps.engine.names import one_line
 from apps.experiments.models import Relation, Run, RunStatus
 from apps.jobs.waiting import has_worker
 
@@ -17,7 +18,8 @@ def refuse_broken(runs: Iterable[Run]) -> None:
     """End with an error that names every run that failed or was lost."""
     broken = [run for run in runs if run.status in {RunStatus.FAILED, RunStatus.LOST}]
     if broken:
-        raise CommandError("; ".join(f"run {r.pk} {r.status}: {r.status_reason}" for r in broken))
+        told = (f"run {run.pk} {run.status}: {run.status_reason}" for run in broken)
+        raise CommandError("; ".join(map(one_line, told)))
 
 
 class RunVerb(Command):
@@ -41,7 +43,7 @@ class RunVerb(Command):
         if is_json:
             self.print_json(run_as_dict(run))
         else:
-            self.stdout.write(f"run {run.pk} ({run.name}): {self.told(run)}")
+            self.stdout.write(f"run {run.pk} ({one_line(run.name)}): {self.told(run)}")
 
     def verb(self, options: dict[str, Any]) -> Callable[[Run], Run]:
         raise NotImplementedError

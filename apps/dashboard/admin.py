@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.db.models import Count, Model, QuerySet
 from django.http import HttpRequest
@@ -12,8 +13,10 @@ from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
 from apps.accounts.models import ApiToken
+from apps.dashboard.forms import name_field
 from apps.dashboard.templatetags.instruments import UNDO_TAG, badge, number, percent
 from apps.dashboard.views.actions import REFUSALS
+from apps.engine import names
 from apps.experiments.models import Checkpoint, Evaluation, Experiment, Run, Video
 from apps.jobs import control, evaluations, lineage, records
 
@@ -45,8 +48,31 @@ class Inspected(admin.ModelAdmin):  # type: ignore[type-arg]
         return format_html('<a href="{}">{}</a>', row.run.get_absolute_url(), row.run.name)
 
 
+class NamedForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A row with a name, which is judged by the rule of all names."""
+
+    kind = "experiment"
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        if "name" in self.fields:
+            self.fields["name"] = name_field(self.kind)
+            self.fields["name"].required = True
+
+    def clean_name(self) -> str:
+        name: str = self.cleaned_data["name"]
+        if message := names.wrong_with(name, self.kind, is_required=True):
+            raise forms.ValidationError(message)
+        return names.kept(name)
+
+
+class TokenForm(NamedForm):
+    kind = "token"
+
+
 @admin.register(Experiment)
 class ExperimentAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    form = NamedForm
     list_display = ("name", "run_count", "hypothesis", "created_at")
     search_fields = ("name", "hypothesis")
     list_filter = ("created_at",)
@@ -205,16 +231,16 @@ class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def _each(
         self, request: HttpRequest, runs: QuerySet[Run], verb: Callable[[Run], Any], done: str
     ) -> None:
-        names = []
+        done_to = []
         for run in runs:
             try:
                 verb(run)
             except REFUSALS as refused:
                 messages.error(request, f"{run.name}: {refused}")
             else:
-                names.append(run.name)
-        if names:
-            messages.success(request, f"{done}: {', '.join(names)}.")
+                done_to.append(run.name)
+        if done_to:
+            messages.success(request, f"{done}: {', '.join(done_to)}.")
 
 
 @admin.register(Checkpoint)
@@ -295,6 +321,7 @@ class VideoAdmin(Cancellable):
 
 @admin.register(ApiToken)
 class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    form = TokenForm
     list_display = ("name", "user", "created_at", "last_used_at")
     search_fields = ("name", "user__username")
     fields = ("user", "name")

@@ -9,10 +9,10 @@ from django import forms
 
 from apps.dashboard.forms import (
     HYPERPARAMETER_PREFIX,
-    NAME_LENGTH,
     checkpoint_choices,
     checkpoint_steps,
     hyperparameter_field,
+    name_field,
     number_field,
     typed_hyperparameters,
 )
@@ -66,12 +66,8 @@ class BranchForm(forms.Form):
         required=False,
         help_text="Linear decays and exploration; one that is changed runs over this branch.",
     )
-    name = forms.CharField(
-        required=False, max_length=NAME_LENGTH, help_text="Blank: made for you."
-    )
-    experiment = forms.CharField(
-        required=False, max_length=NAME_LENGTH, help_text="Blank: the parent's."
-    )
+    name = name_field("run", "Blank: made for you.")
+    experiment = name_field("experiment", "Blank: the parent's.")
 
     main_fields = (
         "at", "total_timesteps", "schedules", "seed", "environment", "normalize", "name",

@@ -19,6 +19,7 @@ from apps.engine.backends import BACKENDS, DEFAULT_BACKEND, algorithm_of
 from apps.engine.environments import EnvironmentCard
 from apps.engine.errors import InvalidSpec, UnknownEnvironment
 from apps.engine.expansion import SEEDS_BOUNDS
+from apps.engine.names import LIMITS
 from apps.engine.presets import LENGTH_TITLES, PRESET_TITLES, lengths_for, preset_for
 from apps.engine.spec import (
     BOUNDS,
@@ -34,7 +35,6 @@ from apps.experiments.turns import PRIORITY_BOUNDS
 from apps.jobs.environments import cards_for, profile_of, profiles
 
 HYPERPARAMETER_PREFIX = "hyperparameters."
-NAME_LENGTH = 120
 DEFAULT_PRESET = "fast"
 SPEC_FIELDS = (
     "algorithm", "environment", "preset", "length", "total_timesteps", "seed", "n_envs",
@@ -47,6 +47,21 @@ def number_field(label: str, bounds: tuple[int, int], help_text: str = "") -> fo
     """Make the field of a whole number; it refuses nothing itself."""
     widget = forms.NumberInput(attrs={"min": bounds[0], "max": bounds[1], "step": 1})
     return forms.CharField(label=label, required=False, widget=widget, help_text=help_text)
+
+
+def name_field(kind: str, help_text: str = "", suggestions: str = "") -> forms.CharField:
+    """Make the field of a name; it refuses nothing itself.
+
+    Args:
+        kind: A key of `names.LIMITS`.
+        help_text: What to say under it.
+        suggestions: Id of a list of names to choose from.
+    """
+    attrs = {"maxlength": LIMITS[kind], "autocomplete": "off"}
+    widget = forms.TextInput(attrs=attrs | ({"list": suggestions} if suggestions else {}))
+    field = forms.CharField(required=False, strip=False, widget=widget, help_text=help_text)
+    field.validators = []  # Django's own refuses NUL, in words of its own.
+    return field
 
 
 def algorithm_choices() -> list[tuple[str, str]]:
@@ -86,7 +101,7 @@ class RunForm(forms.Form):
         max_length=200,
         initial=DEFAULT_ENVIRONMENT,
         widget=forms.TextInput(attrs={"list": "known-environments", "autocomplete": "off"}),
-        help_text="Any Gymnasium id, or module:Env-v0.",
+        help_text="A Gymnasium id, or module:Env-v0.",
     )
     preset = forms.ChoiceField(
         required=False,
@@ -103,15 +118,8 @@ class RunForm(forms.Form):
     )
     n_envs = number_field("Parallel environments", BOUNDS["n_envs"], "Blank: the preset's.")
     normalize = normalize_field()
-    name = forms.CharField(
-        required=False, max_length=NAME_LENGTH, help_text="Blank: made for you."
-    )
-    experiment = forms.CharField(
-        required=False,
-        max_length=NAME_LENGTH,
-        widget=forms.TextInput(attrs={"list": "known-experiments", "autocomplete": "off"}),
-        help_text="An existing one or a new name.",
-    )
+    name = name_field("run", "Blank: made for you.")
+    experiment = name_field("experiment", "An existing one or a new name.", "known-experiments")
     eval_freq = number_field(
         "Evaluate every", BOUNDS["eval_freq"], "Steps; blank or 0: only at the end."
     )

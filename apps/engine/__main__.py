@@ -40,6 +40,7 @@ from apps.engine.control import STOP_STATUSES, Control
 from apps.engine.errors import EngineError, FieldError, InvalidSpec
 from apps.engine.evaluation import Deadline, evaluate
 from apps.engine.filming import FilmLimits, film
+from apps.engine.names import LineFormatter
 from apps.engine.process import (
     EXIT_REFUSED,
     end_group,
@@ -68,7 +69,9 @@ def main() -> None:
     options = read_options(parser)
     replies = private_replies()
     leave_compiler_out()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LineFormatter("%(asctime)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     if options.warm:
         warm_up()
         replies.write(protocol.encode({"reply": "ready"}))

@@ -242,7 +242,7 @@ def import_wrapper(path: str) -> type[gymnasium.Wrapper[Any, Any, Any, Any]]:
     """Return the wrapper that an import path names.
 
     Raises:
-        UnknownEnvironment: It cannot be imported, or is something else.
+        UnknownEnvironment: It cannot be imported, is something else, or is another package's.
     """
     module, _, name = path.partition(":")
     try:
@@ -252,6 +252,9 @@ def import_wrapper(path: str) -> type[gymnasium.Wrapper[Any, Any, Any, Any]]:
     # Nothing else is called: a path that names a function of any module must not run it.
     if not (isinstance(found, type) and issubclass(found, gymnasium.Wrapper)):
         raise UnknownEnvironment(f"{path} is not a class derived from gymnasium.Wrapper")
+    # Else naming a module of one's own would name whatever that module imports.
+    if found.__module__.partition(".")[0] != module.partition(".")[0]:
+        raise UnknownEnvironment(f"{path} is of another package; name {found.__module__}:{name}")
     return found
 
 

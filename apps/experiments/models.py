@@ -18,6 +18,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from apps.engine.machine import PROCESS_BYTES
+from apps.engine.names import ID_ALPHABET, ID_LENGTH
 from apps.engine.presets import PRESET_TITLES
 from apps.engine.rundir import RunDirectory
 from apps.experiments.life import (
@@ -49,9 +50,6 @@ __all__ = [
     "EvaluationQuerySet", "Experiment", "IllegalMove", "JobStatus", "Play", "Relation", "Run",
     "RunKind", "RunQuerySet", "RunStatus", "Video", "VideoQuerySet", "new_run_id",
 ]  # fmt: skip
-
-ID_ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"  # Without letters that read alike.
-ID_LENGTH = 10
 
 
 def new_run_id() -> str:

@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models import Count, Subquery
 from django.db.models.functions import Coalesce
 
+from apps.engine.names import LATEST, one_line
 from apps.experiments.life import ACTIVE_STATUSES, Relation, RunKind, RunStatus
 from apps.experiments.turns import Waiting, first_in_turn, in_turn
 
@@ -77,7 +78,7 @@ class RunQuerySet(models.QuerySet["Run"]):
         Raises:
             RunNotFound: None or several match; the message lists what does.
         """
-        if text == "latest":
+        if text == LATEST:
             matches = list(self.order_by("-created_at", "-pk")[:1])
         else:
             matches = list(self.filter(pk=text)) or list(self.filter(name=text)[:6])
@@ -87,5 +88,5 @@ class RunQuerySet(models.QuerySet["Run"]):
             return matches[0]
         if not matches:
             raise RunNotFound(f"no run has the id, id prefix or name {text!r}; `runs` lists them")
-        listed = ", ".join(f"{run.pk} ({run.name})" for run in matches[:5])
+        listed = ", ".join(f"{run.pk} ({one_line(run.name)})" for run in matches[:5])
         raise RunNotFound(f"{text!r} matches several runs: {listed}; write one id")

@@ -12,14 +12,22 @@ from typing import Any, Literal
 from django.conf import settings
 from django.db import transaction
 
-from apps.engine.algorithms import shown
+from apps.engine import names
 from apps.engine.batch_files import Line, read_batch
 from apps.engine.errors import FieldError, InvalidSpec
 from apps.engine.expansion import configuration_hash
 from apps.engine.spec import RunSpec
 from apps.experiments.models import Run
 from apps.jobs import control
-from apps.jobs.control import MAX_NAME_LENGTH, UNNAMED, Naming, Origin, Refused
+from apps.jobs.control import Origin, Refused
+from apps.jobs.naming import (
+    MAX_NAME_LENGTH,
+    UNNAMED,
+    Naming,
+    check_run_name,
+    experiment_name,
+)
+from apps.jobs.registered import Asker
 from apps.jobs.tasks import work_on_runs
 
 # An experiment, a configuration and a seed: a batch file adds no second run of the same three.
@@ -54,7 +62,7 @@ def named(specs: Sequence[RunSpec], naming: Naming) -> Iterator[tuple[RunSpec, N
     A name that is left empty is made from the spec; for several it is one that none of them has to
     share with a run that is there.
     """
-    name = naming.name.strip()
+    name = naming.name
     if len(specs) > 1:
         name = name or _free_group_name(specs)
     for spec in specs:
@@ -119,13 +127,13 @@ def one_at_a_time() -> Iterator[None]:
         os.close(fd)
 
 
-def plan(text: str, command: str = "") -> list[PlannedLine]:
+def plan(text: str, command: str = "", asker: Asker = Asker.LOGIN) -> list[PlannedLine]:
     """Say what a batch file would do, and do nothing.
 
     Raises:
         InvalidSpec: It cannot be read as a batch file at all.
     """
-    lines = [_planned(line, command) for line in read_batch(text)]
+    lines = [_planned(line, command, asker) for line in read_batch(text)]
     known = _runs_that_are_there([run for line in lines for run in line.runs])
     seen: set[Identity] = set()
     for run in (run for line in lines for run in line.runs):
@@ -154,19 +162,19 @@ def carry_out(lines: Sequence[PlannedLine]) -> list[Run]:
     return runs
 
 
-def _planned(line: Line, command: str) -> PlannedLine:
+def _planned(line: Line, command: str, asker: Asker) -> PlannedLine:
     if line.errors:
         return PlannedLine(line, errors=line.errors)
     try:
-        specs = line.specs(control.check_spec(line.data))
+        specs = line.specs(control.check_spec(line.data, asker))
         priority = control.check_priority(line.priority)
+        given = Naming(line.name, line.experiment, command, priority)
+        check_run_name(given.name)
     except InvalidSpec as refused:
         return PlannedLine(line, errors=refused.errors)
-    experiment = control.experiment_name(specs[0], line.experiment)
-    if len(experiment) > MAX_NAME_LENGTH:
-        message = f"{shown(experiment)} is longer than {MAX_NAME_LENGTH} characters"
-        return PlannedLine(line, errors=[FieldError("experiment", message)])
-    naming = Naming(_name_of(line, specs[0]), experiment, command, priority)
+    experiment = experiment_name(specs[0], given.experiment)
+    name = names.derived(_name_of(line, given.name, specs[0]), "run")
+    naming = replace(given, name=name, experiment=experiment)
     configuration = configuration_hash(specs[0].as_dict())
     # A name that is made from the spec is made when the run is: others may come before it.
     pairs = named(specs, naming) if naming.name else ((spec, naming) for spec in specs)
@@ -174,10 +182,9 @@ def _planned(line: Line, command: str) -> PlannedLine:
     return PlannedLine(line, runs)
 
 
-def _name_of(line: Line, spec: RunSpec) -> str:
+def _name_of(line: Line, base: str, spec: RunSpec) -> str:
     """Return a name that tells a grid's lines apart; empty leaves it to the spec alone."""
     varied = line.varied
-    base = line.name
     if not base:
         if set(varied) <= set(IN_NAMES):
             return ""
@@ -187,7 +194,7 @@ def _name_of(line: Line, spec: RunSpec) -> str:
         IN_NAMES.get(key, key.rpartition(".")[2] + "={}").format(_short(value))
         for key, value in varied.items()
     ]
-    return "-".join([base, *parts])[:MAX_NAME_LENGTH]
+    return "-".join([base, *parts])
 
 
 def _short(value: Any) -> str:

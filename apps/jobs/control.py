@@ -15,7 +15,7 @@ from typing import Any
 from django.db import DatabaseError, transaction
 from django.utils import timezone
 
-from apps.engine import events, gpu, mirror
+from apps.engine import events, gpu, mirror, names
 from apps.engine.backends import BACKENDS
 from apps.engine.checkpoint_files import copy_checkpoint
 from apps.engine.conflicts import check_goals
@@ -41,34 +41,17 @@ from apps.experiments.turns import PRIORITY_BOUNDS
 from apps.jobs import bookkeeping, vanished
 from apps.jobs.bookkeeping import LogCopier
 from apps.jobs.describing import description_of
+from apps.jobs.naming import UNNAMED as UNNAMED
+from apps.jobs.naming import Naming as Naming
+from apps.jobs.naming import check_run_name, experiment_name, free_name
+from apps.jobs.registered import Asker, check_asker
 from apps.jobs.tasks import work_on_evaluations, work_on_films, work_on_runs
 
-MAX_NAME_LENGTH = 120
 MAX_REASON_LENGTH = 500
 
 
 class Refused(Exception):
     """A verb cannot do what was asked now; the message says why and what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Naming:
-    """What a user may say of a run beside its spec.
-
-    Attributes:
-        name: The run's name; empty makes one from the spec.
-        experiment: The experiment's name, made when it is new; empty names one after the spec.
-        command: What the user typed or clicked, for the provenance.
-        priority: The highest leaves the queue first; see `check_priority`.
-    """
-
-    name: str = ""
-    experiment: str = ""
-    command: str = ""
-    priority: int = 0
-
-
-UNNAMED = Naming()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,16 +81,26 @@ class Origin:
         return None if self.relation == Relation.SEED else self.step
 
 
-def check_spec(data: Mapping[str, Any]) -> RunSpec:
+def check_spec(
+    data: Mapping[str, Any],
+    asker: Asker = Asker.LOGIN,
+    inherited: Mapping[str, Any] | None = None,
+) -> RunSpec:
     """Validate a spec wholly, environment included.
 
     An environment that we have no card of is constructed in a trainer process, so that its code
     never runs in a web server.
 
+    Args:
+        data: Fields of the spec.
+        asker: Who asks; see `registered.check_asker`.
+        inherited: The spec of the run that it goes on from.
+
     Raises:
         InvalidSpec: Lists every refused field.
     """
     spec = RunSpec.from_dict(data)
+    check_asker(spec, asker, inherited)
     if spec.weights:
         message = "is the hash of a file that is given with the spec; leave it out"
         raise InvalidSpec([FieldError("weights", message)])
@@ -143,12 +136,15 @@ def create(
 
     Raises:
         Refused: The spec names weights, and the file that has them is gone.
+        InvalidSpec: The name hides another run.
     """
+    made = f"{spec.algorithm}-{spec.environment}-s{spec.seed}"
+    name = check_run_name(naming.name) if naming.name else free_name(made)
     weights = _weights_of(spec, origin)
     experiment = experiment_name(spec, naming.experiment)
     run = Run(
         id=new_run_id(),
-        name=naming.name.strip() or free_name(f"{spec.algorithm}-{spec.environment}-s{spec.seed}"),
+        name=name,
         priority=naming.priority,
         **_memory_columns(spec, origin),
         **bookkeeping.spec_columns(spec),
@@ -214,11 +210,6 @@ def _memory_columns(spec: RunSpec, origin: Origin | None) -> dict[str, int]:
         "memory_bytes": training_bytes(spec, description),
         "gpu_memory_bytes": gpu_bytes(spec, description),
     }
-
-
-def experiment_name(spec: RunSpec, given: str = "") -> str:
-    """Return the name of the experiment that a run belongs to when it is given this one."""
-    return given.strip() or f"{spec.algorithm.upper()} on {spec.environment}"
 
 
 def _weights_of(spec: RunSpec, origin: Origin | None) -> Path | None:
@@ -307,6 +298,7 @@ def stop(run: Run, reason: str = "Stopped by its user.") -> Run:
     Raises:
         IllegalMove: It is neither queued nor running.
     """
+    reason = names.derived(reason, "reason")
     if run.status == RunStatus.QUEUED:
         run.move_to(RunStatus.STOPPED, status_reason=reason)
         run.directory.append(events.status(run.step, RunStatus.STOPPED, reason))
@@ -417,11 +409,3 @@ def checkpoint_at(run: Run, at: str) -> Checkpoint:
         have = f"it has checkpoints at {steps}" if steps else "it has no checkpoint yet"
         raise Refused(f"run {run.pk} has no checkpoint {at!r}: {have}; write best, last or a step")
     return found
-
-
-def free_name(base: str) -> str:
-    """Return a name that no run has, made by numbering this one."""
-    taken = set(Run.objects.filter(name__startswith=base).values_list("name", flat=True))
-    if base not in taken:
-        return base
-    return next(f"{base}-{n}" for n in range(2, len(taken) + 3) if f"{base}-{n}" not in taken)

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.db import transaction
 
-from apps.engine import events
+from apps.engine import events, names
 from apps.engine.backends import DEFAULT_BACKEND
 from apps.engine.errors import DamagedCheckpoint, FieldError, InvalidSpec
 from apps.engine.normalization import normalization_over
@@ -26,9 +26,6 @@ from apps.experiments.models import (
 )
 from apps.jobs import vanished
 from apps.jobs.control import (
-    MAX_NAME_LENGTH,
-    UNNAMED,
-    Naming,
     Origin,
     Refused,
     check_spec,
@@ -38,6 +35,8 @@ from apps.jobs.control import (
     queue,
     refuse_logged,
 )
+from apps.jobs.naming import UNNAMED, Naming
+from apps.jobs.registered import Asker
 from apps.jobs.tasks import work_on_runs
 
 # These shape the networks, so a checkpoint's weights fit no other values.
@@ -138,6 +137,7 @@ def branch(
     naming: Naming = UNNAMED,
     schedules: str = "",
     is_here: bool = False,
+    asker: Asker = Asker.LOGIN,
 ) -> Run:
     """Queue a child that goes on from a checkpoint with another spec.
 
@@ -150,6 +150,7 @@ def branch(
         schedules: Whether they keep the parent's length or run over the child's; empty: they keep
             it, unless a hyperparameter that makes one is among the changes.
         is_here: Whether it stays a draft, for the caller to train.
+        asker: Who asks, for what changes.
 
     Raises:
         Refused: The run is active, there is no such checkpoint, it is damaged, or the algorithm
@@ -174,7 +175,7 @@ def branch(
         changes["schedule_timesteps"] = _schedule_timesteps(run, chosen)
     if changes.get("environment", run.environment) != run.environment:
         changes.setdefault("environment_kwargs", {})  # The parent's were for its environment.
-    return _child(run, at, Relation.BRANCH, changes, naming, is_here)
+    return _child(run, at, Relation.BRANCH, changes, naming, is_here, asker)
 
 
 def _schedule_timesteps(run: Run, schedules: str) -> int:
@@ -204,7 +205,7 @@ def _refuse_other_networks(run: Run, hyperparameters: Mapping[str, Any]) -> None
 
 def _again(run: Run, relation: Relation, command: str, is_here: bool) -> Run:
     _refuse_unless_at_rest(run, "run again")
-    naming = Naming(f"{run.name}-{relation}"[:MAX_NAME_LENGTH], run.experiment.name, command)
+    naming = _named_after(run, f"-{relation}", Naming(command=command))
     spec = RunSpec.from_dict(run.spec)
     made = create(spec, naming, Origin(run, None, relation))
     return made if is_here else queue(made)
@@ -217,9 +218,10 @@ def _child(
     changes: Mapping[str, Any],
     naming: Naming,
     is_here: bool,
+    asker: Asker = Asker.LOGIN,
 ) -> Run:
     checkpoint, passed_over = _intact(run, at)
-    checked = check_spec({**run.spec, "weights": "", **changes})
+    checked = check_spec({**run.spec, "weights": "", **changes}, asker, inherited=run.spec)
     spec = replace(checked, weights=run.spec.get("weights", ""))
     is_usual = spec.schedule_length == spec.total_timesteps or not names_of(spec.hyperparameters)
     spec = replace(spec, schedule_timesteps=0 if is_usual else spec.schedule_length)
@@ -229,11 +231,19 @@ def _child(
             f"{spec.total_timesteps} is not allowed; the checkpoint is at step {checkpoint.step}, "
             "so it must be more",
         )])  # fmt: skip
-    name = naming.name or f"{run.name}-{relation}-{checkpoint.step}"[:MAX_NAME_LENGTH]
-    named = Naming(name, naming.experiment or run.experiment.name, naming.command)
+    named = _named_after(run, f"-{relation}-{checkpoint.step}", naming)
     origin = Origin(run, checkpoint.step, relation, passed_over=passed_over)
     made = create(spec, named, origin)
     return made if is_here else queue(made)
+
+
+def _named_after(run: Run, suffix: str, naming: Naming) -> Naming:
+    """Return the names of a child: its parent's, whatever they hold, where none are given."""
+    return replace(
+        naming,
+        name=naming.name or names.derived(run.name + suffix, "run"),
+        experiment=naming.experiment or names.derived(run.experiment.name, "experiment"),
+    )
 
 
 def _intact(run: Run, at: str) -> tuple[Checkpoint, dict[str, str]]:

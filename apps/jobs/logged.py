@@ -18,16 +18,15 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from apps.engine import events
+from apps.engine import events, names
 from apps.engine.algorithms import shown
 from apps.engine.errors import FieldError, InvalidSpec, RunDirectoryError
 from apps.engine.events import Event
 from apps.engine.incoming import MAX_KEYS, RowError, read_batch, read_rows
 from apps.engine.logged import LoggedSpec, check_object
+from apps.engine.names import ID_ALPHABET, ID_LENGTH, RUN_ID
 from apps.engine.rundir import LogWriter, write_json
 from apps.experiments.models import (
-    ID_ALPHABET,
-    ID_LENGTH,
     Experiment,
     IllegalMove,
     Run,
@@ -36,15 +35,14 @@ from apps.experiments.models import (
 )
 from apps.experiments.run_life import SOMEWHERE
 from apps.jobs import bookkeeping, reindexing
-from apps.jobs.control import MAX_NAME_LENGTH, UNNAMED, Naming, Refused, free_name
+from apps.jobs.control import Refused
+from apps.jobs.naming import UNNAMED, Naming, check_run_name, free_name
 from apps.metrics.intake import Intake
 
 ENDINGS = (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.STOPPED)
 MAX_WRITERS = 1_000
-MAX_REASON_LENGTH = 500
 MAX_ERROR_LENGTH = 20_000
 INTAKES_KEPT = 256
-RUN_ID = re.compile(f"[{ID_ALPHABET}]{{{ID_LENGTH}}}")
 HOST = re.compile(r"[A-Za-z0-9._-]{1,150}", re.ASCII)
 
 _intakes: OrderedDict[Path, Intake] = OrderedDict()
@@ -112,10 +110,11 @@ def begin(
         raise Refused(f"run {run_id} is trained here; leave the id out for another")
     if found is not None:
         return found, False
+    name = check_run_name(naming.name) if naming.name else free_name(_base_name(spec))
     now = timezone.now()
     run = Run(
         id=run_id or new_run_id(),
-        name=naming.name.strip() or free_name(_base_name(spec)),
+        name=name,
         status=RunStatus.RUNNING,
         owner=f"{process.host}:{process.pid}:script" if process.pid else SOMEWHERE,
         attempt=1,
@@ -126,7 +125,7 @@ def begin(
     )
     if run.directory.path.exists():  # Its row was not written any more, the last time.
         return reindexing.reindex_run(run.directory), False
-    experiment = naming.experiment.strip() or _experiment_name(spec)
+    experiment = naming.experiment or _experiment_name(spec)
     record = {
         "id": run.pk,
         "name": run.name,
@@ -206,7 +205,7 @@ def finish(run: Run, status: str, reason: str = "", error: str = "") -> Run:
             return run
         if status not in run.legal_moves():
             raise IllegalMove(run.status, status, run.legal_moves())
-        reason, error = reason[:MAX_REASON_LENGTH], error[-MAX_ERROR_LENGTH:]
+        reason, error = names.derived(reason, "reason"), error[-MAX_ERROR_LENGTH:]
         _write(writer, intake, [events.status(intake.summary.step, status, reason, error)])
         run.move_to(RunStatus(status), status_reason=reason, error=error, **_columns(intake))
     return run
@@ -234,7 +233,7 @@ def give_up(run: Run, reason: str) -> None:
             run.move_to(status, status_reason=reason, **_columns(intake))
             _write(writer, intake, [events.status(run.step, status, reason)])
     except RunDirectoryError as error:
-        run.move_to(RunStatus.LOST, status_reason=str(error)[:MAX_REASON_LENGTH])
+        run.move_to(RunStatus.LOST, status_reason=names.derived(str(error), "reason"))
 
 
 def _check(process: Process, run_id: str) -> None:
@@ -255,12 +254,12 @@ def _check(process: Process, run_id: str) -> None:
 def _base_name(spec: LoggedSpec) -> str:
     seed = "" if spec.seed is None else f"s{spec.seed}"
     parts = [spec.algorithm, spec.environment, seed]
-    return "-".join(filter(None, parts))[: MAX_NAME_LENGTH - 10] or "logged"
+    return "-".join(filter(None, parts)) or "logged"
 
 
 def _experiment_name(spec: LoggedSpec) -> str:
     named = " on ".join(filter(None, [spec.algorithm, spec.environment]))
-    return named[:MAX_NAME_LENGTH] or "Logged runs"
+    return names.derived(named, "experiment") or "Logged runs"
 
 
 def refuse_trained(run: Run) -> None:

@@ -14,6 +14,7 @@ from apps.engine.preflight import Finding, Preflight
 from apps.engine.spec import RunSpec
 from apps.jobs import starting
 from apps.jobs.control import Refused
+from apps.jobs.registered import Asker, check_asker
 from apps.jobs.room import share_of_cores
 from apps.jobs.starting import Start
 from apps.jobs.supervisor import most_runs
@@ -29,7 +30,9 @@ class Busy(Refused):
     """As many checks as may run at once are running."""
 
 
-def preflight(data: Mapping[str, Any], start: Start | None = None) -> Preflight:
+def preflight(
+    data: Mapping[str, Any], start: Start | None = None, asker: Asker = Asker.LOGIN
+) -> Preflight:
     """Check a spec: construct its environment, probe it, train for a moment, and judge.
 
     Takes some seconds, and at most `CHECK_LIMIT_S` and the start of a process.
@@ -38,12 +41,17 @@ def preflight(data: Mapping[str, Any], start: Start | None = None) -> Preflight:
         data: Fields of the spec.
         start: The weights that it would start from; the check itself begins with new networks of
             their shape.
+        asker: Who asks.
 
     Raises:
         InvalidSpec: Lists every refused field.
         Busy: Two checks are running.
     """
-    spec = starting.check_spec(data, start) if start else RunSpec.from_dict(data)
+    if start:
+        spec = starting.check_spec(data, start, asker)
+    else:
+        spec = RunSpec.from_dict(data)
+        check_asker(spec, asker)
     if not _slots.acquire(blocking=False):
         raise Busy(f"{AT_ONCE} checks are running already; try again in some seconds")
     try:

@@ -5,27 +5,35 @@ from pathlib import Path
 
 from django.conf import settings
 
-from apps.engine.errors import FieldError, InvalidSpec
+from apps.engine import names
 from apps.engine.rundir import RunDirectory, read_json, write_json
 from apps.experiments.artifacts import experiment_file
 from apps.experiments.models import Experiment, Run
 from apps.jobs import evaluations, leftovers, reindexing
-from apps.jobs.control import MAX_NAME_LENGTH, Refused
+from apps.jobs.control import Refused
+from apps.jobs.naming import check_run_name
 
 
 def create_experiment(name: str, hypothesis: str = "") -> Experiment:
     """Make an experiment; runs join it by its name.
 
     Raises:
+        InvalidSpec: The name or the hypothesis is not allowed.
         Refused: One of that name exists.
     """
+    name = names.read("name", name, "experiment", is_required=True)
     if Experiment.objects.filter(name=name).exists():
         raise Refused(f"an experiment named {name!r} exists already")
     return set_hypothesis(Experiment(name=name), hypothesis)
 
 
 def set_hypothesis(experiment: Experiment, hypothesis: str) -> Experiment:
-    """Write down what an experiment is to show, in its file and its row."""
+    """Write down what an experiment is to show, in its file and its row.
+
+    Raises:
+        InvalidSpec: The text is not allowed.
+    """
+    hypothesis = names.read("hypothesis", hypothesis, "hypothesis")
     path = experiment_file(experiment.name)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(
@@ -45,11 +53,9 @@ def rename(run: Run, name: str) -> Run:
     """Give a run another name, in its directory and its row.
 
     Raises:
-        InvalidSpec: The name is empty or too long.
+        InvalidSpec: The name is not allowed, or hides another run.
     """
-    name = name.strip()
-    if not 1 <= len(name) <= MAX_NAME_LENGTH:
-        raise InvalidSpec([FieldError("name", f"must have 1 to {MAX_NAME_LENGTH} characters")])
+    name = check_run_name(names.read("name", name, "run", is_required=True))
     write_json(run.directory.record, {**read_json(run.directory.record), "name": name})
     Run.objects.filter(pk=run.pk).update(name=name)
     run.name = name

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db import DataError, IntegrityError, transaction
 from django.utils import timezone
 
+from apps.engine import names
 from apps.engine.errors import EngineError, RunDirectoryError
 from apps.engine.logged import LoggedSpec, is_logged
 from apps.engine.machine import PROCESS_BYTES
@@ -80,7 +81,8 @@ def _index_experiments(report: Report) -> None:
                 "hypothesis": kept["hypothesis"],
                 "created_at": datetime.fromisoformat(kept["created_at"]),
             }
-            Experiment.objects.update_or_create(name=kept["name"], defaults=fields)
+            name = names.derived(str(kept["name"]), "experiment")
+            Experiment.objects.update_or_create(name=name, defaults=fields)
         except UNREADABLE as error:
             report.refused[path.name] = _refusal(error)
 
@@ -129,9 +131,10 @@ def _index_run(
     record: dict[str, Any],
     existing: Run | None,
 ) -> Run:
-    name = str(record.get("name") or directory.name)
-    experiment_name = str(record.get("experiment") or "Found on disk")
-    experiment, _ = Experiment.objects.get_or_create(name=experiment_name)
+    # Written before a rule, or by somebody's editor: told as it is shown, and never refused.
+    name = names.derived(str(record.get("name") or ""), "run") or directory.name
+    experiment_name = names.derived(str(record.get("experiment") or ""), "experiment")
+    experiment, _ = Experiment.objects.get_or_create(name=experiment_name or "Found on disk")
     created_at = existing.created_at if existing else _when_created(record)
     fields = {
         "name": name,

@@ -11,7 +11,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from apps.engine import model_files
+from apps.engine import model_files, names
 from apps.engine.algorithms import ALGORITHMS
 from apps.engine.backends import DEFAULT_BACKEND
 from apps.engine.checkpoint_files import TORCH_FILE
@@ -25,9 +25,9 @@ from apps.jobs import control
 from apps.jobs.control import Origin, Refused
 from apps.jobs.describing import describe
 from apps.jobs.lineage import NETWORK_HYPERPARAMETERS
+from apps.jobs.registered import Asker
 
 FILE_SUFFIX = ".zip"
-MAX_FILE_NAME_LENGTH = 120
 # What comes with a run's environment unless another one is asked for.
 WORLD = ("environment", "environment_kwargs", "wrappers", "frame_stack", "normalize")
 
@@ -118,7 +118,7 @@ def from_file(path: Path, name: str) -> Start:
         name: What its user calls it.
 
     Raises:
-        InvalidSpec: It is no model file, or not safe to read.
+        InvalidSpec: It is no model file, or not safe to read, or its name is not allowed.
     """
     try:
         file = model_files.read(path)
@@ -127,18 +127,20 @@ def from_file(path: Path, name: str) -> Start:
     except OSError as error:
         message = f"{path} cannot be read: {error.strerror}"
         raise InvalidSpec([FieldError("file", message)]) from error
-    file_name = Path(name).name[:MAX_FILE_NAME_LENGTH] or path.name
+    file_name = names.read("file", Path(name).name, "file") or names.derived(path.name, "file")
     return Start(file, Origin(None, None, Relation.IMPORT, path, file_name), "file")
 
 
-def check_spec(data: Mapping[str, Any], start: Start | None) -> RunSpec:
+def check_spec(
+    data: Mapping[str, Any], start: Start | None, asker: Asker = Asker.LOGIN
+) -> RunSpec:
     """Validate a spec wholly, with what the weights that it starts from need.
 
     Raises:
         InvalidSpec: Lists every refused field.
     """
     if start is None:
-        return control.check_spec(data)
+        return control.check_spec(data, asker)
     parent = start.origin.parent
     algorithm = _algorithm_of(data, start)
     try:
@@ -150,12 +152,13 @@ def check_spec(data: Mapping[str, Any], start: Start | None) -> RunSpec:
     hyperparameters = data.get("hyperparameters", {})
     if isinstance(hyperparameters, Mapping):  # Else the spec has the words for it.
         hyperparameters = _completed(hyperparameters, algorithm, _needed(networks, parent))
-    spec = control.check_spec({
+    whole = {
         **{name: world[name] for name in WORLD if name in world},
         **data,
         "algorithm": algorithm,
         "hyperparameters": hyperparameters,
-    })  # fmt: skip
+    }
+    spec = control.check_spec(whole, asker, inherited=parent.spec if parent else None)
     _refuse_other_spaces(spec, networks)
     return replace(spec, weights=start.file.sha256)
 

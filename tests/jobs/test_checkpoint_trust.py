@@ -20,7 +20,7 @@ from apps.engine.rundir import RunDirectory, read_json, sha256_of, write_json
 from apps.engine.spec import RunSpec
 from apps.engine.training import train as train_here
 from apps.experiments.models import Evaluation, JobStatus, Run, RunStatus
-from apps.jobs import bookkeeping, control, lineage, reindexing, starting, supervisor
+from apps.jobs import bookkeeping, control, lineage, plays, reindexing, starting, supervisor
 from apps.jobs.bookkeeping import LogCopier
 from apps.jobs.control import Refused
 from apps.jobs.preflight import preflight

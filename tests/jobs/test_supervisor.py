@@ -16,6 +16,7 @@ from apps.engine import events
 from apps.engine.spec import EvalSpec
 from apps.experiments.models import Evaluation, JobStatus, Run, RunStatus, Video
 from apps.jobs import control, plays, supervisor
+from apps.jobs.registered import Asker
 from apps.jobs.requests import SHUTDOWN_REASON
 from apps.jobs.trainer import TRAINER, TrainerProcess
 from apps.metrics import store
@@ -54,7 +55,7 @@ class Bell:
 
 
 def claimed(**changes: object) -> Run:
-    run = control.launch(control.check_spec({**TINY_PPO, **changes}))
+    run = control.launch(control.check_spec({**TINY_PPO, **changes}, Asker.TERMINAL))
     assert run.claim(supervisor.new_owner())
     return run
 

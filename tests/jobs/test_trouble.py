@@ -20,7 +20,7 @@ from apps.engine import events
 from apps.engine.errors import DiskFull
 from apps.engine.spec import EvalSpec
 from apps.experiments.models import Evaluation, JobStatus, Run, RunStatus
-from apps.jobs import control, endings, presence, supervisor, tasks
+from apps.jobs import control, endings, plays, presence, supervisor, tasks
 from apps.jobs.trainer import TRAINER, TrainerProcess
 from apps.jobs.waiting import why_it_waits
 from apps.jobs.watchdog import Watchdog

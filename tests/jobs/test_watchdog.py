@@ -13,7 +13,7 @@ from apps.engine import events
 from apps.engine.logged import LoggedSpec
 from apps.engine.spec import EvalSpec
 from apps.experiments.models import Evaluation, IllegalMove, JobStatus, Run, RunStatus
-from apps.jobs import control, logged, supervisor, watchdog
+from apps.jobs import control, endings, logged, watchdog
 from apps.jobs.control import Naming
 from apps.jobs.queue import huey
 from apps.jobs.watchdog import Watchdog

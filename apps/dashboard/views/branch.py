@@ -27,8 +27,8 @@ def branch(request: HttpRequest, run_id: str) -> HttpResponse:
     if not form.is_valid():
         return _show_form(request, form, status=422)
     named = form.cleaned_data["name"], form.cleaned_data["experiment"]
-    naming = control.Naming(*named, command=f"POST {request.path}")
     try:
+        naming = control.Naming(*named, command=f"POST {request.path}")
         run = lineage.branch(
             parent,
             form.cleaned_data["at"],

@@ -14,6 +14,7 @@ from apps.engine.assignments import parse_assignments
 from apps.engine.schedules import SCHEDULES
 from apps.experiments.models import Run
 from apps.jobs import control, lineage
+from apps.jobs.registered import Asker
 
 
 class Command(TrainingVerb):
@@ -60,5 +61,6 @@ class Command(TrainingVerb):
             changes=changes,
             naming=naming,
             schedules=options["schedules"],
+            asker=Asker.TERMINAL,
             is_here=options["here"],
         )

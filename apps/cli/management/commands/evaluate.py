@@ -7,6 +7,7 @@ from django.core.management.base import CommandError, CommandParser
 from apps.cli.command import Command as OurCommand
 from apps.cli.plays import evaluate_here, film_here
 from apps.cli.shapes import evaluation_as_dict, told_number
+from apps.engine.names import one_line
 from apps.experiments.models import Evaluation, JobStatus, Run
 from apps.jobs import control
 
@@ -45,7 +46,7 @@ class Command(OurCommand):
             cut = f" ({result['video_cut']})" if result["video_cut"] else ""
             self.stdout.write(f"film: {result['video']}{cut}")
         elif evaluation.film_error:
-            self.stdout.write(f"no film: {evaluation.film_error}")
+            self.stdout.write(f"no film: {one_line(evaluation.film_error)}")
 
 
 def _figures(evaluation: Evaluation) -> str:

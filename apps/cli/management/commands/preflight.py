@@ -9,9 +9,11 @@ from rich.markup import escape
 from apps.cli.command import Command as OurCommand
 from apps.cli.shapes import number, print_facts
 from apps.cli.spec_options import add_spec_options, asked_of
+from apps.engine.names import lines, one_line
 from apps.engine.preflight import Preflight
 from apps.engine.verdicts import in_words, size_in_words
 from apps.jobs.preflight import preflight
+from apps.jobs.registered import Asker
 
 STYLES = {"ok": "green", "advice": "cyan", "warning": "yellow", "refusal": "red"}
 
@@ -23,7 +25,7 @@ class Command(OurCommand):
         add_spec_options(parser)
 
     def run(self, options: dict[str, Any]) -> None:
-        result = preflight(*asked_of(options, self.note))
+        result = preflight(*asked_of(options, self.note), Asker.TERMINAL)
         if options["json"]:
             self.print_json(result.as_dict())
         else:
@@ -38,11 +40,10 @@ def print_preflight(result: Preflight) -> None:
     for finding in result.gravest_first():
         style = STYLES[finding.severity]
         todo = f" → {finding.action}" if finding.action else ""
-        console.print(
-            f"[{style}]{finding.severity:<8}[/] {escape(finding.message + todo)}", soft_wrap=True
-        )
+        told = escape(one_line(finding.message + todo))
+        console.print(f"[{style}]{finding.severity:<8}[/] {told}", soft_wrap=True)
     if result.traceback:
-        console.print(result.traceback, style="red", markup=False)
+        console.print(lines(result.traceback), style="red", markup=False)
     facts: dict[str, object] = {}
     if result.probe:
         facts["environment"] = f"{number(result.probe.steps_per_s)} steps/s"

@@ -6,6 +6,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from apps.cli.command import Command as OurCommand
 from apps.cli.command import migrate_if_needed
+from apps.engine.names import one_line
 from apps.jobs import rebuilding, reindexing
 
 
@@ -37,5 +38,7 @@ class Command(OurCommand):
                 self.stdout.write(f"not in the new one: {rebuilding.LOST}")
             self.stdout.write(f"{len(report.runs)} runs rebuilt from {reindexing.runs_root()}")
         if report.refused:
-            listed = "; ".join(f"{name}: {reason}" for name, reason in report.refused.items())
+            listed = "; ".join(
+                one_line(f"{name}: {reason}") for name, reason in report.refused.items()
+            )
             raise CommandError(f"{len(report.refused)} directories could not be read: {listed}")

@@ -17,6 +17,7 @@ from apps.engine.expansion import with_seeds
 from apps.engine.spec import RunSpec
 from apps.experiments.models import Run
 from apps.jobs import batches, control, starting, supervisor
+from apps.jobs.registered import Asker
 
 
 class Command(OurCommand):
@@ -43,7 +44,7 @@ class Command(OurCommand):
             raise CommandError("--wait goes with --queue")
         data, start = asked_of(options, self.note)
         origin = start.origin if start else None
-        spec = starting.check_spec(data, start)
+        spec = starting.check_spec(data, start, Asker.TERMINAL)
         specs = with_seeds(spec, 1 if options["seeds"] is None else options["seeds"])
         naming = control.Naming(
             options["name"],

@@ -16,6 +16,7 @@ from apps.engine.safe_yaml import MAX_YAML_BYTES
 from apps.experiments.models import Run
 from apps.jobs import batches
 from apps.jobs.batches import PlannedLine
+from apps.jobs.registered import Asker
 
 
 class Command(OurCommand):
@@ -33,7 +34,7 @@ class Command(OurCommand):
     def run(self, options: dict[str, Any]) -> None:
         text = _text_of(options["file"])
         with batches.one_at_a_time():
-            lines = batches.plan(text, shlex.join(sys.argv))
+            lines = batches.plan(text, shlex.join(sys.argv), Asker.TERMINAL)
             if not options["json"]:
                 print_plan(lines)
             refused = sum(bool(line.errors) for line in lines)
