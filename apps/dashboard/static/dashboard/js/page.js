@@ -132,6 +132,10 @@ for (const link of document.querySelectorAll("a[data-keeps-form]")) {
   });
 }
 
+// On a phone the ways do not fit: the one that was taken is in sight.
+const here = document.querySelector(".main-nav [aria-current]");
+if (here) here.parentElement.scrollLeft = Math.max(0, here.offsetLeft + here.offsetWidth - here.parentElement.clientWidth);
+
 tellZone();
 showTimes(document);
 scrollLogs();
