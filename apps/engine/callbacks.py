@@ -135,6 +135,7 @@ class TrainingCallback(BaseCallback):
         self.finish_restoring: Callable[[], None] | None = None
         self.chunks = SharedChunks()
         self._remark = ""
+        self._has_started = False
         self._rollouts = 0
         self._rollouts_between_dumps = 0
         self._spec = spec
@@ -153,6 +154,7 @@ class TrainingCallback(BaseCallback):
 
     def _on_training_start(self) -> None:
         self.finiteness = Finiteness(self.model)
+        self._has_started = True
         self._keeps_rewards = isinstance(self.model, OnPolicyAlgorithm | OffPolicyAlgorithm)
         self._schedule(self.num_timesteps)
         rollout_steps = getattr(self.model, "n_steps", 1) * self.training_env.num_envs
@@ -253,6 +255,15 @@ class TrainingCallback(BaseCallback):
             events.checkpoint(step, saved.size_bytes, is_best, should_evaluate, saved.sha256)
         )
         self._log.flush()
+
+    def look_for_the_cause(self) -> None:
+        """Look whether something was not finite, when an error has ended training.
+
+        Raises:
+            NotFinite: It was.
+        """
+        if self._has_started:  # Else its very first reset failed.
+            self.finiteness.look()
 
     def _say_once(self, remark: str) -> None:
         if remark and remark != self._remark:

@@ -244,7 +244,7 @@ def _learn(
         callback.report(f"{control.ends_as}: {control.reason}")
         return Outcome(control.ends_as, model.num_timesteps, callback.episodes, control.reason)
     except (Diverged, ValueError):  # The library's distributions raise the latter for NaN.
-        callback.finiteness.look()
+        callback.look_for_the_cause()
         raise
     callback.save(should_evaluate=True)
     callback.report("completed")

@@ -7,6 +7,8 @@ it runs what it says.
 
 import hashlib
 import os
+import shutil
+from contextlib import ExitStack
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
@@ -127,16 +129,21 @@ def save_into(run: Run, at: str, folder: Path) -> list[Path]:
     found = download(run, at)
     if taken := [name for name in found.names if (folder / name).exists()]:
         raise Refused(f"{folder} has {', '.join(taken)} already; name another folder with -o")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for stored in found.stored.values():
-            with open_stored(run, stored) as source, (folder / stored.name).open("xb") as target:
-                while piece := source.read(CHUNK_BYTES):
-                    target.write(piece)
-        for name, content in found.made.items():
-            (folder / name).write_bytes(content)
-    except OSError as error:
-        raise Refused(f"{folder} cannot be written: {error.strerror}") from error
+    with ExitStack() as stack:
+        # All are judged before any is written.
+        sources = {
+            name: stack.enter_context(open_stored(run, stored))
+            for name, stored in found.stored.items()
+        }
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for name, source in sources.items():
+                with (folder / name).open("xb") as target:
+                    shutil.copyfileobj(source, target, CHUNK_BYTES)
+            for name, content in found.made.items():
+                (folder / name).write_bytes(content)
+        except OSError as error:
+            raise Refused(f"{folder} cannot be written: {error.strerror}") from error
     return [folder / name for name in found.names]
 
 

@@ -49,6 +49,10 @@ def tamper_and_mend_the_manifest(run: Run) -> None:
     write_checkpoint(folder_of(run), {**FILES, "model.zip": b"evil"})
 
 
+def _tamper_with_the_last(run: Run) -> None:
+    (folder_of(run) / "normalization.npz").write_bytes(b"other numbers")
+
+
 def _link(run: Run) -> None:
     secret = run.directory.path.parent / "secret"
     secret.write_bytes(FILES["model.zip"])
@@ -102,7 +106,25 @@ def test_a_file_that_is_not_the_recorded_one_stays(
     damage(run)
     with pytest.raises(Refused, match=r"recorded|plain file|does not exist"):
         downloads.save_into(run, "last", tmp_path / "out")
-    assert not (tmp_path / "out" / "model.zip").exists()
+    assert not (tmp_path / "out").exists()
+
+
+def test_nothing_is_written_unless_every_file_is_the_recorded_one(
+    home: Path, tmp_path: Path, db: None
+) -> None:
+    run = run_with_checkpoint()
+    _tamper_with_the_last(run)
+    with pytest.raises(Refused, match=r"normalization\.npz .* not the file that was recorded"):
+        downloads.save_into(run, "last", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_refused_in_words(
+    home: Path, tmp_path: Path, db: None
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(Refused, match="cannot be written"):
+        downloads.save_into(run_with_checkpoint(), "last", tmp_path / "file" / "out")
 
 
 def test_a_logged_run_has_nothing_to_download(home: Path, db: None) -> None:

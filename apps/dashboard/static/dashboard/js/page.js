@@ -140,6 +140,9 @@ for (const button of navigator.clipboard ? document.querySelectorAll("[data-copy
     button.textContent = "Copied";
   });
 }
+// On a phone the ways do not fit: the one that was taken is in sight.
+const here = document.querySelector(".main-nav [aria-current]");
+if (here) here.parentElement.scrollLeft = Math.max(0, here.offsetLeft + here.offsetWidth - here.parentElement.clientWidth);
 
 tellZone();
 showTimes(document);
