@@ -7,11 +7,11 @@ takes a list for an object without fields and drops unknown fields.
 
 from datetime import datetime
 from pathlib import PurePosixPath
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from django.urls import reverse
 from ninja import Field, Schema
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
 from apps.analysis.axes import Axis
 from apps.engine.algorithms import ALGORITHMS
@@ -22,6 +22,7 @@ from apps.engine.normalization import NORMALIZATION
 from apps.engine.presets import LENGTH_TITLES, PRESET_TITLES
 from apps.engine.spec import BOUNDS, DEVICES, EVALUATION_BOUNDS
 from apps.engine.vectorization import VECTORIZATIONS
+from apps.engine.whole_numbers import whole_number
 from apps.experiments.models import Evaluation, JobStatus, Run, RunKind, RunStatus, Video
 from apps.experiments.turns import PRIORITY_BOUNDS
 from apps.jobs.waiting import why_it_waits
@@ -57,6 +58,17 @@ class Receipt(Schema):
     refused: int
     backward: int = Field(description="Rows taken whose step is less than one before them.")
     stop: str | None = Field(description="Why the script is asked to end; null: it is not.")
+
+
+def _whole(value: Any) -> int:
+    number = None if isinstance(value, str) else whole_number(value)
+    if number is None:
+        raise ValueError("it must be a whole number")
+    return number
+
+
+# JSON has one kind of number: 1e5 and 100000.0 are as whole as 100000.
+WholeNumber = Annotated[int, BeforeValidator(_whole)]
 
 
 def _documented(
@@ -287,7 +299,7 @@ class RunsMade(Schema):
 class ContinueIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    more_timesteps: int = Field(ge=1, le=BOUNDS["total_timesteps"][1], strict=True)
+    more_timesteps: WholeNumber = Field(ge=1, le=BOUNDS["total_timesteps"][1])
 
 
 class BranchIn(BaseModel):

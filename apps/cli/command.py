@@ -1,6 +1,7 @@
 """What every command shares: a ready database, `--json`, errors as one plain line and exit 1."""
 
 import argparse
+import sys
 from typing import Any
 
 import orjson
@@ -9,6 +10,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
+from apps.accounts.models import CredentialError
+from apps.cli.option_parser import refusing
 from apps.engine.errors import EngineError
 from apps.experiments.models import IllegalMove
 from apps.experiments.queries import RunNotFound
@@ -22,18 +25,32 @@ class Command(BaseCommand):
     has_json = True
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        parser = super().create_parser(
-            prog_name, subcommand, formatter_class=argparse.HelpFormatter, **kwargs
-        )
+        options = {"formatter_class": argparse.HelpFormatter, "add_help": False, **kwargs}
+        parser = super().create_parser(prog_name, subcommand, **options)
         if self.has_json:
             parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
-        return parser
+        return refusing(parser)
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        """Run from a command line, where refused options are an error as any other."""
+        try:
+            super().run_from_argv(argv)
+        except CommandError as error:  # Django reads options before it looks for errors.
+            self.stderr.write(f"CommandError: {error}")
+            sys.exit(error.returncode)
 
     def handle(self, *args: Any, **options: Any) -> None:
         migrate_if_needed()
         try:
             self.run(options)
-        except (EngineError, IllegalMove, RunNotFound, Refused, StackFailed) as error:
+        except (
+            CredentialError,
+            EngineError,
+            IllegalMove,
+            RunNotFound,
+            Refused,
+            StackFailed,
+        ) as error:
             raise CommandError(str(error)) from error
 
     def run(self, options: dict[str, Any]) -> None:

@@ -4,7 +4,6 @@ A spec is complete: every hyperparameter has its value, so the same spec, seed a
 same curve. Unknown keys are refused, never dropped.
 """
 
-import math
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -21,13 +20,14 @@ from apps.engine.errors import FieldError, InvalidSpec
 from apps.engine.normalization import resolve_normalization
 from apps.engine.presets import PRESET_TITLES
 from apps.engine.spec_defaults import apply_family, apply_length, apply_preset
+from apps.engine.suggestions import did_you_mean
 from apps.engine.vectorization import DEFAULT_VECTORIZATION, VECTORIZATIONS
 from apps.engine.vectorization import refusals as vectorization_refusals
+from apps.engine.whole_numbers import whole_number
 
 MAX_SEED = 2**32 - 1
 MAX_KWARGS_BYTES = 16_384
 MAX_WRAPPERS = 16
-MAX_DIGITS = 20  # Of thousands of digits, Python refuses to make a number, with its own error.
 DEVICES = ("auto", "cpu", "cuda")
 DEFAULT_ALGORITHM = "ppo"
 DEFAULT_ENVIRONMENT = "CartPole-v1"
@@ -276,7 +276,7 @@ def _refuse(errors: list[FieldError]) -> None:
 
 def _unknown_keys(data: Mapping[str, Any], allowed: list[str]) -> list[FieldError]:
     return [
-        FieldError(str(key), f"unknown; allowed: {', '.join(allowed)}")
+        FieldError(str(key), f"unknown; allowed: {', '.join(allowed)}{did_you_mean(key, allowed)}")
         for key in data
         if key not in allowed
     ]
@@ -301,9 +301,8 @@ def _check_choice(
     if name not in values or (is_optional and value is None):
         return
     if value not in allowed:
-        errors.append(
-            FieldError(name, f"{shown(value)} is not allowed; allowed: {', '.join(allowed)}")
-        )
+        listed = f"{', '.join(allowed)}{did_you_mean(value, allowed)}"
+        errors.append(FieldError(name, f"{shown(value)} is not allowed; allowed: {listed}"))
 
 
 def _check_kwargs(values: dict[str, Any], errors: list[FieldError]) -> None:
@@ -363,17 +362,9 @@ def check_numbers(
         if name not in values:
             continue
         value = values[name]
-        whole = _whole_number(value)
+        whole = whole_number(value)
         if whole is None or not low <= whole <= high:
             allowed = f"it must be a whole number from {low} to {high}"
             errors.append(FieldError(name, f"{shown(value)} is not allowed; {allowed}"))
         else:
             values[name] = whole
-
-
-def _whole_number(value: Any) -> int | None:
-    if isinstance(value, str) and len(value) <= MAX_DIGITS:
-        return int(value) if value.strip().removeprefix("-").isdecimal() else None
-    if isinstance(value, float) and math.isfinite(value) and value == int(value):
-        return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -7,9 +7,14 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from apps.cli.command import Command as OurCommand
+from apps.cli.option_parser import whole
 from apps.cli.shapes import run_as_dict
-from apps.cli.spec_options import add_hyperparameters, read_hyperparameters
-from apps.engine.assignments import parse_assignments
+from apps.cli.spec_options import (
+    add_hyperparameters,
+    add_world,
+    read_world,
+    with_hyperparameters,
+)
 from apps.experiments.models import Run
 from apps.jobs import control, lineage
 
@@ -21,28 +26,27 @@ class Command(OurCommand):
         parser.add_argument("run", metavar="RUN[@best|@last|@STEP]")
         add_hyperparameters(parser)
         parser.add_argument(
-            "-n", dest="total_timesteps", type=int, metavar="N", help="steps in all"
+            "-n", dest="total_timesteps", type=whole, metavar="N", help="steps in all"
         )
-        parser.add_argument("--seed", type=int)
+        parser.add_argument("--seed", type=whole)
         parser.add_argument("--env", dest="environment", metavar="ID")
-        parser.add_argument("--env-kwargs", nargs="+", default=[], metavar="NAME:VALUE")
+        add_world(parser)
         parser.add_argument("--name", default="")
         parser.add_argument("--experiment", default="", metavar="NAME")
 
     def run(self, options: dict[str, Any]) -> None:
         text, _, at = options["run"].partition("@")
+        parent = Run.objects.resolve(text)
         changes = {
             name: options[name]
             for name in ("total_timesteps", "seed", "environment")
             if options[name] is not None
         }
-        changes |= read_hyperparameters(options)
-        if options["env_kwargs"]:
-            changes["environment_kwargs"] = parse_assignments(
-                options["env_kwargs"], "--env-kwargs"
-            )
+        changes = with_hyperparameters(
+            {**changes, **read_world(options)}, options, parent.algorithm, self.note
+        )
         naming = control.Naming(options["name"], options["experiment"], shlex.join(sys.argv))
-        child = lineage.branch(Run.objects.resolve(text), at or "last", changes, naming)
+        child = lineage.branch(parent, at or "last", changes, naming)
         if options["json"]:
             self.print_json(run_as_dict(child))
         else:

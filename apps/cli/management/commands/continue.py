@@ -8,7 +8,9 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from apps.cli.option_parser import whole_between
 from apps.cli.verbs import RunVerb
+from apps.engine.spec import BOUNDS
 from apps.experiments.models import Run
 from apps.jobs import lineage
 
@@ -18,8 +20,14 @@ class Command(RunVerb):
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
+        steps = whole_between(*BOUNDS["total_timesteps"])
         parser.add_argument(
-            "-n", dest="more_timesteps", type=int, required=True, metavar="N", help="further steps"
+            "-n",
+            dest="more_timesteps",
+            type=steps,
+            required=True,
+            metavar="N",
+            help="further steps",
         )
 
     def verb(self, options: dict[str, Any]) -> Callable[[Run], Run]:
