@@ -48,12 +48,19 @@ SPEC_OPTIONS = {
 ELSEWHERE = {
     **{field: f"--{option.replace('_', '-')}" for option, field in SPEC_OPTIONS.items()},
     **{option: f"--{option.replace('_', '-')}" for option in SPEC_OPTIONS},
-    "timesteps": "-n N", "total_timesteps": "-n N", "film": "--no-video",
-    "env_kwargs": "--env-kwargs NAME:VALUE", "environment_kwargs": "--env-kwargs NAME:VALUE",
-    "wrapper": "--wrapper module:Class", "wrappers": "--wrapper module:Class",
-    "early_stop": "--early-stop", "milestones": "--milestones", "tensorboard": "--tensorboard",
-    "vec_env_class": "--vectorization NAME", "vec_env_wrapper": "--wrapper module:Class",
-}  # fmt: skip
+    "timesteps": "-n N",
+    "total_timesteps": "-n N",
+    "film": "--no-video",
+    "env_kwargs": "--env-kwargs NAME:VALUE",
+    "environment_kwargs": "--env-kwargs NAME:VALUE",
+    "wrapper": "--wrapper module:Class",
+    "wrappers": "--wrapper module:Class",
+    "early_stop": "--early-stop",
+    "milestones": "--milestones",
+    "tensorboard": "--tensorboard",
+    "vec_env_class": "--vectorization NAME",
+    "vec_env_wrapper": "--wrapper module:Class",
+}
 SWITCHES = {"true": True, "false": False}
 
 
@@ -170,9 +177,12 @@ def add_world(parser: CommandParser) -> None:
     """Add the options that say how the environment is made, which `read_world` reads."""
     parser.add_argument("--env-kwargs", nargs="+", default=[], metavar="NAME:VALUE")
     parser.add_argument(
-        "--wrapper", nargs="+", action="append", metavar="WORD",
+        "--wrapper",
+        nargs="+",
+        action="append",
+        metavar="WORD",
         help="module:Class [NAME:VALUE …], once for each, innermost first; or none",
-    )  # fmt: skip
+    )
     parser.add_argument(
         "--frame-stack", type=whole, metavar="N", help="latest observations seen at once"
     )

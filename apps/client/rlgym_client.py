@@ -732,8 +732,11 @@ class Run:
             script = shlex.quote(globals().get("__file__", "rlgym_client.py"))
             logger.warning(
                 "%s rows of run %s were not sent; `python %s %s` sends them",
-                count, self.id, script, shlex.quote(str(self._outbox.path)),
-            )  # fmt: skip
+                count,
+                self.id,
+                script,
+                shlex.quote(str(self._outbox.path)),
+            )
 
 
 _runs: weakref.WeakSet[Run] = weakref.WeakSet()
@@ -775,8 +778,11 @@ def init(
     warnings: list[str] = []
     begin: Row = {"id": "".join(secrets.choice(ID_ALPHABET) for _ in range(10))}
     texts = {
-        "experiment": experiment, "name": name, "algorithm": algorithm, "environment": environment,
-    }  # fmt: skip
+        "experiment": experiment,
+        "name": name,
+        "algorithm": algorithm,
+        "environment": environment,
+    }
     for field, text in texts.items():
         begin[field] = "" if text is None else _line(text, MAX_TEXTS[field])
         if text is not None and begin[field] != _told(text):

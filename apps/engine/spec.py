@@ -20,7 +20,7 @@ from apps.engine.errors import FieldError, InvalidSpec
 from apps.engine.normalization import resolve_normalization
 from apps.engine.presets import PRESET_TITLES
 from apps.engine.spec_defaults import apply_family, apply_length, apply_preset
-from apps.engine.suggestions import did_you_mean
+from apps.engine.suggestions import SYNONYMS, did_you_mean
 from apps.engine.vectorization import DEFAULT_VECTORIZATION, VECTORIZATIONS
 from apps.engine.vectorization import refusals as vectorization_refusals
 from apps.engine.whole_numbers import whole_number
@@ -161,8 +161,9 @@ class RunSpec:
             apply_length(values, data.get("length"), errors)
             given = apply_preset(values, given, algorithm, errors)
         if algorithm:
-            values["hyperparameters"], refused = algorithm.resolve(dict(given))
-            errors += refused
+            misplaced, own = _misplaced(given, algorithm, names)
+            values["hyperparameters"], refused = algorithm.resolve(own)
+            errors += misplaced + refused
         values["normalize"], refused = resolve_normalization(values.get("normalize"))
         errors += refused
         check_numbers(values, BOUNDS, errors)
@@ -280,6 +281,24 @@ def _unknown_keys(data: Mapping[str, Any], allowed: list[str]) -> list[FieldErro
         for key in data
         if key not in allowed
     ]
+
+
+def _misplaced(
+    given: Mapping[str, Any], algorithm: Algorithm, names: list[str]
+) -> tuple[list[FieldError], dict[str, Any]]:
+    """Refuse fields of the spec that stand among the hyperparameters; return those with the rest.
+
+    RL-Baselines3-Zoo has them there, some by other names.
+    """
+    errors, own = [], {}
+    for name, value in given.items():
+        field_name = SYNONYMS.get(str(name), str(name))
+        if name in algorithm.hyperparameters or field_name not in names:
+            own[name] = value
+        else:
+            words = f"is no hyperparameter; write it beside them, as {field_name}"
+            errors.append(FieldError(f"hyperparameters.{name}", words))
+    return errors, own
 
 
 def _check_environment_id(name: Any, errors: list[FieldError]) -> None:

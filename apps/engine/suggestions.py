@@ -5,14 +5,28 @@ from collections.abc import Iterable
 
 # Names that other libraries, or our own options, have for what is meant here.
 SYNONYMS = {
-    "algo": "algorithm", "env": "environment", "env_id": "environment",
-    "env_kwargs": "environment_kwargs", "env_wrapper": "wrappers", "wrapper": "wrappers",
-    "timesteps": "total_timesteps", "n_timesteps": "total_timesteps", "steps": "total_timesteps",
-    "num_envs": "n_envs", "params": "hyperparameters", "hyperparams": "hyperparameters",
-    "lr": "learning_rate", "epochs": "n_epochs", "num_steps": "n_steps",
-    "update_epochs": "n_epochs", "clip_coef": "clip_range", "entropy_coef": "ent_coef",
-    "hidden_sizes": "net_arch", "activation": "activation_fn",
-}  # fmt: skip
+    "algo": "algorithm",
+    "env": "environment",
+    "env_id": "environment",
+    "env_kwargs": "environment_kwargs",
+    "env_wrapper": "wrappers",
+    "wrapper": "wrappers",
+    "timesteps": "total_timesteps",
+    "n_timesteps": "total_timesteps",
+    "steps": "total_timesteps",
+    "num_envs": "n_envs",
+    "params": "hyperparameters",
+    "hyperparams": "hyperparameters",
+    "lr": "learning_rate",
+    "epochs": "n_epochs",
+    "num_steps": "n_steps",
+    "update_epochs": "n_epochs",
+    "clip_coef": "clip_range",
+    "entropy_coef": "ent_coef",
+    "hidden_sizes": "net_arch",
+    "policy_kwargs": "net_arch",
+    "activation": "activation_fn",
+}
 MAX_LENGTH = 200  # Longer ones are no slip of a finger, and comparing takes its time.
 
 

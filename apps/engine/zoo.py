@@ -151,10 +151,12 @@ def _entry(fields: Any, algorithm: Algorithm) -> ZooEntry:
         raise _refused("", f"{shown(fields)} is not an object of values by name")
     entry, unknown = carried_over(fields, algorithm)
     if unknown:
-        raise InvalidSpec([
-            FieldError(name, f"not supported; leave it out{_meant(name, algorithm)}")
-            for name in unknown
-        ])  # fmt: skip
+        raise InvalidSpec(
+            [
+                FieldError(name, f"not supported; leave it out{_meant(name, algorithm)}")
+                for name in unknown
+            ]
+        )
     hyperparameters = entry.spec["hyperparameters"]
     _fit_batch(hyperparameters, entry, algorithm)
     values, errors = algorithm.resolve(hyperparameters)

@@ -47,8 +47,10 @@ def test_a_mistake_in_options_is_one_line_and_code_1(
 def test_help_is_still_there(tmp_path: Path) -> None:
     said = subprocess.run(
         [sys.executable, "manage.py", "train", "--help"],
-        capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
     assert "--frame-stack" in said
     assert "-h, --help" in said
 
@@ -63,10 +65,26 @@ class TestSpecs:
 
     def test_whole_numbers_have_any_spelling_in_every_option(self) -> None:
         spec = self.train(
-            "-n", "1e5", "--seed", "1.0", "--n-envs", "2e0", "--eval-freq", "10_000",
-            "--eval-episodes", "3.0", "--save-freq", "1e4", "--priority", "1e1",
-            "-params", "n_steps:1e2", "batch_size:1_00", "gamma:.5", "net_arch:[3.2e1]",
-        )  # fmt: skip
+            "-n",
+            "1e5",
+            "--seed",
+            "1.0",
+            "--n-envs",
+            "2e0",
+            "--eval-freq",
+            "10_000",
+            "--eval-episodes",
+            "3.0",
+            "--save-freq",
+            "1e4",
+            "--priority",
+            "1e1",
+            "-params",
+            "n_steps:1e2",
+            "batch_size:1_00",
+            "gamma:.5",
+            "net_arch:[3.2e1]",
+        )
         fields = ("total_timesteps", "seed", "n_envs", "eval_freq", "eval_episodes", "save_freq")
         assert [spec[name] for name in fields] == [100_000, 1, 2, 10_000, 3, 10_000]
         given = {name: spec["hyperparameters"][name] for name in ("n_steps", "batch_size")}
@@ -82,7 +100,9 @@ class TestSpecs:
             ("ppo", "policy_kwargs:dict(net_arch=[64,32])", {}, {"net_arch": [64, 32]}),
             ("ppo", "policy_kwargs:dict(activation_fn=nn.ReLU)", {}, {"activation_fn": "relu"}),
             (
-                "ppo", "policy_kwargs:dict(net_arch=dict(pi=[8], vf=[9]))", {},
+                "ppo",
+                "policy_kwargs:dict(net_arch=dict(pi=[8], vf=[9]))",
+                {},
                 {"net_arch": [8], "critic_net_arch": [9]},
             ),
             ("sac", "train_freq:(1,'episode')", {}, {"train_freq": "episode"}),
@@ -94,21 +114,32 @@ class TestSpecs:
             ("ppo", "policy:'MlpPolicy'", {}, {}),
             ("ppo", "learning_rate:lin_0.001", {}, {"learning_rate": "lin_0.001"}),
             (
-                "ppo", "env_wrapper:gymnasium.wrappers.FlattenObservation",
-                {"wrappers": ["gymnasium.wrappers:FlattenObservation"]}, {},
+                "ppo",
+                "env_wrapper:gymnasium.wrappers.FlattenObservation",
+                {"wrappers": ["gymnasium.wrappers:FlattenObservation"]},
+                {},
             ),
             (
-                "ppo", "env_wrapper:[{'gymnasium.wrappers.TimeLimit': {'max_episode_steps': 9}}]",
-                {"wrappers": [
-                    {"path": "gymnasium.wrappers:TimeLimit", "kwargs": {"max_episode_steps": 9}}
-                ]}, {},
+                "ppo",
+                "env_wrapper:[{'gymnasium.wrappers.TimeLimit': {'max_episode_steps': 9}}]",
+                {
+                    "wrappers": [
+                        {
+                            "path": "gymnasium.wrappers:TimeLimit",
+                            "kwargs": {"max_episode_steps": 9},
+                        }
+                    ]
+                },
+                {},
             ),
             (
-                "ppo", "env_kwargs:dict(sutton_barto_reward=True)",
-                {"environment_kwargs": {"sutton_barto_reward": True}}, {},
+                "ppo",
+                "env_kwargs:dict(sutton_barto_reward=True)",
+                {"environment_kwargs": {"sutton_barto_reward": True}},
+                {},
             ),
         ],
-    )  # fmt: skip
+    )
     def test_the_zoo_s_habits_are_understood(
         self, algorithm: str, word: str, fields: dict[str, Any], values: dict[str, Any]
     ) -> None:
@@ -132,14 +163,16 @@ class TestSpecs:
             (["-params", "policy:MlpPolice"], "did you mean MlpPolicy?"),
             (["-params", "env_wrapper:7"], "env_wrapper: 7 is not a wrapper"),
             (["-params", "frame_stack:1.5"], "frame_stack: 1.5 is not a whole number"),
-            (["--algo", "sac", "--env", "Pendulum-v1", "-params", "train_freq:(2,'episode')"],
-             "write (1, 'episode') or a number of steps"),
+            (
+                ["--algo", "sac", "--env", "Pendulum-v1", "-params", "train_freq:(2,'episode')"],
+                "write (1, 'episode') or a number of steps",
+            ),
             (["--wrapper", "none", "x:1"], "{'none': {'x': 1}} is not a wrapper"),
             (["--wrapper", "a.b:C", "x"], "'x' is not name:value"),
             (["--frame-stack", "1"], "frame_stack: 1 is not allowed"),
             (["-conf", "nowhere.yml", "--algo", "ppoo"], "did you mean ppo?"),
         ],
-    )  # fmt: skip
+    )
     def test_what_cannot_be_taken_is_refused_with_the_right_form(
         self, words: list[str], said: str
     ) -> None:
@@ -150,9 +183,14 @@ class TestSpecs:
 
     def test_wrappers_and_frame_stacks_have_options_of_their_own(self) -> None:
         spec = self.train(
-            "--wrapper", "gymnasium.wrappers:TimeLimit", "max_episode_steps:1e2",
-            "--wrapper", "gymnasium.wrappers.FlattenObservation", "--frame-stack", "4",
-        )  # fmt: skip
+            "--wrapper",
+            "gymnasium.wrappers:TimeLimit",
+            "max_episode_steps:1e2",
+            "--wrapper",
+            "gymnasium.wrappers.FlattenObservation",
+            "--frame-stack",
+            "4",
+        )
         assert spec["frame_stack"] == 4
         assert spec["wrappers"] == [
             {"path": "gymnasium.wrappers:TimeLimit", "kwargs": {"max_episode_steps": 100}},
@@ -197,9 +235,15 @@ class TestSpecs:
         call_command("runs", "--order=name", "--limit", "1e2")
         head, *lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
         assert head == [
-            "id", "name", "status", "progress", "return_last", "return_best", "evaluation_last",
+            "id",
+            "name",
+            "status",
+            "progress",
+            "return_last",
+            "return_best",
+            "evaluation_last",
             "steps_per_second",
-        ]  # fmt: skip
+        ]
         assert all(len(line) == len(head) for line in lines)
         assert lines[0] == [run.pk, long, "completed", *lines[0][3:]]
         assert lines[0][5] == "1234.5678"

@@ -40,8 +40,9 @@ def test_tokens_are_of_a_user_and_told_apart_by_id(
     assert (first["user"], second["user"]) == ("ann", "admin")
     assert status_with(first["secret"]) == 200
     assert [t["id"] for t in json.loads(call("token", "list", "--json"))] == [
-        second["id"], first["id"],
-    ]  # fmt: skip
+        second["id"],
+        first["id"],
+    ]
     call("token", "list", "--user", "ann")
     head, *lines = capsys.readouterr().out.splitlines()
     assert head.split("\t") == ["id", "name", "user", "created_at", "last_used_at"]

@@ -79,11 +79,30 @@ def holding_itself() -> list[Any]:
 
 # By number: Hypothesis asks a strategy's values for their words, which some of these refuse.
 ODD: list[Any] = [
-    10**400, 10**4000, np.float32(1), np.int64(3), np.zeros(3), np.zeros((40, 40)), "x" * 9999,
-    b"\xff" * 9999, Broken(), Path("a\udcff"), {1, 2}, 1j, np.datetime64("2026-01-01"), int,
-    [0] * 5000, {str(n): n for n in range(3000)}, Options(0.1, Broken()), np.array(["a"]),
-    os.fsdecode(b"\xff\xfe"), float("nan"), np.bool_(True), holding_itself(), Endless(),
-]  # fmt: skip
+    10**400,
+    10**4000,
+    np.float32(1),
+    np.int64(3),
+    np.zeros(3),
+    np.zeros((40, 40)),
+    "x" * 9999,
+    b"\xff" * 9999,
+    Broken(),
+    Path("a\udcff"),
+    {1, 2},
+    1j,
+    np.datetime64("2026-01-01"),
+    int,
+    [0] * 5000,
+    {str(n): n for n in range(3000)},
+    Options(0.1, Broken()),
+    np.array(["a"]),
+    os.fsdecode(b"\xff\xfe"),
+    float("nan"),
+    np.bool_(True),
+    holding_itself(),
+    Endless(),
+]
 
 
 def odd_value(number: int) -> Any:
@@ -105,9 +124,14 @@ anything = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts | st.integers(), inner),
     max_leaves=6,
 )
-names = texts | st.sampled_from(
-    ["", " ", "a,b", "x" * 300, "a\nb", "\udc80", " a ", "episode/return", "loss"]
-) | st.integers() | st.none()  # fmt: skip
+names = (
+    texts
+    | st.sampled_from(
+        ["", " ", "a,b", "x" * 300, "a\nb", "\udc80", " a ", "episode/return", "loss"]
+    )
+    | st.integers()
+    | st.none()
+)
 
 
 def check_begun(begun: Mapping[str, Any]) -> None:
@@ -135,9 +159,16 @@ def test_whatever_is_handed_over_nothing_is_raised_and_the_rest_arrives(
     server.rows.clear()
     server.begun.clear()
     run = rlgym_client.init(
-        odd, odd, config, algorithm=odd, environment=odd, seed=odd, total_timesteps=odd,
-        url=server.url, token="t",
-    )  # fmt: skip
+        odd,
+        odd,
+        config,
+        algorithm=odd,
+        environment=odd,
+        seed=odd,
+        total_timesteps=odd,
+        url=server.url,
+        token="t",
+    )
     run.log({"before": 1.0}, 0)
     for values in logged:
         run.log(values, odd)
@@ -187,11 +218,20 @@ def test_only_the_bad_key_is_escaped_or_dropped_and_told_once(
         for step in range(3):
             run.log(
                 {
-                    "good": 1.0, "a,b": 2.0, "": 3.0, "x" * 300: 4.0, "x" * 301: 5.0, "t\n": 6.0,
-                    "episode/return": 7.0, "bad": Broken(), Broken(): 8.0, 7: 9.0, "\udc80": 10.0,
+                    "good": 1.0,
+                    "a,b": 2.0,
+                    "": 3.0,
+                    "x" * 300: 4.0,
+                    "x" * 301: 5.0,
+                    "t\n": 6.0,
+                    "episode/return": 7.0,
+                    "bad": Broken(),
+                    Broken(): 8.0,
+                    7: 9.0,
+                    "\udc80": 10.0,
                 },
                 step,
-            )  # fmt: skip
+            )
     rows = check_rows(server)
     assert [row["step"] for row in rows] == [0, 1, 2]
     for row in rows:
@@ -262,9 +302,12 @@ def answering(server: FakeServer, monkeypatch: pytest.MonkeyPatch, answer: Any) 
 @pytest.mark.parametrize("status", [400, 413, 422])
 @pytest.mark.parametrize("names_it", [True, False])
 def test_a_run_is_begun_without_what_its_server_refuses(
-    server: FakeServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
-    status: int, names_it: bool,
-) -> None:  # fmt: skip
+    server: FakeServer,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    status: int,
+    names_it: bool,
+) -> None:
     def answer(path: str, body: bytes) -> Any:
         if path.endswith("/logged") and b"latest" in body:
             errors = [{"field": "name", "message": "reserved"}] if names_it else "none"
@@ -285,11 +328,18 @@ def test_a_run_is_begun_without_what_its_server_refuses(
 @pytest.mark.parametrize(
     "answer",
     [
-        (500, {}), (502, []), (429, {"detail": ["x"]}), (200, [1]), (200, "text"),
-        (422, {"receipt": 7}), (422, {"errors": 7}), (404, {"detail": {"a": 1}}), (302, {}),
+        (500, {}),
+        (502, []),
+        (429, {"detail": ["x"]}),
+        (200, [1]),
+        (200, "text"),
+        (422, {"receipt": 7}),
+        (422, {"errors": 7}),
+        (404, {"detail": {"a": 1}}),
+        (302, {}),
         (200, {"receipt": [], "stop": 7}),
     ],
-)  # fmt: skip
+)
 def test_odd_answers_lose_nothing(
     server: FakeServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, answer: Any
 ) -> None:
@@ -396,16 +446,35 @@ def test_a_damaged_row_keeps_its_number_and_costs_no_other(
     file = left(server, tmp_path, good[0], b'{"step": \xff\x00', good[1], b"", good[2], b'{"st')
     assert send_file(file, "t") == 5
     assert {number: row and row["step"] for (_, number), row in server.rows.items()} == {
-        7: 0, 8: None, 9: 1, 10: None, 11: 2,
-    }  # fmt: skip
+        7: 0,
+        8: None,
+        9: 1,
+        10: None,
+        11: 2,
+    }
     assert not file.exists()
 
 
-@given(st.binary(max_size=300) | st.lists(st.sampled_from([
-    b"{}", b"[]", b'{"finish": 7}', b'{"finish": {"status": "failed"}}', b"\xff", b"7", b"null",
-    json.dumps(HEAD).encode(), b'{"url": "x", "begin": {}, "writer": "w", "seq": 1}',
-    b'{"step": 1, "values": {"a": 1}}', b"[" * 3000,
-])).map(b"\n".join))  # fmt: skip
+@given(
+    st.binary(max_size=300)
+    | st.lists(
+        st.sampled_from(
+            [
+                b"{}",
+                b"[]",
+                b'{"finish": 7}',
+                b'{"finish": {"status": "failed"}}',
+                b"\xff",
+                b"7",
+                b"null",
+                json.dumps(HEAD).encode(),
+                b'{"url": "x", "begin": {}, "writer": "w", "seq": 1}',
+                b'{"step": 1, "values": {"a": 1}}',
+                b"[" * 3000,
+            ]
+        )
+    ).map(b"\n".join)
+)
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_bytes_are_sent_or_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
     (file := tmp_path / "left.jsonl").write_bytes(content)
@@ -431,8 +500,11 @@ def test_the_recovery_command_ends_in_one_line_and_never_in_a_traceback(
     words = [] if kind == "none" else [os.fsencode(file)]
     done = subprocess.run(
         [sys.executable, "-I", rlgym_client.__file__, *words],
-        capture_output=True, check=False, timeout=60, env={"LC_ALL": "C", "PATH": ""},
-    )  # fmt: skip
+        capture_output=True,
+        check=False,
+        timeout=60,
+        env={"LC_ALL": "C", "PATH": ""},
+    )
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
     assert b"Traceback" not in done.stderr
@@ -440,9 +512,11 @@ def test_the_recovery_command_ends_in_one_line_and_never_in_a_traceback(
 
 
 def test_several_files_are_sent_each_for_itself(
-    server: FakeServer, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    server: FakeServer,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.setenv("RLGYM_TOKEN", "t")
     file = left(server, tmp_path, b'{"step": 1, "values": {"a": 1}}', b"")
     assert main([str(tmp_path / "none"), str(file)]) == 1

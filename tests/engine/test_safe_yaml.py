@@ -16,11 +16,21 @@ from apps.engine.safe_yaml import read
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        ("1e5", 100_000), ("1E5", 100_000), ("1e-4", 1e-4), ("1.5e3", 1500.0), (".5e1", 5.0),
-        ("100_000", 100_000), ("-2e3", -2000), ("1e99", 1e99), ("1e", "1e"), ("'1e5'", "1e5"),
-        ("1.0", 1.0), ("e5", "e5"), ("1e5x", "1e5x"),
+        ("1e5", 100_000),
+        ("1E5", 100_000),
+        ("1e-4", 1e-4),
+        ("1.5e3", 1500.0),
+        (".5e1", 5.0),
+        ("100_000", 100_000),
+        ("-2e3", -2000),
+        ("1e99", 1e99),
+        ("1e", "1e"),
+        ("'1e5'", "1e5"),
+        ("1.0", 1.0),
+        ("e5", "e5"),
+        ("1e5x", "1e5x"),
     ],
-)  # fmt: skip
+)
 def test_numbers_are_read_as_people_write_them(text: str, value: Any) -> None:
     found = read(f"a: {text}\nb: [{text}]").value
     assert found == {"a": value, "b": [value]}
@@ -75,9 +85,16 @@ runs:
 """
     line = read_batch(text)[0]
     found = {
-        "algorithm": 5, "seed": 7, "hyperparameters.n_steps": 8, "hyperparameters.batch_size": 10,
-        "hyperparameters.gamma": 3, "n_envs": 5, "": 5, "grid.seed": 7, "hyperparameters": 9,
-    }  # fmt: skip
+        "algorithm": 5,
+        "seed": 7,
+        "hyperparameters.n_steps": 8,
+        "hyperparameters.batch_size": 10,
+        "hyperparameters.gamma": 3,
+        "n_envs": 5,
+        "": 5,
+        "grid.seed": 7,
+        "hyperparameters": 9,
+    }
     places = {name: line.place_of(name) for name in found}
     assert {name: place and place.line for name, place in places.items()} == found
 

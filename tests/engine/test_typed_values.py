@@ -23,14 +23,39 @@ from apps.engine.whole_numbers import MAX_DIGITS, whole_number
 @pytest.mark.parametrize(
     ("written", "number"),
     [
-        ("1e5", 100_000), ("1E5", 100_000), ("1e+5", 100_000), ("1.5e3", 1500), ("15e-1", None),
-        ("100_000", 100_000), ("1.0", 1), (" 7 ", 7), ("-3", -3), ("1.5", None), ("1e-3", None),
-        ("", None), ("many", None), ("nan", None), ("inf", None), ("1e99", None), (True, None),
-        ("1e999999999999", None), ("1e-999999999999", None), ("9" * 5000, None), (1.0, 1),
-        (1e5, 100_000), (1.5, None), (float("nan"), None), (float("inf"), None), (None, None),
-        ([1], None), ("0x10", None), ("1,000", None), ("1__0", 10), (10**30, 10**30),
+        ("1e5", 100_000),
+        ("1E5", 100_000),
+        ("1e+5", 100_000),
+        ("1.5e3", 1500),
+        ("15e-1", None),
+        ("100_000", 100_000),
+        ("1.0", 1),
+        (" 7 ", 7),
+        ("-3", -3),
+        ("1.5", None),
+        ("1e-3", None),
+        ("", None),
+        ("many", None),
+        ("nan", None),
+        ("inf", None),
+        ("1e99", None),
+        (True, None),
+        ("1e999999999999", None),
+        ("1e-999999999999", None),
+        ("9" * 5000, None),
+        (1.0, 1),
+        (1e5, 100_000),
+        (1.5, None),
+        (float("nan"), None),
+        (float("inf"), None),
+        (None, None),
+        ([1], None),
+        ("0x10", None),
+        ("1,000", None),
+        ("1__0", 10),
+        (10**30, 10**30),
     ],
-)  # fmt: skip
+)
 def test_a_whole_number_is_read_as_people_write_it(written: Any, number: int | None) -> None:
     assert whole_number(written) == number
 
@@ -56,9 +81,12 @@ def test_any_text_is_a_whole_number_as_it_says_or_none(text: str) -> None:
 
 @pytest.mark.parametrize("steps", ["1e5", "100_000", "1.0e5", 1e5, " 100000 "])
 def test_a_spec_takes_whole_numbers_of_any_spelling(steps: Any) -> None:
-    spec = RunSpec.from_dict({
-        "total_timesteps": steps, "hyperparameters": {"n_steps": "1_024", "net_arch": [6.4e1]},
-    })  # fmt: skip
+    spec = RunSpec.from_dict(
+        {
+            "total_timesteps": steps,
+            "hyperparameters": {"n_steps": "1_024", "net_arch": [6.4e1]},
+        }
+    )
     assert spec.total_timesteps == 100_000
     assert spec.hyperparameters["n_steps"] == 1024
     assert spec.hyperparameters["net_arch"] == [64]
@@ -69,14 +97,28 @@ def test_a_spec_takes_whole_numbers_of_any_spelling(steps: Any) -> None:
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        ("1e5", 100_000), ("100_000", 100_000), ("1.0", 1.0), ("1e-4", 1e-4), ("01", "01"),
-        ("(1,'episode')", [1, "episode"]), ("'MlpPolicy'", "MlpPolicy"), ("64,64", [64, 64]),
-        ("['a', None, True]", ["a", None, True]), ("{'a': 1}", {"a": 1}), (".5", 0.5),
-        ("dict(a=1)", "dict(a=1)"), ("nn.ReLU", "nn.ReLU"), ("open('x')", "open('x')"),
-        ("1e999999999", "1e999999999"), ("b'x'", "b'x'"), ("8x8", "8x8"), ("", ""),
-        ("9" * 5000, "9" * 5000), ("[" * 5000, "[" * 5000),
+        ("1e5", 100_000),
+        ("100_000", 100_000),
+        ("1.0", 1.0),
+        ("1e-4", 1e-4),
+        ("01", "01"),
+        ("(1,'episode')", [1, "episode"]),
+        ("'MlpPolicy'", "MlpPolicy"),
+        ("64,64", [64, 64]),
+        ("['a', None, True]", ["a", None, True]),
+        ("{'a': 1}", {"a": 1}),
+        (".5", 0.5),
+        ("dict(a=1)", "dict(a=1)"),
+        ("nn.ReLU", "nn.ReLU"),
+        ("open('x')", "open('x')"),
+        ("1e999999999", "1e999999999"),
+        ("b'x'", "b'x'"),
+        ("8x8", "8x8"),
+        ("", ""),
+        ("9" * 5000, "9" * 5000),
+        ("[" * 5000, "[" * 5000),
     ],
-)  # fmt: skip
+)
 def test_a_typed_value_is_a_number_json_or_a_literal_else_text(text: str, value: Any) -> None:
     read = read_typed(text)
     assert read == value
@@ -97,9 +139,10 @@ def test_a_name_twice_is_refused_and_all_that_is_wrong_is_said() -> None:
     with pytest.raises(InvalidSpec) as refused:
         parse_assignments(["a:1", "a:2", "b", ":3"], "-params")
     assert [error.message for error in refused.value.errors] == [
-        "a is given twice; leave one of them out", "'b' is not name:value",
+        "a is given twice; leave one of them out",
+        "'b' is not name:value",
         "':3' is not name:value",
-    ]  # fmt: skip
+    ]
 
 
 @given(st.text(max_size=80) | st.text(alphabet="dict()=[]{}-.,'\"1ae*:_ ", max_size=60))
@@ -160,6 +203,7 @@ def test_what_comes_close_is_named(given_name: object, known: Any, meant: str) -
         ({"algorithm": "DQN"}, "dqn"),
         ({"hyperparameters": {"learning_rat": 1}}, "learning_rate"),
         ({"hyperparameters": {"activation_fn": "rellu"}}, "relu"),
+        ({"hyperparameters": {"policy_kwargs": "dict(net_arch=[8])"}}, "net_arch"),
         ({"normalize": {"clip_ob": 1}}, "clip_obs"),
         ({"early_stop": {"belov": 1}}, "below"),
     ],
@@ -167,3 +211,22 @@ def test_what_comes_close_is_named(given_name: object, known: Any, meant: str) -
 def test_a_spec_says_what_was_meant(data: dict[str, Any], meant: str) -> None:
     with pytest.raises(InvalidSpec, match=rf"did you mean {meant}\?"):
         RunSpec.from_dict(data)
+
+
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [
+        ("n_envs", "n_envs"),
+        ("frame_stack", "frame_stack"),
+        ("env_wrapper", "wrappers"),
+        ("n_timesteps", "total_timesteps"),
+        ("normalize", "normalize"),
+        ("seed", "seed"),
+    ],
+)
+def test_a_field_among_the_hyperparameters_is_shown_its_place(name: str, field: str) -> None:
+    with pytest.raises(InvalidSpec) as refused:
+        RunSpec.from_dict({"hyperparameters": {name: 1}})
+    (error,) = refused.value.errors
+    assert error.field == f"hyperparameters.{name}"
+    assert error.message.endswith(f"write it beside them, as {field}")
