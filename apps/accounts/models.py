@@ -17,12 +17,15 @@ from django.utils import timezone
 
 from apps.accounts.answers import Answer
 from apps.engine import names
+from apps.engine.hyperparameters import shown
+from apps.engine.suggestions import did_you_mean
 
 __all__ = ["Answer", "ApiToken", "LoginLink", "first_admin"]
 
 LINK_LIFETIME = timedelta(hours=12)
 USE_RESOLUTION = timedelta(minutes=1)
 TOKEN_PREFIX = "rlgym_"
+MAX_ID_DIGITS = 18
 
 # Wrong passwords that cost no waiting: of a name from an address, of an address with any names, of
 # a name from all addresses that it never logged in from.
@@ -37,6 +40,24 @@ UNFAMILIAR_AFTER = timedelta(days=90)
 def _hash(secret: str) -> str:
     # The secrets hold 256 random bits, so one plain hash is enough: there is nothing to guess.
     return hashlib.sha256(secret.encode()).hexdigest()
+
+
+class CredentialError(ValueError):
+    """There is no such user or token, or its name will not do."""
+
+
+def user_named(name: str) -> User:
+    """Return an active user.
+
+    Raises:
+        CredentialError: There is none of that name.
+    """
+    users = get_user_model().objects.filter(is_active=True)
+    user: User | None = users.filter(username=name).first()
+    if user is None:
+        hint = did_you_mean(name, users.values_list("username", flat=True))
+        raise CredentialError(f"there is no active user {shown(name)}{hint}")
+    return user
 
 
 def first_admin() -> User:
@@ -91,6 +112,29 @@ class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
         self.create(user=user, name=name, secret_hash=_hash(secret))
         return secret
 
+    def resolve(self, text: str, user: User | None = None) -> "ApiToken":
+        """Return the token of an id or a name.
+
+        Args:
+            text: An id, or a name that one token alone has.
+            user: Whose; None: anybody's.
+
+        Raises:
+            CredentialError: There is none, or several have the name.
+        """
+        tokens = self.select_related("user") if user is None else self.filter(user=user)
+        is_id = text.isascii() and text.isdecimal() and len(text) <= MAX_ID_DIGITS
+        if is_id and (found := tokens.filter(pk=int(text)).first()):
+            return found
+        named = list(tokens.filter(name=text).order_by("pk"))
+        if len(named) > 1:
+            ids = ", ".join(str(token.pk) for token in named)
+            raise CredentialError(f"several tokens are called {shown(text)}; say which: {ids}")
+        if not named:
+            hint = did_you_mean(text, tokens.values_list("name", flat=True))
+            raise CredentialError(f"no token has the id or the name {shown(text)}{hint}")
+        return named[0]
+
     def user_of(self, secret: str) -> User | None:
         """Return the active user that a token belongs to, None when there is none."""
         token = (
@@ -109,7 +153,7 @@ class ApiToken(models.Model):
     """A secret with which a program acts for its user (`Authorization: Bearer`)."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE)
-    name = models.CharField(max_length=80)
+    name = models.CharField(max_length=names.LIMITS["token"])
     secret_hash = models.CharField(max_length=64, unique=True)
     created_at = models.DateTimeField(auto_now_add=True)
     last_used_at = models.DateTimeField(null=True, blank=True)

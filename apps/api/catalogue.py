@@ -1,5 +1,6 @@
 """What can be trained: algorithms with their schemas, environments, presets."""
 
+from collections.abc import Collection
 from typing import Any
 
 from django.http import Http404, HttpRequest
@@ -15,6 +16,7 @@ from apps.engine.environment_profiles import EnvironmentProfile, SpaceRow
 from apps.engine.errors import UnknownEnvironment
 from apps.engine.presets import PRESET_TITLES, lengths_for, preset_for
 from apps.engine.spec import DEFAULT_ENVIRONMENT
+from apps.engine.suggestions import did_you_mean
 from apps.experiments.models import Run
 from apps.jobs.environments import FAMILY_TITLES, READING_WAIT_S, Filter, profile_of, profiles
 
@@ -30,8 +32,7 @@ def list_algorithms(
 ) -> Any:
     """List a backend's algorithms with the schema of every hyperparameter."""
     if backend not in BACKENDS:
-        message = f"{backend!r} is not a backend here; allowed: {', '.join(BACKENDS)}"
-        raise refusal("backend", message)
+        raise refusal("backend", _unknown(backend, "a backend", BACKENDS))
     return {"algorithms": [_algorithm(each) for each in BACKENDS[backend].algorithms.values()]}
 
 
@@ -59,8 +60,7 @@ def list_environments(
 ) -> Any:
     """List the environments we know and your own; any other Gymnasium id can be trained in too."""
     if family and family not in FAMILY_TITLES:
-        message = f"{family!r} is not a family here; allowed: {', '.join(FAMILY_TITLES)}"
-        raise refusal("family", message)
+        raise refusal("family", _unknown(family, "a family", FAMILY_TITLES))
     _refuse_unknown(algorithm)
     wanted = Filter(search, family, algorithm, is_ready)
     return {"environments": [_environment(each) for each in profiles(wanted, READING_WAIT_S)]}
@@ -135,5 +135,9 @@ def list_presets(
 
 def _refuse_unknown(algorithm: str) -> None:
     if algorithm and algorithm not in ALGORITHMS:
-        message = f"{algorithm!r} is not an algorithm here; allowed: {', '.join(ALGORITHMS)}"
-        raise refusal("algorithm", message)
+        raise refusal("algorithm", _unknown(algorithm, "an algorithm", ALGORITHMS))
+
+
+def _unknown(name: str, what: str, known: Collection[str]) -> str:
+    hint = did_you_mean(name, known)
+    return f"{name[:80]!r} is not {what} here; allowed: {', '.join(known)}{hint}"

@@ -20,6 +20,7 @@ from apps.engine.errors import (
     RunDirectoryBusy,
     RunDirectoryError,
 )
+from apps.engine.strict_json import GivenTwice
 from apps.experiments.models import IllegalMove
 from apps.experiments.queries import RunNotFound
 from apps.jobs import soundness
@@ -116,7 +117,9 @@ def _disk_full(request: HttpRequest, error: DiskFull) -> HttpResponse:
 
 def _http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
     if error.status_code == 400:
-        return problem(400, "The body is not valid JSON.", kind="malformed")
+        twice = isinstance(error.__cause__, GivenTwice)
+        words = f"In the body {error.__cause__}." if twice else "The body is not valid JSON."
+        return problem(400, words, kind="malformed")
     return problem(error.status_code, error.message)
 
 

@@ -35,6 +35,7 @@ from apps.api.auth import AUTH
 from apps.api.idempotency import PARAMETER, once
 from apps.api.limits import WriteThrottle
 from apps.api.problems import translate_errors
+from apps.engine import strict_json
 
 DESCRIPTION = (
     "Queue training runs, watch them, evaluate and film their checkpoints. "
@@ -47,10 +48,10 @@ View = Callable[..., HttpResponseBase]
 
 
 class StrictJson(Parser):
-    """Parses JSON only: no NaN, no Infinity."""
+    """Parses JSON only: no NaN, no Infinity, no key twice."""
 
     def parse_body(self, request: HttpRequest) -> Any:
-        return orjson.loads(request.body)
+        return strict_json.loads(request.body)
 
 
 class Json(BaseRenderer):

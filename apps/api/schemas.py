@@ -8,11 +8,11 @@ takes a list for an object without fields and drops unknown fields.
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import PurePosixPath
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from django.urls import reverse
 from ninja import Field, Schema
-from pydantic import BaseModel, ConfigDict, create_model, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, create_model, model_validator
 
 from apps.analysis.axes import Axis
 from apps.engine.algorithms import ALGORITHMS
@@ -24,6 +24,7 @@ from apps.engine.normalization import NORMALIZATION
 from apps.engine.presets import LENGTH_TITLES, PRESET_TITLES
 from apps.engine.spec import BOUNDS, DEVICES, EVALUATION_BOUNDS
 from apps.engine.vectorization import VECTORIZATIONS
+from apps.engine.whole_numbers import whole_number
 from apps.experiments.models import (
     PENDING,
     Evaluation,
@@ -67,6 +68,17 @@ class Receipt(Schema):
     refused: int
     backward: int = Field(description="Rows taken whose step is less than one before them.")
     stop: str | None = Field(description="Why the script is asked to end; null: it is not.")
+
+
+def _whole(value: Any) -> int:
+    number = None if isinstance(value, str) else whole_number(value)
+    if number is None:
+        raise ValueError("it must be a whole number")
+    return number
+
+
+# JSON has one kind of number: 1e5 and 100000.0 are as whole as 100000.
+WholeNumber = Annotated[int, BeforeValidator(_whole)]
 
 
 def _documented(
@@ -323,7 +335,7 @@ class RunsMade(Schema):
 class ContinueIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    more_timesteps: int = Field(ge=1, le=BOUNDS["total_timesteps"][1], strict=True)
+    more_timesteps: WholeNumber = Field(ge=1, le=BOUNDS["total_timesteps"][1])
     schedules: Literal["keep", "stretch"] = Field(
         "keep", description="Schedules stay where they ended, or run over the new length."
     )

@@ -1,6 +1,7 @@
 """What every command shares: a ready database, `--json`, errors as one plain line and exit 1."""
 
 import argparse
+import sys
 from typing import Any
 
 import orjson
@@ -9,6 +10,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
+from apps.accounts.models import CredentialError
+from apps.cli.option_parser import refusing
 from apps.engine.errors import EngineError
 from apps.engine.names import lines, one_line, one_line_json
 from apps.experiments.models import IllegalMove
@@ -18,6 +21,16 @@ from apps.jobs.evaluations import JobNotFound
 from apps.jobs.soundness import UNUSABLE, in_words
 from apps.jobs.stack import StackFailed
 
+REFUSALS = (
+    CredentialError,
+    EngineError,
+    IllegalMove,
+    JobNotFound,
+    RunNotFound,
+    Refused,
+    StackFailed,
+)
+
 
 class Command(BaseCommand):
     """A command of ours; subclasses write `run`."""
@@ -26,12 +39,19 @@ class Command(BaseCommand):
     needs_database = True
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        parser = super().create_parser(
-            prog_name, subcommand, formatter_class=argparse.HelpFormatter, **kwargs
-        )
+        options = {"formatter_class": argparse.HelpFormatter, "add_help": False, **kwargs}
+        parser = super().create_parser(prog_name, subcommand, **options)
         if self.has_json:
             parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
-        return parser
+        return refusing(parser)
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        """Run from a command line, where refused options are an error as any other."""
+        try:
+            super().run_from_argv(argv)
+        except CommandError as error:  # Django reads options before it looks for errors.
+            self.stderr.write(f"CommandError: {error}")
+            sys.exit(error.returncode)
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         try:
@@ -48,7 +68,7 @@ class Command(BaseCommand):
             self.run(options)
         except CommandError as error:
             raise CommandError(lines(str(error)), returncode=error.returncode) from error
-        except (EngineError, IllegalMove, JobNotFound, RunNotFound, Refused, StackFailed) as error:
+        except REFUSALS as error:
             raise CommandError(lines(str(error))) from error
 
     def run(self, options: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from apps.cli.shapes import number, print_facts
+from apps.cli.shapes import is_for_people, number, print_facts, print_rows
 from apps.engine.algorithms import ALGORITHMS
 from apps.engine.descriptions import SpaceDescription
 from apps.engine.environment_profiles import EnvironmentProfile, SpaceRow
@@ -55,6 +55,11 @@ def _space(space: SpaceDescription, rows: Iterable[SpaceRow]) -> dict[str, Any]:
 
 def print_environments(profiles: Iterable[EnvironmentProfile]) -> None:
     """Print environments group by group, with what to type for those that are missing."""
+    if not is_for_people():
+        names = ("id", "group", "is_ready", "install", "meaning")
+        rows = ([p.card.id, p.group, p.is_ready, p.install, p.card.meaning] for p in profiles)
+        print_rows(names, rows)
+        return
     console = Console(highlight=False)
     for group, members in by_group(profiles).items():
         missing = "" if members[0].is_installed else f"   not installed: {members[0].install}"

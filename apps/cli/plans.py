@@ -1,13 +1,16 @@
 """What `train_batch` prints: what becomes of each line of a batch file."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from apps.cli.shapes import is_for_people, print_rows
+from apps.engine.batch_files import Line
+from apps.engine.errors import FieldError
 from apps.engine.names import one_line
 from apps.engine.spec import DEFAULT_ALGORITHM, DEFAULT_ENVIRONMENT
 from apps.jobs.batches import PlannedLine, PlannedRun
@@ -34,9 +37,29 @@ def _line_as_dict(planned: PlannedLine) -> dict[str, Any]:
         "entry": planned.line.entry,
         "line": planned.line.line,
         "varied": planned.line.varied,
-        "errors": [{"field": one.field, "message": one.message} for one in planned.errors],
+        "errors": [_error_as_dict(planned.line, error) for error in planned.errors],
         "runs": [_run_as_dict(run) for run in planned.runs],
     }
+
+
+def _error_as_dict(line: Line, error: FieldError) -> dict[str, Any]:
+    place = line.place_of(error.field)
+    return {
+        "field": error.field,
+        "message": error.message,
+        "line": place.line if place else line.line,
+        "column": place.column if place else None,
+    }
+
+
+def refusals(lines: Sequence[PlannedLine]) -> Iterator[str]:
+    """Say of each refused field which entry it is in and where, and show its line."""
+    for planned in lines:
+        for error in planned.errors:
+            place = planned.line.place_of(error.field)
+            where = place or f"line {planned.line.line}"
+            told = f"{error.field}: {error.message}".lstrip(": ")
+            yield f"entry {planned.line.entry}, {where}: {told}{place.shown() if place else ''}"
 
 
 def _run_as_dict(planned: PlannedRun) -> dict[str, Any]:
@@ -55,6 +78,10 @@ def _run_as_dict(planned: PlannedRun) -> dict[str, Any]:
 
 def print_plan(lines: Sequence[PlannedLine]) -> None:
     """Print a plan as a table, one line of the file each."""
+    if not is_for_people():
+        told = ([p.line.line, _configuration(p), _seeds(p), _becomes(p)] for p in lines)
+        print_rows(("line", "configuration", "seeds", "becomes"), told)
+        return
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("line", justify="right")
     for name in ("configuration", "seeds", "becomes"):

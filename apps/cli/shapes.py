@@ -1,6 +1,7 @@
 """What commands print of runs and evaluations, as JSON and as tables."""
 
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -101,12 +102,41 @@ def evaluation_as_dict(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
+def is_for_people() -> bool:
+    """Whether standard output is a terminal; a program gets whole values, parted by tabs."""
+    return sys.stdout.isatty()
+
+
+def print_rows(names: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a line of names, then a line for each row, parted by tabs and never cut short."""
+    for row in (names, *rows):
+        print("\t".join(map(_in_one_cell, row)))  # noqa: T201
+
+
+def _in_one_cell(value: object) -> str:
+    return "" if value is None else one_line(str(value))
+
+
+def _print_rows_of_runs(runs: Iterable[Run], sorted_by: str) -> None:
+    names = ["id", "name", "status", "progress", *SHOWN_COLUMNS, "steps_per_second"]
+    if sorted_by in SUMMARY_COLUMNS and sorted_by not in names:
+        names.append(sorted_by)
+    print_rows(names, ([getattr(run, name) for name in names] for run in runs))
+
+
 def print_runs(runs: Iterable[Run], sorted_by: str = "") -> None:
-    """Print runs as a table, with the summary column that they are sorted by."""
+    """Print runs as a table, with the summary column that they are sorted by.
+
+    Without a terminal each is a line parted by tabs, with whole values.
+    """
+    if not is_for_people():
+        _print_rows_of_runs(runs, sorted_by)
+        return
     is_extra = sorted_by in SUMMARY_COLUMNS and sorted_by not in SHOWN_COLUMNS
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("id", "name", "status"):
-        table.add_column(name)
+    table.add_column("id", no_wrap=True)
+    for name in ("name", "status"):
+        table.add_column(name, overflow="fold")
     for name in ("progress", "return", "best", "evaluation", "steps/s"):
         table.add_column(name, justify="right")
     if is_extra:

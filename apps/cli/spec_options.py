@@ -1,21 +1,30 @@
 """The options of a command that say what to train: written once, read into a spec's data."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
+from apps.cli.option_parser import whole
 from apps.engine.algorithms import ALGORITHMS
 from apps.engine.assignments import parse_assignments
 from apps.engine.backends import BACKENDS
-from apps.engine.errors import InvalidSpec
+from apps.engine.errors import FieldError, InvalidSpec
 from apps.engine.normalization import NORMALIZATION
 from apps.engine.presets import LENGTH_TITLES, PRESET_TITLES
 from apps.engine.safe_yaml import MAX_YAML_BYTES
 from apps.engine.spec import DEFAULT_ALGORITHM, DEFAULT_ENVIRONMENT, DEVICES
+from apps.engine.suggestions import did_you_mean
 from apps.engine.vectorization import VECTORIZATIONS
-from apps.engine.zoo import ZooEntry, find_zoo_entry, read_normalize, spec_data_over
+from apps.engine.zoo import (
+    ZooEntry,
+    carried_over,
+    find_zoo_entry,
+    read_normalize,
+    read_wrappers,
+    spec_data_over,
+)
 from apps.jobs import starting
 from apps.jobs.starting import Start
 
@@ -35,6 +44,23 @@ SPEC_OPTIONS = {
     "device": "device",
     "backend": "backend",
 }
+# What is often looked for among the hyperparameters, and where it is said.
+ELSEWHERE = {
+    **{field: f"--{option.replace('_', '-')}" for option, field in SPEC_OPTIONS.items()},
+    **{option: f"--{option.replace('_', '-')}" for option in SPEC_OPTIONS},
+    "timesteps": "-n N",
+    "total_timesteps": "-n N",
+    "film": "--no-video",
+    "env_kwargs": "--env-kwargs NAME:VALUE",
+    "environment_kwargs": "--env-kwargs NAME:VALUE",
+    "wrapper": "--wrapper module:Class",
+    "wrappers": "--wrapper module:Class",
+    "early_stop": "--early-stop",
+    "milestones": "--milestones",
+    "tensorboard": "--tensorboard",
+    "vec_env_class": "--vectorization NAME",
+    "vec_env_wrapper": "--wrapper module:Class",
+}
 SWITCHES = {"true": True, "false": False}
 
 
@@ -42,19 +68,19 @@ def add_spec_options(parser: CommandParser) -> None:
     """Add the options that `asked_of` reads."""
     parser.add_argument("--algo", metavar="NAME", help=f"one of {', '.join(ALGORITHMS)}")
     parser.add_argument("--env", metavar="ID", help="Gymnasium id, or module:Env-v0 for your own")
-    parser.add_argument("-n", dest="timesteps", type=int, metavar="N", help="environment steps")
+    parser.add_argument("-n", dest="timesteps", type=whole, metavar="N", help="environment steps")
     parser.add_argument("--preset", metavar="NAME", help=f"one of {', '.join(PRESET_TITLES)}")
     parser.add_argument("--length", metavar="NAME", help=f"one of {', '.join(LENGTH_TITLES)}")
-    parser.add_argument("--seed", type=int)
+    parser.add_argument("--seed", type=whole)
     add_hyperparameters(parser)
-    parser.add_argument("--env-kwargs", nargs="+", default=[], metavar="NAME:VALUE")
-    parser.add_argument("--n-envs", type=int, metavar="N", help="parallel environments")
+    add_world(parser)
+    parser.add_argument("--n-envs", type=whole, metavar="N", help="parallel environments")
     parser.add_argument(
         "--vectorization", metavar="NAME", help=f"one of {', '.join(VECTORIZATIONS)}"
     )
-    parser.add_argument("--eval-freq", type=int, metavar="N", help="steps between evaluations")
-    parser.add_argument("--eval-episodes", type=int, metavar="N")
-    parser.add_argument("--save-freq", type=int, metavar="N", help="steps between checkpoints")
+    parser.add_argument("--eval-freq", type=whole, metavar="N", help="steps between evaluations")
+    parser.add_argument("--eval-episodes", type=whole, metavar="N")
+    parser.add_argument("--save-freq", type=whole, metavar="N", help="steps between checkpoints")
     parser.add_argument(
         "--milestones", action="store_true", help="evaluate and film each tenth of the run"
     )
@@ -92,13 +118,13 @@ def asked_of(
         CommandError: The file of `-conf` cannot be read.
     """
     start = starting.from_text(options["init"]) if options["init"] else None
-    data = _spec_of(options)
+    algorithm = options["algo"] or _algorithm_of(start)
+    data = _spec_of(options, algorithm, tell)
     if not options["conf"]:
         return data, start
     if "preset" in data:
         raise CommandError("give either --preset or -conf, not both")
     parent = start.origin.parent if start else None
-    algorithm = data.get("algorithm", parent.algorithm if parent else DEFAULT_ALGORITHM)
     known = parent.environment if parent else DEFAULT_ENVIRONMENT
     entry = _zoo_entry(options["conf"], algorithm, data.get("environment", known))
     for note in entry.notes:
@@ -106,9 +132,19 @@ def asked_of(
     return spec_data_over(entry, data), start
 
 
+def _algorithm_of(start: Start | None) -> str:
+    """Return the algorithm of what a run starts from, else the default."""
+    if start is None:
+        return DEFAULT_ALGORITHM
+    parent = start.origin.parent
+    known = (parent.algorithm,) if parent else start.file.algorithms
+    return known[0] if known else DEFAULT_ALGORITHM
+
+
 def _zoo_entry(path: str, algorithm: str, environment: str) -> ZooEntry:
     if algorithm not in ALGORITHMS:
-        raise CommandError(f"{algorithm!r} is not an algorithm; allowed: {', '.join(ALGORITHMS)}")
+        listed = f"{', '.join(ALGORITHMS)}{did_you_mean(algorithm, ALGORITHMS)}"
+        raise CommandError(f"{algorithm!r} is not an algorithm; allowed: {listed}")
     try:
         with Path(path).open("rb") as file:
             text = file.read(MAX_YAML_BYTES + 1).decode()
@@ -119,7 +155,9 @@ def _zoo_entry(path: str, algorithm: str, environment: str) -> ZooEntry:
         raise CommandError(f"-conf {path}: {refused}") from refused
 
 
-def _spec_of(options: dict[str, Any]) -> dict[str, Any]:
+def _spec_of(
+    options: dict[str, Any], algorithm: str, tell: Callable[[str], object]
+) -> dict[str, Any]:
     data = {
         field: options[option]
         for option, field in SPEC_OPTIONS.items()
@@ -132,9 +170,45 @@ def _spec_of(options: dict[str, Any]) -> dict[str, Any]:
             data[switch] = True
     if options["no_video"]:
         data["film"] = False
-    if options["env_kwargs"]:
-        data["environment_kwargs"] = parse_assignments(options["env_kwargs"], "--env-kwargs")
-    return {**data, **read_hyperparameters(options)}
+    return with_hyperparameters({**data, **read_world(options)}, options, algorithm, tell)
+
+
+def add_world(parser: CommandParser) -> None:
+    """Add the options that say how the environment is made, which `read_world` reads."""
+    parser.add_argument("--env-kwargs", nargs="+", default=[], metavar="NAME:VALUE")
+    parser.add_argument(
+        "--wrapper",
+        nargs="+",
+        action="append",
+        metavar="WORD",
+        help="module:Class [NAME:VALUE …], once for each, innermost first; or none",
+    )
+    parser.add_argument(
+        "--frame-stack", type=whole, metavar="N", help="latest observations seen at once"
+    )
+
+
+def read_world(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a spec that say how its environment is made.
+
+    Raises:
+        InvalidSpec: A word is not name:value, or a wrapper is none.
+    """
+    fields: dict[str, Any] = {}
+    if options["frame_stack"] is not None:
+        fields["frame_stack"] = options["frame_stack"]
+    kwargs = parse_assignments(options["env_kwargs"], "--env-kwargs")
+    if options["wrapper"] is not None:
+        is_none = options["wrapper"] == [["none"]]
+        entry = ZooEntry()
+        named = [] if is_none else [_wrapper(*words) for words in options["wrapper"]]
+        fields["wrappers"] = read_wrappers(named, entry)
+        kwargs = {**entry.spec.get("environment_kwargs", {}), **kwargs}
+    return {**fields, "environment_kwargs": kwargs} if kwargs else fields
+
+
+def _wrapper(path: str, *words: str) -> Any:
+    return {path: parse_assignments([*words], "--wrapper")} if words else path
 
 
 def add_hyperparameters(parser: CommandParser) -> None:
@@ -150,19 +224,56 @@ def add_hyperparameters(parser: CommandParser) -> None:
     )  # fmt: skip
 
 
-def read_hyperparameters(options: dict[str, Any]) -> dict[str, Any]:
-    """Return `hyperparameters`, and `normalize` where something is said of it.
+def with_hyperparameters(
+    data: dict[str, Any],
+    options: dict[str, Any],
+    algorithm: str,
+    tell: Callable[[str], object],
+) -> dict[str, Any]:
+    """Return fields of a spec with `hyperparameters`, and what else `-params` says of it.
+
+    Args:
+        data: The fields that other options gave.
+        options: The command's options.
+        algorithm: Name of the algorithm that they are for.
+        tell: Called with what RL-Baselines3-Zoo has there and cannot be carried over.
 
     Raises:
-        InvalidSpec: A word is not name:value.
+        InvalidSpec: A word is not name:value, is given twice, or is said elsewhere.
     """
-    hyperparameters = parse_assignments(options["params"], "-params")
-    fields: dict[str, Any] = {"hyperparameters": hyperparameters}
-    if "normalize" in hyperparameters:  # As RL-Baselines3-Zoo has it: -params normalize:True
-        fields["normalize"] = read_normalize(hyperparameters.pop("normalize"))
-    words = options["normalize"]
-    if words is not None and len(words) == 1 and words[0].lower() in SWITCHES:
-        fields["normalize"] = SWITCHES[words[0].lower()]
-    elif words is not None:
-        fields["normalize"] = parse_assignments(words, "--normalize")
-    return fields
+    given = parse_assignments(options["params"], "-params")
+    fields: dict[str, Any] = {}
+    if "normalize" in given:  # As RL-Baselines3-Zoo has it: -params normalize:True
+        fields["normalize"] = read_normalize(given.pop("normalize"))
+    known = ALGORITHMS.get(algorithm, ALGORITHMS[DEFAULT_ALGORITHM])
+    entry, unknown = carried_over(given, known)
+    for note in entry.notes:
+        tell(note)
+    fields |= entry.spec
+    fields["hyperparameters"] |= unknown
+    if options["normalize"] is not None:
+        data = {**data, "normalize": _read_normalize_option(options["normalize"])}
+    refused = [*_said_elsewhere(unknown), *_given_twice(data, fields)]
+    if refused:
+        raise InvalidSpec(refused)
+    return {**data, **fields}
+
+
+def _read_normalize_option(words: list[str]) -> Any:
+    if len(words) == 1 and words[0].lower() in SWITCHES:
+        return SWITCHES[words[0].lower()]
+    return parse_assignments(words, "--normalize")
+
+
+def _said_elsewhere(unknown: Iterable[str]) -> list[FieldError]:
+    """Refuse what is no hyperparameter but has an option of its own."""
+    return [
+        FieldError(f"-params {name}", f"is no hyperparameter here; write {ELSEWHERE[name]}")
+        for name in unknown
+        if name in ELSEWHERE
+    ]
+
+
+def _given_twice(data: Iterable[str], fields: Iterable[str]) -> list[FieldError]:
+    message = "given in -params and by an option of its own; leave one of them out"
+    return [FieldError(name, message) for name in fields if name in data]

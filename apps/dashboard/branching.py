@@ -24,6 +24,7 @@ from apps.dashboard.normalizing import (
 from apps.engine.backends import algorithm_of
 from apps.engine.environments import EnvironmentCard
 from apps.engine.spec import BOUNDS
+from apps.engine.whole_numbers import whole_number
 from apps.experiments.models import Run
 from apps.jobs.environments import cards_for
 from apps.jobs.lineage import NETWORK_HYPERPARAMETERS
@@ -31,10 +32,19 @@ from apps.jobs.lineage import NETWORK_HYPERPARAMETERS
 MOST_STEPS = BOUNDS["total_timesteps"][1]
 
 
+class WholeNumberField(forms.IntegerField):
+    """A whole number in any spelling, `1e5` as well, as specs read it."""
+
+    def to_python(self, value: Any) -> int | None:
+        """Read what was typed."""
+        number = whole_number(value)
+        return super().to_python(value if number is None else number)
+
+
 class ContinueForm(forms.Form):
     """How many steps a run is to go on for."""
 
-    more_timesteps = forms.IntegerField(label="Further steps", min_value=1, max_value=MOST_STEPS)
+    more_timesteps = WholeNumberField(label="Further steps", min_value=1, max_value=MOST_STEPS)
     schedules = forms.ChoiceField(
         choices=[("keep", "stay where they ended"), ("stretch", "run over the new length")],
         initial="keep",

@@ -49,6 +49,7 @@ from apps.engine.hyperparameters import (
     Kind,
     shown,
 )
+from apps.engine.suggestions import did_you_mean
 
 __all__ = [
     "ALGORITHMS", "MAX_LAYERS", "MAX_LAYER_WIDTH", "SCHEDULE_PREFIX", "Algorithm",
@@ -118,7 +119,8 @@ class Algorithm:
             FieldError(
                 f"hyperparameters.{name}",
                 f"{self.full_title} has no such hyperparameter; "
-                f"allowed: {', '.join(self.hyperparameters)}",
+                f"allowed: {', '.join(self.hyperparameters)}"
+                f"{did_you_mean(name, self.hyperparameters)}",
             )
             for name in given
             if name not in self.hyperparameters

@@ -2,24 +2,34 @@
 
 from typing import Any
 
-import orjson
-
 from apps.engine.errors import FieldError, InvalidSpec
+from apps.engine.expressions import read_typed
+from apps.engine.hyperparameters import shown
+from apps.engine.strict_json import GivenTwice
 
 
 def parse_assignments(texts: list[str], option: str) -> dict[str, Any]:
-    """Read `name:value` pairs as RL-Baselines3-Zoo writes them; values are JSON, else plain text.
+    """Read `name:value` pairs as RL-Baselines3-Zoo writes them.
+
+    A value is a number (`1e5`, `100_000`), JSON, a Python literal, else plain text.
 
     Raises:
-        InvalidSpec: A pair has no colon or no name.
+        InvalidSpec: A pair has no colon or no name, or a name is given twice.
     """
     values: dict[str, Any] = {}
+    errors = []
     for text in texts:
         name, colon, value = text.partition(":")
         if not colon or not name:
-            raise InvalidSpec([FieldError(option, f"{text!r} is not name:value")])
-        try:
-            values[name] = orjson.loads(value)
-        except orjson.JSONDecodeError:
-            values[name] = {"True": True, "False": False, "None": None}.get(value, value)
+            errors.append(FieldError(option, f"{shown(text)} is not name:value"))
+        elif name in values:
+            message = f"{name} is given twice; leave one of them out"
+            errors.append(FieldError(option, message))
+        else:
+            try:
+                values[name] = read_typed(value)
+            except GivenTwice as error:
+                errors.append(FieldError(f"{option} {name}", str(error)))
+    if errors:
+        raise InvalidSpec(errors)
     return values

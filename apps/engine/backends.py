@@ -3,7 +3,6 @@
 Light: whether a library is there is seen without importing it.
 """
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ from apps.engine.errors import FieldError
 from apps.engine.hyperparameters import shown
 from apps.engine.packages import install_command, is_there
 from apps.engine.sbx_algorithms import SBX_ALGORITHMS
+from apps.engine.suggestions import did_you_mean
 
 DEFAULT_BACKEND = "torch"
 
@@ -79,7 +79,7 @@ def algorithm_of(spec: Mapping[str, Any]) -> Algorithm | None:
 def find_algorithm(backend: Any, name: Any, errors: list[FieldError]) -> Algorithm | None:
     """Return an algorithm as a backend has it; None, and a note, where one of both is unknown."""
     if not isinstance(backend, str) or backend not in BACKENDS:
-        allowed = ", ".join(BACKENDS)
+        allowed = f"{', '.join(BACKENDS)}{did_you_mean(backend, BACKENDS)}"
         errors.append(
             FieldError("backend", f"{shown(backend)} is not allowed; allowed: {allowed}")
         )
@@ -88,8 +88,7 @@ def find_algorithm(backend: Any, name: Any, errors: list[FieldError]) -> Algorit
     if isinstance(name, str) and name in algorithms:
         return algorithms[name]
     where = "here" if backend == DEFAULT_BACKEND else f"of backend {backend}"
-    close = difflib.get_close_matches(shown(name).strip("'").lower(), algorithms, n=1)
-    hint = f"; did you mean {close[0]}?" if close else ""
+    hint = did_you_mean(name, algorithms)
     errors.append(FieldError(
         "algorithm",
         f"{shown(name)} is not an algorithm {where}; allowed: {', '.join(algorithms)}{hint}",

@@ -13,10 +13,14 @@ from typing import Any
 from apps.engine.algorithms import shown
 from apps.engine.errors import FieldError, InvalidSpec
 from apps.engine.expansion import with_seeds
-from apps.engine.safe_yaml import read
+from apps.engine.safe_yaml import Document, Mark, Path, read
 from apps.engine.spec import BOUNDS, RunSpec, check_numbers
+from apps.engine.suggestions import did_you_mean
+from apps.engine.whole_numbers import whole_number
 
 MAX_RUNS = 1000
+EMPTY = Document(None, {}, [])
+WHOLE = "a batch file is an object with a list `runs`, and maybe `defaults`"
 FILE_KEYS = ("defaults", "runs")
 SPEC_KEYS = (*(one.name for one in fields(RunSpec)), "length")
 DEFAULT_KEYS = (*SPEC_KEYS, "name", "experiment", "priority", "seeds")
@@ -41,6 +45,7 @@ class Line:
         priority: Their priority in the queue, as it was written.
         varied: The values that the grid gives this one, by the grid's names.
         errors: What cannot be read in it.
+        document: The file that it stands in.
     """
 
     entry: int
@@ -52,6 +57,23 @@ class Line:
     priority: Any = 0
     varied: dict[str, Any] = field(default_factory=dict)
     errors: list[FieldError] = field(default_factory=list)
+    document: Document = field(default=EMPTY, repr=False, compare=False)
+
+    def place_of(self, name: str) -> Mark | None:
+        """Return where a field of it stands, dotted or not: in the entry, its grid, or defaults.
+
+        A field that stands nowhere is told by the entry that lacks it.
+        """
+        own: Path = ("runs", self.entry - 1)
+        way = tuple(int(part) if part.isdecimal() else part for part in name.split("."))
+        grid_key = name.removeprefix("grid.")
+        marks = self.document.marks
+        for path in ((*own, "grid", grid_key), (*own, *way), ("defaults", *way)):
+            if path in marks:
+                return marks[path]
+        if (*own, way[0]) in marks or ("defaults", way[0]) not in marks:
+            return self.document.nearest((*own, *way))
+        return self.document.nearest(("defaults", *way))
 
     def specs(self, spec: RunSpec) -> list[RunSpec]:
         """Return the line's resolved spec with each of its seeds.
@@ -86,24 +108,41 @@ def read_batch(text: str) -> list[Line]:
     if document.repeated:
         raise _refused("", f"given twice: {', '.join(document.repeated)}; leave one of them out")
     batch, entries = document.value, None
-    if isinstance(batch, dict) and set(batch) <= set(FILE_KEYS):
+    if isinstance(batch, dict):
+        _refuse_parts(batch, document)
         entries = batch.get("runs")
     if not isinstance(entries, list) or not entries:
-        raise _refused("", "a batch file is an object with a list `runs`, and maybe `defaults`")
+        raise _refused("", f"{WHOLE}{document.shown_at('runs')}")
     defaults = {} if batch.get("defaults") is None else batch["defaults"]
     if errors := _wrong_with(defaults, DEFAULT_KEYS):
-        raise InvalidSpec(
-            [FieldError(f"defaults.{e.field}".rstrip("."), e.message) for e in errors]
-        )
+        raise InvalidSpec([_in_defaults(error, document) for error in errors])
     count = sum(_count(defaults, entry) for entry in entries)
     if count > MAX_RUNS:
         raise _refused("runs", f"{count} runs are too many for a file; at most {MAX_RUNS}")
-    numbered = enumerate(zip(entries, document.lines["runs"], strict=True), 1)
+    places = [_line_of(document, index) for index in range(len(entries))]
+    numbered = enumerate(zip(entries, places, strict=True), 1)
     return [
         line
         for number, (entry, line_number) in numbered
-        for line in _lines(Line(number, line_number), defaults, entry)
+        for line in _lines(Line(number, line_number, document=document), defaults, entry)
     ]
+
+
+def _refuse_parts(batch: Mapping[Any, Any], document: Document) -> None:
+    for name in batch:
+        if name not in FILE_KEYS:
+            hint = did_you_mean(name, FILE_KEYS)
+            raise _refused(str(name), f"unknown{hint}; {WHOLE}{document.shown_at(str(name))}")
+
+
+def _in_defaults(error: FieldError, document: Document) -> FieldError:
+    place = document.shown_at("defaults", *error.field.split("."))
+    return FieldError(f"defaults.{error.field}".rstrip("."), f"{error.message}{place}")
+
+
+def _line_of(document: Document, index: int) -> int:
+    place = document.nearest(("runs", index))  # Of a merged list that is the file's beginning.
+    return place.line if place else 1
 
 
 def _refused(name: str, message: str) -> InvalidSpec:
@@ -115,7 +154,7 @@ def _wrong_with(entry: Any, allowed: tuple[str, ...]) -> list[FieldError]:
     if not isinstance(entry, dict):
         return [FieldError("", f"{shown(entry)} is not an object of fields by name")]
     errors = [
-        FieldError(str(key), f"unknown; allowed: {', '.join(allowed)}")
+        FieldError(str(key), f"unknown; allowed: {', '.join(allowed)}{did_you_mean(key, allowed)}")
         for key in entry
         if key not in allowed
     ]
@@ -140,7 +179,8 @@ def _wrong_with_grid(grid: Any) -> list[FieldError]:
         outer, dot, inner = str(key).partition(".")
         if (outer not in NESTED or not inner) if dot else (key not in SPEC_KEYS or key in NESTED):
             allowed = ", ".join([*SPEC_KEYS, *(f"{name}.NAME" for name in NESTED)])
-            errors.append(FieldError(f"grid.{key}", f"unknown; allowed: {allowed}"))
+            hint = did_you_mean(key, SPEC_KEYS)
+            errors.append(FieldError(f"grid.{key}", f"unknown; allowed: {allowed}{hint}"))
         elif not isinstance(values, list) or not values:
             errors.append(FieldError(f"grid.{key}", f"{shown(values)} is not a list of values"))
     return errors
@@ -151,9 +191,9 @@ def _count(defaults: Mapping[str, Any], entry: Any) -> int:
     if _wrong_with(entry, RUN_KEYS):
         return 1
     seeds = entry.get("seeds", defaults.get("seeds", 1))
-    n_seeds = len(seeds) if isinstance(seeds, list) else seeds
+    n_seeds = len(seeds) if isinstance(seeds, list) else whole_number(seeds)
     points = math.prod(len(values) for values in entry.get("grid", {}).values())
-    return points * (n_seeds if type(n_seeds) is int and n_seeds > 0 else 1)
+    return points * max(n_seeds or 1, 1)
 
 
 def _lines(place: Line, defaults: Mapping[str, Any], entry: Any) -> Iterator[Line]:

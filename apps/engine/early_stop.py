@@ -7,6 +7,7 @@ from typing import Any
 from apps.analysis.early_stopping import MEDIAN
 from apps.engine.errors import FieldError
 from apps.engine.hyperparameters import shown
+from apps.engine.suggestions import did_you_mean
 
 # How the reason of a run begins that was stopped for it.
 REASON = "Early stop: "
@@ -21,7 +22,10 @@ def check_early_stop(values: dict[str, Any], errors: list[FieldError]) -> None:
     if given is None:
         return
     if not isinstance(given, Mapping) or not set(given) <= set(DEFAULTS):
-        message = f"{shown(given)} is not an object with {' and '.join(DEFAULTS)}"
+        names = [*given] if isinstance(given, Mapping) else []
+        unknown = [name for name in names if name not in DEFAULTS]
+        hint = did_you_mean(unknown[0], DEFAULTS) if unknown else ""
+        message = f"{shown(given)} is not an object with {' and '.join(DEFAULTS)}{hint}"
         errors.append(FieldError("early_stop", message))
         return
     option = {**DEFAULTS, **given}

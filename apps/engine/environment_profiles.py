@@ -237,7 +237,7 @@ def _action_rows(
 ) -> tuple[SpaceRow, ...]:
     if space.kind != "discrete":
         return _rows(space, dimensions)
-    if not dimensions:
+    if len(dimensions) != space.n:  # Made with arguments, it may have other actions.
         return (SpaceRow(_label(0, (space.n or 1) - 1), "", "", None, None),)
     return tuple(
         SpaceRow(str(index), each.meaning, each.unit, None, None)
@@ -257,7 +257,10 @@ def _rows(space: SpaceDescription, dimensions: tuple[Dimension, ...]) -> tuple[S
         meaning = dimensions[0].meaning if dimensions else ""
         return (SpaceRow(_label(0, (space.n or 1) - 1), meaning, "", None, None),)
     meant = [each for each in dimensions for _ in range(each.count)]
-    numbers = enumerate(zip_longest(space.bounds(), meant))
+    bounds_of_each = [*space.bounds()]
+    if len(meant) != len(bounds_of_each) and bounds_of_each:
+        meant = []  # Likewise: the names are of another space.
+    numbers = enumerate(zip_longest(bounds_of_each, meant))
     rows = []
     for (bounds, meaning), alike in groupby(numbers, key=lambda number: number[1]):
         first, *rest = [index for index, _ in alike]

@@ -5,7 +5,6 @@ that constructs an environment (`make_env`, `describe`) may run foreign code and
 trainer process, never in a web server.
 """
 
-import difflib
 import importlib
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -32,6 +31,7 @@ from apps.engine.plain_spaces import (
     wrong_with_action,
     wrong_with_observation,
 )
+from apps.engine.suggestions import closest
 from apps.engine.wrappers import FrameStack
 
 __all__ = [
@@ -67,7 +67,7 @@ def known_ids() -> list[str]:
 
 def unknown_message(environment: str) -> str:
     """Say that an id is unknown and which ones come close."""
-    close = difflib.get_close_matches(environment, known_ids(), n=3, cutoff=0.5)
+    close = closest(environment, known_ids(), 3)
     few = ", ".join([card for card in ENVIRONMENTS if family_of(card) is None][:5])
     hint = f"did you mean {' or '.join(close)}?" if close else f"try {few}"
     return f"{environment!r} is not a registered environment; {hint}"

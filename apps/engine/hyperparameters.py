@@ -8,6 +8,9 @@ import reprlib
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from apps.engine.suggestions import did_you_mean
+from apps.engine.whole_numbers import whole_number
+
 Kind = Literal["int", "float", "bool", "choice", "layers"]
 
 SCHEDULE_PREFIX = "lin_"
@@ -90,7 +93,7 @@ class Hyperparameter:
         if value is None and self.is_optional:
             return None
         if self.kind == "choice":
-            return self._check(value, isinstance(value, str) and value in self.choices)
+            return self._parse_choice(value)
         if self.kind == "bool":
             return self._parse_bool(value)
         if self.kind == "layers":
@@ -105,6 +108,11 @@ class Hyperparameter:
             raise self._refusal(value)
         return value
 
+    def _parse_choice(self, value: Any) -> Any:
+        if not isinstance(value, str) or value not in self.choices:
+            raise ValueError(f"{self._refusal(value)}{did_you_mean(value, self.choices)}")
+        return value
+
     def _parse_bool(self, value: Any) -> bool:
         if isinstance(value, str) and value.lower() in {"true", "false"}:
             return value.lower() == "true"
@@ -114,9 +122,10 @@ class Hyperparameter:
         widths = _widths_in(value) if isinstance(value, str) else value
         if not isinstance(widths, list | tuple) or not 1 <= len(widths) <= MAX_LAYERS:
             raise self._refusal(value)
-        if not all(type(width) is int and 1 <= width <= MAX_LAYER_WIDTH for width in widths):
-            raise self._refusal(value)
-        return list(widths)
+        whole = [whole_number(width) for width in widths]
+        layers = [width for width in whole if width and 1 <= width <= MAX_LAYER_WIDTH]
+        self._check(value, len(layers) == len(whole))
+        return layers
 
     def _parse_text(self, value: str) -> int | float | str:
         if value in self.words and not value.endswith("_"):
@@ -145,9 +154,6 @@ class Hyperparameter:
         return int(number) if self.kind == "int" else number
 
 
-def _widths_in(text: str) -> list[int] | None:
-    """Read `64, 64`, `64 64` or `[64, 64]`; None when anything in it is not a width."""
-    words = text.strip().removeprefix("[").removesuffix("]").replace(",", " ").split()
-    longest = len(str(MAX_LAYER_WIDTH))
-    is_readable = all(word.isdecimal() and len(word) <= longest for word in words)
-    return [int(word) for word in words] if is_readable else None
+def _widths_in(text: str) -> list[str]:
+    """Return the words of `64, 64`, `64 64` or `[64, 64]`."""
+    return text.strip().removeprefix("[").removesuffix("]").replace(",", " ").split()

@@ -19,6 +19,7 @@ from apps.engine.errors import FieldError, InvalidSpec
 from apps.engine.events import Event
 from apps.engine.logged import MAX_STEP
 from apps.engine.spec import MAX_SEED
+from apps.engine.whole_numbers import whole_number
 
 MAX_ROWS = 5_000
 MAX_VALUES = 1_000
@@ -31,7 +32,6 @@ SPECIAL = ("nan", "inf", "-inf")
 EPISODE_KEYS = ("episode/return", "episode/length")
 
 NUMBER = 'it must be a number, "nan", "inf" or "-inf"'
-STEP = f"it must be a whole number from 0 to {MAX_STEP}"
 TIME = "it must be unix seconds, at most a day ahead of this server's clock"
 KEY = (
     f"a metric key must have 1 to {MAX_KEY_LENGTH} characters, no comma, no line break and no "
@@ -152,7 +152,7 @@ def _event(row: Any, known_keys: Collection[str], now: float) -> Event:
         raise _Refusal(name, row[name], f"this field is unknown; allowed: {_listed(fields)}")
     step, t = row.get("step"), row.get("t", now)
     if type(step) is not int or not 0 <= step <= MAX_STEP:
-        raise _Refusal("step", step, STEP)
+        step = _whole(row, "step", MAX_STEP)
     if type(t) not in (int, float) or not 0 <= t <= now + MAX_AHEAD_S:
         raise _Refusal("t", t, TIME)
     return {"type": kind, "t": t, "step": step, **read(row, known_keys)}
@@ -232,9 +232,10 @@ def _read_episode(row: Mapping[str, Any], known_keys: Collection[str]) -> Event:
 
 def _whole(row: Mapping[str, Any], field: str, greatest: int) -> int:
     value = row.get(field)
-    if type(value) is not int or not 0 <= value <= greatest:
+    number = whole_number(value) if type(value) in (int, float) else None  # 5.0 is one, "5" none.
+    if number is None or not 0 <= number <= greatest:
         raise _Refusal(field, value, f"it must be a whole number from 0 to {greatest}")
-    return value
+    return number
 
 
 def _read_evaluation(row: Mapping[str, Any], known_keys: Collection[str]) -> Event:

@@ -10,6 +10,7 @@ from apps.engine.descriptions import SpaceDescription
 from apps.engine.errors import FieldError, InvalidSpec
 from apps.engine.hyperparameter_groups import by_name, flag, number
 from apps.engine.hyperparameters import shown
+from apps.engine.suggestions import did_you_mean
 
 NORMALIZATION = by_name(
     flag("norm_obs", True, "Whether observations are: less their mean, by their deviation."),
@@ -39,7 +40,10 @@ def resolve_normalization(given: Any) -> tuple[dict[str, Any] | None, list[Field
             "normalize", f"{shown(given)} is not true, false or an object of values by name"
         )]  # fmt: skip
     errors = [
-        FieldError(f"normalize.{name}", f"unknown; allowed: {', '.join(NORMALIZATION)}")
+        FieldError(
+            f"normalize.{name}",
+            f"unknown; allowed: {', '.join(NORMALIZATION)}{did_you_mean(name, NORMALIZATION)}",
+        )
         for name in given
         if name not in NORMALIZATION
     ]

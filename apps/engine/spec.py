@@ -4,7 +4,6 @@ A spec is complete: every hyperparameter has its value, so the same spec, seed a
 same curve. Unknown keys are refused, never dropped.
 """
 
-import math
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -21,13 +20,14 @@ from apps.engine.errors import FieldError, InvalidSpec
 from apps.engine.normalization import resolve_normalization
 from apps.engine.presets import PRESET_TITLES
 from apps.engine.spec_defaults import apply_family, apply_length, apply_preset
+from apps.engine.suggestions import SYNONYMS, did_you_mean
 from apps.engine.vectorization import DEFAULT_VECTORIZATION, VECTORIZATIONS
 from apps.engine.vectorization import refusals as vectorization_refusals
+from apps.engine.whole_numbers import whole_number
 
 MAX_SEED = 2**32 - 1
 MAX_KWARGS_BYTES = 16_384
 MAX_WRAPPERS = 16
-MAX_DIGITS = 20  # Of thousands of digits, Python refuses to make a number, with its own error.
 DEVICES = ("auto", "cpu", "cuda")
 DEFAULT_ALGORITHM = "ppo"
 DEFAULT_ENVIRONMENT = "CartPole-v1"
@@ -170,8 +170,9 @@ class RunSpec:
             apply_length(values, data.get("length"), errors)
             given = apply_preset(values, given, algorithm, errors)
         if algorithm:
-            values["hyperparameters"], refused = algorithm.resolve(dict(given))
-            errors += refused
+            misplaced, own = _misplaced(given, algorithm, names)
+            values["hyperparameters"], refused = algorithm.resolve(own)
+            errors += misplaced + refused
         values["normalize"], refused = resolve_normalization(values.get("normalize"))
         errors += refused
         check_numbers(values, BOUNDS, errors)
@@ -285,10 +286,28 @@ def _refuse(errors: list[FieldError]) -> None:
 
 def _unknown_keys(data: Mapping[str, Any], allowed: list[str]) -> list[FieldError]:
     return [
-        FieldError(str(key), f"unknown; allowed: {', '.join(allowed)}")
+        FieldError(str(key), f"unknown; allowed: {', '.join(allowed)}{did_you_mean(key, allowed)}")
         for key in data
         if key not in allowed
     ]
+
+
+def _misplaced(
+    given: Mapping[str, Any], algorithm: Algorithm, names: list[str]
+) -> tuple[list[FieldError], dict[str, Any]]:
+    """Refuse fields of the spec that stand among the hyperparameters; return those with the rest.
+
+    RL-Baselines3-Zoo has them there, some by other names.
+    """
+    errors, own = [], {}
+    for name, value in given.items():
+        field_name = SYNONYMS.get(str(name), str(name))
+        if name in algorithm.hyperparameters or field_name not in names:
+            own[name] = value
+        else:
+            words = f"is no hyperparameter; write it beside them, as {field_name}"
+            errors.append(FieldError(f"hyperparameters.{name}", words))
+    return errors, own
 
 
 def _check_environment_id(name: Any, errors: list[FieldError]) -> None:
@@ -310,9 +329,8 @@ def _check_choice(
     if name not in values or (is_optional and value is None):
         return
     if value not in allowed:
-        errors.append(
-            FieldError(name, f"{shown(value)} is not allowed; allowed: {', '.join(allowed)}")
-        )
+        listed = f"{', '.join(allowed)}{did_you_mean(value, allowed)}"
+        errors.append(FieldError(name, f"{shown(value)} is not allowed; allowed: {listed}"))
 
 
 def _check_kwargs(values: dict[str, Any], errors: list[FieldError]) -> None:
@@ -372,17 +390,9 @@ def check_numbers(
         if name not in values:
             continue
         value = values[name]
-        whole = _whole_number(value)
+        whole = whole_number(value)
         if whole is None or not low <= whole <= high:
             allowed = f"it must be a whole number from {low} to {high}"
             errors.append(FieldError(name, f"{shown(value)} is not allowed; {allowed}"))
         else:
             values[name] = whole
-
-
-def _whole_number(value: Any) -> int | None:
-    if isinstance(value, str) and len(value) <= MAX_DIGITS:
-        return int(value) if value.strip().removeprefix("-").isdecimal() else None
-    if isinstance(value, float) and math.isfinite(value) and value == int(value):
-        return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -9,6 +9,7 @@ from apps.engine.environments import family_of
 from apps.engine.errors import FieldError
 from apps.engine.normalization import normalization_over
 from apps.engine.presets import LENGTH_TITLES, lengths_for, preset_for
+from apps.engine.suggestions import did_you_mean
 
 
 def apply_family(values: dict[str, Any]) -> None:
@@ -27,9 +28,8 @@ def apply_length(values: dict[str, Any], length: Any, errors: list[FieldError]) 
     """Fill in the steps of a run length, `standard` where neither is given."""
     lengths = lengths_for(values["environment"])
     if length is not None and length not in [*LENGTH_TITLES]:
-        errors.append(
-            FieldError("length", f"{shown(length)} is not allowed; allowed: {', '.join(lengths)}")
-        )
+        listed = f"{', '.join(lengths)}{did_you_mean(length, lengths)}"
+        errors.append(FieldError("length", f"{shown(length)} is not allowed; allowed: {listed}"))
     elif length is not None and "total_timesteps" in values:
         errors.append(FieldError("length", "give either length or total_timesteps, not both"))
     else:

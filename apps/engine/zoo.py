@@ -4,8 +4,6 @@
 environment.
 """
 
-import ast
-import difflib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,11 +12,12 @@ from apps.engine import safe_yaml
 from apps.engine.algorithms import ALGORITHMS, Algorithm, shown
 from apps.engine.environments import FAMILIES, family_name, wrong_with_wrapper
 from apps.engine.errors import FieldError, InvalidSpec
+from apps.engine.expressions import parse_expression
 from apps.engine.hyperparameter_groups import HINDSIGHT_KEYWORDS
 from apps.engine.normalization import normalization_over, resolve_normalization
-from apps.engine.safe_yaml import MAX_DEPTH
-
-MAX_EXPRESSION_LENGTH = 4096
+from apps.engine.safe_yaml import Document
+from apps.engine.suggestions import did_you_mean
+from apps.engine.whole_numbers import whole_number
 
 ATARI_WRAPPER = "stable_baselines3.common.atari_wrappers.AtariWrapper"
 POLICIES = {
@@ -26,6 +25,22 @@ POLICIES = {
     "MlpLstmPolicy", "CnnLstmPolicy", "MultiInputLstmPolicy",
 }  # fmt: skip
 ACTIVATIONS = {"Tanh": "tanh", "ReLU": "relu", "ELU": "elu", "GELU": "gelu", "SiLU": "silu"}
+# The keys that are no hyperparameters.
+KEYS = (
+    "n_timesteps",
+    "n_envs",
+    "frame_stack",
+    "normalize",
+    "env_wrapper",
+    "policy",
+    "policy_kwargs",
+    "replay_buffer_class",
+    "replay_buffer_kwargs",
+    "env_kwargs",
+    "optimize_memory_usage",
+)
+# How the expressions begin that the zoo writes as text.
+EXPRESSIONS = ("dict(", "{", "[", "(")
 # What a policy may be given by name; anything else in `policy_kwargs` is refused.
 NETWORKS = {"pi": "net_arch", "vf": "critic_net_arch", "qf": "critic_net_arch"}
 
@@ -62,16 +77,17 @@ def read_zoo_yaml(
             unknown keys are named.
     """
     entries, errors = {}, []
-    for environment, fields in _environments(text).items():
+    environments, document = _environments(text)
+    for environment, fields in environments.items():
         if only is not None and environment not in only:
             continue
         try:
             entries[str(environment)] = _entry(fields, ALGORITHMS[algorithm])
         except InvalidSpec as refused:
-            errors += [
-                FieldError(f"{environment}.{error.field}".rstrip("."), error.message)
-                for error in refused.errors
-            ]
+            for error in refused.errors:
+                place = document.shown_at(str(environment), *error.field.split("."))
+                name = f"{environment}.{error.field}".rstrip(".")
+                errors.append(FieldError(name, f"{error.message}{place}"))
     if errors:
         raise InvalidSpec(errors)
     return entries
@@ -86,13 +102,12 @@ def find_zoo_entry(text: str, algorithm: str, environment: str) -> ZooEntry:
     Raises:
         InvalidSpec: As for `read_zoo_yaml`, and when there is no entry.
     """
-    names = [str(name) for name in _environments(text)]
+    names = [str(name) for name in _environments(text)[0]]
     is_atari = family_name(environment) == "atari"
     wanted = [environment, environment.rpartition(":")[2], *["atari"] * is_atari, "default"]
     found = next((name for name in wanted if name in names), None)
     if found is None:
-        close = difflib.get_close_matches(environment, names, n=3, cutoff=0.5)
-        hint = f"; did you mean {' or '.join(close)}?" if close else ""
+        hint = did_you_mean(environment, names, 3)
         raise _refused("", f"it says nothing of {environment}, and has no default{hint}")
     entry = read_zoo_yaml(text, algorithm, only=[found])[found]
     if found not in wanted[:2]:
@@ -117,11 +132,14 @@ def spec_data_over(entry: ZooEntry, given: Mapping[str, Any]) -> dict[str, Any]:
     return data
 
 
-def _environments(text: str) -> dict[Any, Any]:
-    data = safe_yaml.read(text).value
-    if not isinstance(data, dict):
-        raise _refused("", f"{type(data).__name__} is not an object of environments by name")
-    return data
+def _environments(text: str) -> tuple[dict[Any, Any], Document]:
+    document = safe_yaml.read(text)
+    if document.repeated:
+        raise _refused("", f"given twice: {', '.join(document.repeated)}; leave one of them out")
+    if not isinstance(document.value, dict):
+        kind = type(document.value).__name__
+        raise _refused("", f"{kind} is not an object of environments by name")
+    return document.value, document
 
 
 def _refused(name: str, message: str) -> InvalidSpec:
@@ -131,9 +149,45 @@ def _refused(name: str, message: str) -> InvalidSpec:
 def _entry(fields: Any, algorithm: Algorithm) -> ZooEntry:
     if not isinstance(fields, dict):
         raise _refused("", f"{shown(fields)} is not an object of values by name")
+    entry, unknown = carried_over(fields, algorithm)
+    if unknown:
+        raise InvalidSpec(
+            [
+                FieldError(name, f"not supported; leave it out{_meant(name, algorithm)}")
+                for name in unknown
+            ]
+        )
+    hyperparameters = entry.spec["hyperparameters"]
+    _fit_batch(hyperparameters, entry, algorithm)
+    values, errors = algorithm.resolve(hyperparameters)
+    if errors:
+        raise InvalidSpec(errors)
+    entry.spec["hyperparameters"] = {name: values[name] for name in hyperparameters}
+    return entry
+
+
+def _meant(name: str, algorithm: Algorithm) -> str:
+    return did_you_mean(name, [*KEYS, *algorithm.hyperparameters])
+
+
+def carried_over(
+    fields: Mapping[Any, Any], algorithm: Algorithm
+) -> tuple[ZooEntry, dict[str, Any]]:
+    """Take the zoo's keys into fields of a spec.
+
+    Args:
+        fields: Values by the zoo's names, of a file or of `-params`.
+        algorithm: The algorithm that they are about.
+
+    Returns:
+        What they say, hyperparameters unchecked; and what is not known among them.
+
+    Raises:
+        InvalidSpec: A value is not what the zoo has there.
+    """
     entry = ZooEntry()
     hyperparameters: dict[str, Any] = {}
-    unknown = []
+    unknown = {}
     for name, value in fields.items():
         if name == "policy_kwargs":
             hyperparameters |= _policy_kwargs(value, entry)
@@ -142,15 +196,9 @@ def _entry(fields: Any, algorithm: Algorithm) -> ZooEntry:
         elif name in algorithm.hyperparameters and name != "policy":
             hyperparameters[name] = _plain(name, value)
         elif not _take(entry, str(name), value, hyperparameters, algorithm):
-            unknown.append(str(name))
-    if unknown:
-        raise InvalidSpec([FieldError(name, "not supported; leave it out") for name in unknown])
-    _fit_batch(hyperparameters, entry, algorithm)
-    values, errors = algorithm.resolve(hyperparameters)
-    if errors:
-        raise InvalidSpec(errors)
-    entry.spec["hyperparameters"] = {name: values[name] for name in hyperparameters}
-    return entry
+            unknown[str(name)] = value
+    entry.spec["hyperparameters"] = hyperparameters
+    return entry, unknown
 
 
 def _take(
@@ -165,16 +213,17 @@ def _take(
     elif name == "normalize":
         entry.spec["normalize"] = _normalize(value)
     elif name == "env_wrapper":
-        entry.spec["wrappers"] = _wrappers(value, entry)
+        entry.spec["wrappers"] = read_wrappers(value, entry)
     elif name == "policy":
         if not isinstance(value, str) or value not in POLICIES:
-            raise _refused(name, f"{shown(value)} is not one of {', '.join(sorted(POLICIES))}")
+            allowed = f"{', '.join(sorted(POLICIES))}{did_you_mean(value, POLICIES)}"
+            raise _refused(name, f"{shown(value)} is not one of {allowed}")
         if "policy" in algorithm.hyperparameters:
             hyperparameters["policy"] = "linear" if value == "LinearPolicy" else "mlp"
     elif (name, value) == ("replay_buffer_class", "HerReplayBuffer") and can_hindsight:
         hyperparameters["her"] = True
-    elif name == "env_kwargs" and isinstance(value, dict):
-        entry.spec["environment_kwargs"] = {**entry.spec.get("environment_kwargs", {}), **value}
+    elif name == "env_kwargs" and isinstance(given := _expression(name, value), dict):
+        entry.spec["environment_kwargs"] = {**entry.spec.get("environment_kwargs", {}), **given}
     elif name == "optimize_memory_usage" and value is False:
         pass
     else:
@@ -182,17 +231,40 @@ def _take(
     return True
 
 
-def _plain(name: str, value: Any) -> Any:
-    if name == "train_freq" and value == [1, "episode"]:
-        return "episode"
+def _expression(name: str, value: Any) -> Any:
+    """Read a value that the zoo also writes as text: `dict(…)`, `(1, 'episode')`, `['a.B']`."""
+    if isinstance(value, str) and value.strip().startswith(EXPRESSIONS):
+        return _read(name, value)
     return value
 
 
+def _read(name: str, text: str) -> Any:
+    try:
+        return parse_expression(text)
+    except InvalidSpec as refused:
+        raise _refused(name, refused.errors[0].message) from refused
+
+
+def _plain(name: str, value: Any) -> Any:
+    if name != "train_freq":
+        return value
+    match _expression(name, value):
+        case [1, "episode"]:
+            return "episode"
+        case [count, "step"]:
+            return count
+        case [_, "episode"]:
+            message = f"{shown(value)} is not allowed; write (1, 'episode') or a number of steps"
+            raise _refused(name, message)
+        case other:
+            return other
+
+
 def _whole(name: str, value: Any) -> int:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not 0 <= value <= 1e12 or value != int(value):
+    number = whole_number(value)
+    if number is None or number < 0:
         raise _refused(name, f"{shown(value)} is not a whole number")
-    return int(value)
+    return number
 
 
 def _normalize(value: Any) -> dict[str, Any] | None:
@@ -211,16 +283,21 @@ def read_normalize(value: Any) -> Any:
     Raises:
         InvalidSpec: It is text and no such expression.
     """
-    if not isinstance(value, str):
-        return value
-    try:
-        return parse_expression(value)
-    except InvalidSpec as refused:
-        raise _refused("normalize", refused.errors[0].message) from refused
+    return _read("normalize", value) if isinstance(value, str) else value
 
 
-def _wrappers(value: Any, entry: ZooEntry) -> list[Any]:
+def read_wrappers(value: Any, entry: ZooEntry) -> list[Any]:
+    """Read what stands after `env_wrapper:`; `module.Class` becomes our `module:Class`.
+
+    Args:
+        value: A wrapper, or several, innermost first; with its arguments an object of one key.
+        entry: Takes what a wrapper needs of the environment.
+
+    Raises:
+        InvalidSpec: One of them is no wrapper.
+    """
     wrappers: list[Any] = []
+    value = _expression("env_wrapper", value)
     for item in value if isinstance(value, list) else [value]:
         dotted: Any = item
         kwargs: Any = {}
@@ -234,7 +311,7 @@ def _wrappers(value: Any, entry: ZooEntry) -> list[Any]:
             given = entry.spec.get("environment_kwargs", {})
             entry.spec["environment_kwargs"] = {**FAMILIES["atari"].kwargs, **given}
             continue
-        module, _, name = dotted.rpartition(".")
+        module, _, name = dotted.rpartition("." if ":" not in dotted else ":")
         path = f"{module}:{name}"
         wrapper = {"path": path, "kwargs": kwargs} if kwargs else path
         if wrong_with_wrapper(wrapper):
@@ -251,7 +328,7 @@ def _atari_wrappers(kwargs: Any) -> list[Any]:
 
 
 def _hindsight(value: Any) -> dict[str, Any]:
-    given = parse_expression(value) if isinstance(value, str) else value
+    given = _expression("replay_buffer_kwargs", value)
     if not isinstance(given, dict) or not given.keys() <= HINDSIGHT_KEYWORDS:
         allowed = ", ".join(sorted(HINDSIGHT_KEYWORDS))
         raise _refused("replay_buffer_kwargs", f"{shown(value)} is not dict(…) of {allowed}")
@@ -259,7 +336,7 @@ def _hindsight(value: Any) -> dict[str, Any]:
 
 
 def _policy_kwargs(value: Any, entry: ZooEntry) -> dict[str, Any]:
-    given = parse_expression(value) if isinstance(value, str) else value
+    given = _expression("policy_kwargs", value)
     if not isinstance(given, dict):
         raise _refused("policy_kwargs", f"{shown(value)} is not dict(…)")
     ours: dict[str, Any] = {}
@@ -292,49 +369,3 @@ def _fit_batch(values: dict[str, Any], entry: ZooEntry, algorithm: Algorithm) ->
     if batch_size > samples:
         values["batch_size"] = samples
         entry.notes.append(f"batch_size {batch_size} is more than a rollout: {samples}")
-
-
-def parse_expression(text: str) -> Any:
-    """Read `dict(net_arch=[256, 256], activation_fn=nn.ReLU)`; nothing in it is ever run.
-
-    Raises:
-        InvalidSpec: It holds anything but `dict(…)`, literals, lists and dotted names.
-    """
-    if len(text) > MAX_EXPRESSION_LENGTH:
-        raise _refused("", f"an expression is longer than {MAX_EXPRESSION_LENGTH} characters")
-    try:
-        tree = ast.parse(text.strip(), mode="eval")
-        return _value_of(tree.body, 0)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise _refused("", f"{shown(text)} cannot be read: {shown(str(error))}") from error
-
-
-def _value_of(node: ast.expr, depth: int) -> Any:
-    if depth > MAX_DEPTH:
-        raise ValueError(f"nested more than {MAX_DEPTH} deep")
-    deeper = depth + 1
-    match node:
-        case ast.Constant(value=bool() | int() | float() | str() | None as value):
-            return value
-        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as number)):
-            return -number
-        case ast.List(elts=elements) | ast.Tuple(elts=elements):
-            return [_value_of(element, deeper) for element in elements]
-        case ast.Dict(keys=keys, values=values) if None not in keys:
-            pairs = zip(keys, values, strict=True)
-            return {_name_of(key): _value_of(value, deeper) for key, value in pairs}
-        case ast.Call(func=ast.Name(id="dict"), args=[], keywords=keywords):
-            if any(keyword.arg is None for keyword in keywords):
-                raise ValueError("** is not allowed")
-            return {str(k.arg): _value_of(k.value, deeper) for k in keywords}
-        case ast.Attribute(value=inner, attr=attribute):
-            return f"{_value_of(inner, deeper)}.{attribute}"
-        case ast.Name(id=name):
-            return name
-    raise ValueError(f"{type(node).__name__} is not allowed")
-
-
-def _name_of(key: ast.expr | None) -> str:
-    if isinstance(key, ast.Constant) and isinstance(key.value, str):
-        return key.value
-    raise ValueError("a key is not text")

@@ -13,6 +13,7 @@ from django.db.models import Q
 from django.utils.dateparse import parse_date, parse_datetime
 
 from apps.engine.errors import FieldError
+from apps.engine.suggestions import did_you_mean
 from apps.experiments.life import RunKind, RunStatus
 
 if TYPE_CHECKING:
@@ -119,7 +120,8 @@ def _known(
 ) -> list[str]:
     for word in words:
         if word not in allowed:
-            message = f"{word[:80]!r} is not allowed; allowed: {', '.join(allowed)}"
+            listed = f"{', '.join(allowed)}{did_you_mean(word, allowed)}"
+            message = f"{word[:80]!r} is not allowed; allowed: {listed}"
             errors.append(FieldError(field, message))
     return [word for word in words if word in allowed]
 

@@ -17,6 +17,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Model, Q, QuerySet
 
 from apps.engine.errors import FieldError, InvalidSpec
+from apps.engine.suggestions import did_you_mean
 
 Row = TypeVar("Row", bound=Model)
 
@@ -49,7 +50,10 @@ class Order:
         name = text.removeprefix("-")
         if name not in allowed:
             names = ", ".join(allowed)
-            message = f"{text[:80]!r} is not allowed; allowed: {names}, each also with a leading -"
+            message = (
+                f"{text[:80]!r} is not allowed; allowed: {names}, each also with a leading -"
+                f"{did_you_mean(name, allowed)}"
+            )
             raise InvalidSpec([FieldError("order", message)])
         return cls(allowed[name], text.startswith("-"), name)
 

@@ -1,12 +1,17 @@
 """The environments there are to train in: the known ones and the user's own."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any
 
 from apps.engine.algorithms import Algorithm
 from apps.engine.environment_cards import ENVIRONMENTS, FAMILIES, EnvironmentCard
 from apps.engine.environment_profiles import EnvironmentProfile, known_profile, make_profile
 from apps.engine.errors import UnknownEnvironment
+from apps.engine.spec import RunSpec
+from apps.engine.suggestions import did_you_mean
+from apps.jobs.describing import description_of
 from apps.jobs.own_environments import OwnEnvironment, own_environment, own_environments
 
 OWN_FAMILY = "own"
@@ -16,6 +21,7 @@ FAMILY_TITLES = {
 }
 # A page waits this long for modules that were never read; then it shows what it has.
 READING_WAIT_S = 3.0
+NO_KWARGS: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,21 +68,47 @@ def profiles(wanted: Filter = EVERYTHING, wait_s: float = 0.0) -> list[Environme
     return [profile for profile in own + known if wanted.passes(profile)]
 
 
-def profile_of(environment: str, wait_s: float = 0.0) -> EnvironmentProfile:
+def profile_of(
+    environment: str, wait_s: float = 0.0, kwargs: Mapping[str, Any] = NO_KWARGS
+) -> EnvironmentProfile:
     """Return the profile of one environment.
+
+    Args:
+        environment: Its id.
+        wait_s: How long to wait for those of the user's own that nobody has described yet.
+        kwargs: Arguments that it is made with; none: as its card says.
 
     Raises:
         UnknownEnvironment: There is none of that id in the lists; Gymnasium may know it still.
+        InvalidSpec: It cannot be made with these arguments.
     """
     if environment in ENVIRONMENTS:
-        return known_profile(environment)
+        found = known_profile(environment)
+        return _made_with(found, kwargs) if kwargs else found
     own = own_environment(environment, wait_s)
     if own is not None:
-        return _own_profile(own)
+        found = _own_profile(own)
+        return _made_with(found, kwargs) if kwargs else found
+    known = [*ENVIRONMENTS, *(each.id for each in own_environments(0.0))]
+    hint = did_you_mean(environment, known, 3)
     raise UnknownEnvironment(
-        f"{environment!r} is in no list here; `environments` lists what is. An id that Gymnasium "
-        "knows can be trained in all the same"
+        f"{environment!r} is in no list here; `environments` lists what is, and an id that "
+        f"Gymnasium knows can be trained in all the same{hint}"
     )
+
+
+def _made_with(profile: EnvironmentProfile, kwargs: Mapping[str, Any]) -> EnvironmentProfile:
+    """Return an environment's profile as it is with arguments, which may be another world."""
+    given = {"environment": profile.card.id, "environment_kwargs": dict(kwargs)}
+    said = description_of(RunSpec.from_dict(given))
+    card = replace(
+        profile.card,
+        action_space=said.action_space.kind,
+        observation=said.observation_space.in_words(),
+        max_episode_steps=said.max_episode_steps,
+    )
+    film_bytes = profile.storage.film_bytes_per_minute if profile.storage else None
+    return make_profile(card, profile.group, said, profile.install, film_bytes)
 
 
 def cards_for(algorithm: Algorithm) -> list[EnvironmentCard]:

@@ -306,3 +306,22 @@ def test_a_check_that_finds_no_room_is_to_come_again(api: ApiClient) -> None:
         _slots.release(AT_ONCE)
     assert_problem(response, 503)
     assert response["Retry-After"] == "10"
+
+
+@pytest.mark.parametrize("steps", [1e5, "1e5", "100_000"])
+def test_whole_numbers_of_any_spelling_are_taken(api: ApiClient, steps: Any) -> None:
+    run = api.post("/runs", {**TINY_PPO, "total_timesteps": steps, "n_envs": 1.0}).json()
+    assert (run["spec"]["total_timesteps"], run["spec"]["n_envs"]) == (100_000, 1)
+
+
+@pytest.mark.parametrize(("steps", "status"), [(5.0, 409), (5.5, 422), (True, 422), ("5", 422)])
+def test_further_steps_are_a_whole_number(api: ApiClient, steps: Any, status: int) -> None:
+    run = make_run(status=RunStatus.COMPLETED)  # It has no checkpoint, which is looked at later.
+    assert_problem(api.post(f"/runs/{run.pk}/continue", {"more_timesteps": steps}), status)
+
+
+@pytest.mark.parametrize("body", ['{"seed": 1, "seed": 2}', '{"hyperparameters": {"a":1,"a":2}}'])
+def test_a_body_that_gives_a_key_twice_is_refused(api: ApiClient, body: str) -> None:
+    problem = assert_problem(api.post("/runs", body), 400)
+    assert "is given twice; leave one of them out" in problem["detail"]
+    assert not Run.objects.exists()

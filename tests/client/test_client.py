@@ -330,8 +330,11 @@ def test_a_disk_that_is_full_costs_the_oldest_rows_and_says_so(
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(rlgym_client, "MAX_MEMORY_ROWS", 50)
+    monkeypatch.setattr(rlgym_client, "MAX_UNFILED_ROWS", 50)
+    monkeypatch.setattr(rlgym_client, "SPILL_EVERY", 1)
     server.status = 500
-    run = begin(server, spool=str(tmp_path / "no" / "such" / "folder"))
+    (tmp_path / "file").touch()
+    run = begin(server, spool=str(tmp_path / "file" / "folder"))
     for step in range(80):
         run.log({"a": step}, step)
     wait_until(lambda: run._outbox.n_dropped, "rows to be given up")

@@ -346,6 +346,8 @@ def test_a_schedule_is_refused_where_the_algorithm_takes_none() -> None:
         (" [ 64 , 32 ] ", [64, 32]),
         ([1] * MAX_LAYERS, [1] * MAX_LAYERS),
         ([MAX_LAYER_WIDTH], [MAX_LAYER_WIDTH]),
+        ([64.0, 1e2], [64, 100]),
+        ("[6.4e1, 1_00]", [64, 100]),
         (None, None),
     ],
 )
@@ -356,7 +358,7 @@ def test_layer_widths_are_read_from_lists_and_from_text(value: Any, layers: Any)
 @pytest.mark.parametrize(
     "value",
     [
-        [], "", "[]", [0], [MAX_LAYER_WIDTH + 1], [1] * (MAX_LAYERS + 1), [-64], [64.0], ["64"],
+        [], "", "[]", [0], [MAX_LAYER_WIDTH + 1], [1] * (MAX_LAYERS + 1), [-64], [64.5], ["x"],
         [True], [[64]], 64, {"pi": [64]}, "64,abc", "64,-1", "64;32", "0x40", "9" * 5000, "64.5",
     ],
 )  # fmt: skip
@@ -404,7 +406,7 @@ def test_a_field_just_beyond_a_bound_is_refused_with_value_and_bounds(
 def test_what_is_no_whole_number_is_refused_for_a_field(
     kind: Any, name: str, low: int, high: int
 ) -> None:
-    for value in [*NOT_NUMBERS, "1e3", "²", "9" * 5000, 10**400]:
+    for value in [*NOT_NUMBERS, "1e-3", "1.5", "1e99999999", "²", "9" * 5000, 10**400]:
         (error,) = refusals(kind, {name: value})
         assert error.field == name
 

@@ -12,14 +12,13 @@ from hypothesis import strategies as st
 
 from apps.engine.algorithms import ALGORITHMS
 from apps.engine.errors import InvalidSpec
+from apps.engine.expressions import MAX_EXPRESSION_LENGTH, parse_expression
 from apps.engine.presets import ZOO_FILE, ZOO_PRESETS
 from apps.engine.safe_yaml import MAX_YAML_BYTES
 from apps.engine.spec import RunSpec
 from apps.engine.zoo import (
-    MAX_EXPRESSION_LENGTH,
     ZooEntry,
     find_zoo_entry,
-    parse_expression,
     read_zoo_yaml,
     spec_data_over,
 )
@@ -79,7 +78,18 @@ def test_an_entry_becomes_fields_of_a_spec() -> None:
 def test_only_what_is_asked_for_is_read() -> None:
     text = EXAMPLE + "\nNope-v0: {nonsense: 1}\n"
     assert list(read_zoo_yaml(text, "ppo", only=["default"])) == ["default"]
-    assert refusals(text) == {"Nope-v0.nonsense": "not supported; leave it out"}
+    (said,) = refusals(text).items()
+    assert said[0] == "Nope-v0.nonsense"
+    assert said[1].splitlines() == [
+        "not supported; leave it out (line 19, column 11)",
+        "  Nope-v0: {nonsense: 1}",
+        "            ^",
+    ]
+
+
+def test_a_file_that_gives_a_key_twice_is_refused() -> None:
+    with pytest.raises(InvalidSpec, match=r"given twice: gamma \(line 3\)"):
+        read_zoo_yaml("A-v0:\n  gamma: 0.9\n  gamma: 0.5\n", "ppo")
 
 
 MANY = """

@@ -8,9 +8,14 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from apps.cli.spec_options import add_hyperparameters, read_hyperparameters
+from apps.cli.option_parser import one_of, whole
+from apps.cli.spec_options import (
+    add_hyperparameters,
+    add_world,
+    read_world,
+    with_hyperparameters,
+)
 from apps.cli.verbs import TrainingVerb
-from apps.engine.assignments import parse_assignments
 from apps.engine.schedules import SCHEDULES
 from apps.experiments.models import Run
 from apps.jobs import control, lineage
@@ -25,14 +30,15 @@ class Command(TrainingVerb):
         super().add_arguments(parser)
         add_hyperparameters(parser)
         parser.add_argument(
-            "-n", dest="total_timesteps", type=int, metavar="N", help="steps in all"
+            "-n", dest="total_timesteps", type=whole, metavar="N", help="steps in all"
         )
-        parser.add_argument("--seed", type=int)
+        parser.add_argument("--seed", type=whole)
         parser.add_argument("--env", dest="environment", metavar="ID")
-        parser.add_argument("--env-kwargs", nargs="+", default=[], metavar="NAME:VALUE")
+        add_world(parser)
         parser.add_argument(
             "--schedules",
-            choices=SCHEDULES,
+            type=one_of(SCHEDULES),
+            metavar="|".join(SCHEDULES),
             default="",
             help="keep the parent's length, or stretch over the branch's; default: keep, unless "
             "a hyperparameter that makes a schedule is changed",
@@ -44,16 +50,15 @@ class Command(TrainingVerb):
         return str(options["run"].partition("@")[0])
 
     def verb(self, options: dict[str, Any]) -> Callable[[Run], Run]:
+        parent = Run.objects.resolve(self.name_of(options))
         changes = {
             name: options[name]
             for name in ("total_timesteps", "seed", "environment")
             if options[name] is not None
         }
-        changes |= read_hyperparameters(options)
-        if options["env_kwargs"]:
-            changes["environment_kwargs"] = parse_assignments(
-                options["env_kwargs"], "--env-kwargs"
-            )
+        changes = with_hyperparameters(
+            {**changes, **read_world(options)}, options, parent.algorithm, self.note
+        )
         naming = control.Naming(options["name"], options["experiment"], shlex.join(sys.argv))
         return partial(
             lineage.branch,

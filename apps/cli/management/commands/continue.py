@@ -8,8 +8,10 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from apps.cli.option_parser import one_of, whole_between
 from apps.cli.verbs import TrainingVerb
 from apps.engine.schedules import SCHEDULES
+from apps.engine.spec import BOUNDS
 from apps.experiments.models import Run
 from apps.jobs import lineage
 
@@ -19,12 +21,19 @@ class Command(TrainingVerb):
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
+        steps = whole_between(*BOUNDS["total_timesteps"])
         parser.add_argument(
-            "-n", dest="more_timesteps", type=int, required=True, metavar="N", help="further steps"
+            "-n",
+            dest="more_timesteps",
+            type=steps,
+            required=True,
+            metavar="N",
+            help="further steps",
         )
         parser.add_argument(
             "--schedules",
-            choices=SCHEDULES,
+            type=one_of(SCHEDULES),
+            metavar="|".join(SCHEDULES),
             default="keep",
             help="keep: they stay where they ended (default); stretch: over the new length",
         )

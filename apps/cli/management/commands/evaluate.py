@@ -5,6 +5,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from apps.cli.command import Command as OurCommand
+from apps.cli.option_parser import whole
 from apps.cli.plays import evaluate_here, film_here
 from apps.cli.shapes import evaluation_as_dict, told_number
 from apps.engine.names import one_line
@@ -17,8 +18,8 @@ class Command(OurCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("run", metavar="RUN[@best|@last|@STEP]")
-        parser.add_argument("-n", dest="n_episodes", type=int, metavar="N", help="episodes")
-        parser.add_argument("--seed", type=int, help="seed of the first episode")
+        parser.add_argument("-n", dest="n_episodes", type=whole, metavar="N", help="episodes")
+        parser.add_argument("--seed", type=whole, help="seed of the first episode")
         parser.add_argument("--stochastic", action="store_true", help="sample actions")
         parser.add_argument("--no-video", action="store_true", help="do not film the episodes")
 

@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from django.contrib.auth.models import User
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandParser
 
-from apps.accounts.models import LoginLink, first_admin
+from apps.accounts.models import LoginLink, first_admin, user_named
 from apps.cli.command import Command as OurCommand
 
 
@@ -21,16 +20,9 @@ class Command(OurCommand):
         )
 
     def run(self, options: dict[str, Any]) -> None:
-        user = _user_named(options["user"]) if options["user"] else first_admin()
+        user = user_named(options["user"]) if options["user"] else first_admin()
         link = f"{options['address'].rstrip('/')}/login/{LoginLink.objects.issue(user)}/"
         if options["json"]:
             self.print_json({"user": user.get_username(), "link": link})
         else:
             self.stdout.write(link)
-
-
-def _user_named(name: str) -> User:
-    user = User.objects.filter(username=name, is_active=True).first()
-    if user is None:
-        raise CommandError(f"there is no active user {name!r}")
-    return user

@@ -2,15 +2,18 @@
 
 from typing import Any
 
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandParser
 
 from apps.cli.command import Command as OurCommand
+from apps.cli.option_parser import one_of, whole_between
 from apps.cli.shapes import print_runs, run_as_dict
 from apps.engine.errors import InvalidSpec
 from apps.experiments.listing import NEWEST_FIRST, SORTS, RunFilter
 from apps.experiments.models import Run, RunKind
 from apps.experiments.paging import Order, cursor_after, page
 from apps.jobs.vanished import settle_all
+
+MAX_LIMIT = 1_000_000
 
 
 class Command(OurCommand):
@@ -21,7 +24,7 @@ class Command(OurCommand):
             "--status", default="", metavar="NAME", help="one or several, by comma"
         )
         parser.add_argument(
-            "--kind", default="", choices=RunKind.values,
+            "--kind", type=one_of(RunKind.values), metavar="NAME",
             help="trained here, or logged by scripts outside",
         )  # fmt: skip
         parser.add_argument("--algo", default="", metavar="NAME")
@@ -37,15 +40,13 @@ class Command(OurCommand):
             "--order", default=NEWEST_FIRST, metavar="KEY",
             help=f"one of {', '.join(SORTS)}; --order=-KEY for the reverse",
         )  # fmt: skip
-        parser.add_argument("--limit", type=int, default=50, metavar="N")
+        parser.add_argument("--limit", type=whole_between(1, MAX_LIMIT), default=50, metavar="N")
         parser.add_argument(
             "--after", metavar="RUN", help="go on after this run, the last one of the page before"
         )
 
     def run(self, options: dict[str, Any]) -> None:
         settle_all()
-        if options["limit"] < 1:
-            raise CommandError(f"--limit {options['limit']}: it must be at least 1")
         given = {**options, "algorithm": options["algo"], "environment": options["env"]}
         texts = {name: value for name, value in given.items() if isinstance(value, str)}
         wanted, errors = RunFilter.read(texts)

@@ -9,6 +9,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from apps.cli.command import Command as OurCommand
 from apps.cli.here import pause_when_asked_to_end, train_here
+from apps.cli.option_parser import whole
 from apps.cli.progress import wait_for_runs
 from apps.cli.shapes import print_run, print_runs, run_with_evaluations
 from apps.cli.spec_options import add_spec_options, asked_of
@@ -28,7 +29,7 @@ class Command(OurCommand):
         parser.add_argument("--experiment", default="", metavar="NAME")
         parser.add_argument("--name", default="", help="the run's name")
         parser.add_argument(
-            "--seeds", type=int, metavar="K", help="K runs with this and the following seeds"
+            "--seeds", type=whole, metavar="K", help="K runs with this and the following seeds"
         )
         parser.add_argument(
             "--priority", default=0, metavar="N", help="with --queue: the highest goes first"

@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from apps.cli.command import Command as OurCommand
-from apps.cli.plans import counts, plan_as_dict, print_plan
+from apps.cli.plans import counts, plan_as_dict, print_plan, refusals
 from apps.cli.progress import wait_for_runs
 from apps.cli.verbs import refuse_broken
 from apps.engine.safe_yaml import MAX_YAML_BYTES
@@ -48,6 +48,8 @@ class Command(OurCommand):
         if options["json"]:
             self.print_json(plan_as_dict(lines))
         if refused:
+            for refusal in dict.fromkeys(refusals(lines)):  # A grid's lines share their fields.
+                self.stderr.write(refusal)
             raise CommandError(f"nothing is queued: {refused} of {len(lines)} lines are refused")
         if not options["json"]:
             told = "would be queued" if options["dry_run"] else "queued"

@@ -10,6 +10,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from apps.accounts.models import LoginLink, first_admin
 from apps.cli.command import Command as OurCommand
+from apps.cli.option_parser import MAX_WORKERS, whole_between
 from apps.cli.progress import progress_bar, wait_for_evaluations, wait_for_run
 from apps.cli.shapes import number, run_with_evaluations
 from apps.engine.spec import RunSpec
@@ -32,8 +33,13 @@ class Command(OurCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--host", default=settings.HOST, help="address to listen on")
-        parser.add_argument("--port", type=int, default=8000)
-        parser.add_argument("--workers", type=int, metavar="N", help="runs trained at once")
+        parser.add_argument("--port", type=whole_between(0, 65_535), default=8000)
+        parser.add_argument(
+            "--workers",
+            type=whole_between(1, MAX_WORKERS),
+            metavar="N",
+            help="runs trained at once",
+        )
         parser.add_argument(
             "--demo", action="store_true", help="first train, evaluate and film a CartPole agent"
         )

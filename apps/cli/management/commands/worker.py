@@ -7,6 +7,7 @@ from django.conf import settings
 from django.core.management.base import CommandParser
 
 from apps.cli.command import Command as OurCommand
+from apps.cli.option_parser import MAX_WORKERS, whole_between
 from apps.jobs import worker
 
 
@@ -17,7 +18,7 @@ class Command(OurCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--workers",
-            type=int,
+            type=whole_between(1, MAX_WORKERS),
             metavar="N",
             help="runs trained at once (default: RLGYM_WORKERS)",
         )
