@@ -93,6 +93,10 @@ class SpaceDescription:
         return cls(**{**data, **lists, "parts": parts})
 
 
+# Fields that JSON has as arrays.
+LISTS = ("render_modes", "shifted", "loading_lines")
+
+
 @dataclass(frozen=True, slots=True)
 class EnvironmentDescription:
     """What a constructed environment says of itself, with the wrappers it is trained with.
@@ -110,6 +114,7 @@ class EnvironmentDescription:
         untrainable: Why nothing can be trained in it, empty where something can.
         shifted: What of its spaces is shown to learners as something else, in words; spaces here
             are as learners see them.
+        loading_lines: Python that does the same to the bare environment with Gymnasium alone.
     """
 
     id: str
@@ -123,6 +128,7 @@ class EnvironmentDescription:
     has_action_masks: bool = False
     untrainable: str = ""
     shifted: tuple[str, ...] = ()
+    loading_lines: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the description as JSON-ready data; `from_dict` reads it back."""
@@ -135,7 +141,7 @@ class EnvironmentDescription:
             name: SpaceDescription.from_dict(data[name])
             for name in ("observation_space", "action_space")
         }
-        lists = {name: tuple(data.get(name, ())) for name in ("render_modes", "shifted")}
+        lists = {name: tuple(data.get(name, ())) for name in LISTS}
         return cls(**{**data, **spaces, **lists})
 
 

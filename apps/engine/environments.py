@@ -293,6 +293,7 @@ def describe(
             summary=_summary(env),
             has_action_masks=env.has_wrapper_attr("action_masks"),
             shifted=tuple(words for shift in shifts_of(env) for words in shift.shifted),
+            loading_lines=tuple(line for shift in shifts_of(env) for line in shift.loading_lines),
         )
     finally:
         env.close()

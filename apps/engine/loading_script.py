@@ -4,7 +4,7 @@ Text is made here and nothing is run. Everything a user named stands in it as a 
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from apps.engine.environments import family_of
@@ -75,7 +75,17 @@ show("", networks)
 """
 
 
-def loading_script(spec: RunSpec, run: str, step: int, has_statistics: bool) -> str:
+STACKED_AND_SHIFTED = """
+raise SystemExit(
+    "its observations are stacked, then laid out anew, and the stock library has no wrapper for "
+    "both: play it with rlgym"
+)
+"""
+
+
+def loading_script(
+    spec: RunSpec, run: str, step: int, has_statistics: bool, shifts: Sequence[str] = ()
+) -> str:
     """Write the script that loads and plays a checkpoint that lies beside it.
 
     Args:
@@ -84,6 +94,7 @@ def loading_script(spec: RunSpec, run: str, step: int, has_statistics: bool) -> 
         step: The checkpoint's step.
         has_statistics: Whether `normalization.npz` lies there, too. Those of rewards alone do not
             matter to who plays.
+        shifts: Python that makes the spaces of the bare environment plain, a line for each.
     """
     head = f'"""{spec.schema.full_title}, step {step:,} of run {run}.'
     if spec.backend != "torch":
@@ -95,12 +106,17 @@ def loading_script(spec: RunSpec, run: str, step: int, has_statistics: bool) -> 
         f'{head}\n\nNeeds: pip install {packages}, and what the environment needs.\n"""\n\n',
         "\n".join(_imports(spec, has_statistics)),
         "\n\nHERE = Path(__file__).parent\n\n\n",
-        "\n".join(_environment(spec)),
+        "\n".join(_environment(spec, shifts)),
+        STACKED_AND_SHIFTED if spec.frame_stack and _sees_anew(shifts) else "",
         NORMALIZED if has_statistics else "",
         LOADED.format(title=spec.schema.title),
         PLAYED.format(masks=", action_masks=get_action_masks(env)" * _is_masked(spec)),
     ]
     return "".join(parts)
+
+
+def _sees_anew(shifts: Sequence[str]) -> bool:
+    return any("TransformObservation" in line for line in shifts)
 
 
 def _is_masked(spec: RunSpec) -> bool:
@@ -131,7 +147,7 @@ def _imports(spec: RunSpec, has_statistics: bool) -> Iterator[str]:
     yield f"from stable_baselines3.common.vec_env import {', '.join(classes)}"
 
 
-def _environment(spec: RunSpec) -> Iterator[str]:
+def _environment(spec: RunSpec, shifts: Sequence[str]) -> Iterator[str]:
     kwargs = f", **{_literal(spec.environment_kwargs)}" if spec.environment_kwargs else ""
     yield "def make_env():"
     yield f"    env = gymnasium.make({spec.environment!r}{kwargs})"
@@ -139,6 +155,7 @@ def _environment(spec: RunSpec) -> Iterator[str]:
         yield from _wrapped(path, given)
     yield "    if isinstance(env.observation_space, gymnasium.spaces.Tuple):"
     yield "        env = gymnasium.wrappers.FlattenObservation(env)"
+    yield from (f"    {line}" for line in shifts)
     yield from ("    return env", "", "", "env = DummyVecEnv([make_env])")
     if spec.frame_stack:
         yield f'env = VecFrameStack(env, {spec.frame_stack}, channels_order="last")'

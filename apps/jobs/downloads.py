@@ -21,6 +21,7 @@ from apps.engine.rundir import json_bytes
 from apps.engine.spec import RunSpec
 from apps.experiments.models import Checkpoint, Run
 from apps.jobs.control import Refused, checkpoint_at, refuse_logged
+from apps.jobs.describing import description_of
 
 SPEC = "spec.json"
 HANDED_OUT = (*NETWORK_FILES, STATISTICS)
@@ -95,8 +96,19 @@ def download(run: Run, at: str) -> Download:
         spec = RunSpec.from_dict(run.spec)
     except InvalidSpec as error:
         raise Refused(f"the spec of run {run.pk} is of another version: {error}") from error
-    script = loading_script(spec, run.pk, checkpoint.step, STATISTICS in stored)
+    script = loading_script(spec, run.pk, checkpoint.step, STATISTICS in stored, _shifts(spec))
     return Download(checkpoint, stored, {SCRIPT: script.encode(), SPEC: json_bytes(run.spec)})
+
+
+def _shifts(spec: RunSpec) -> tuple[str, ...]:
+    """Return what makes the environment's spaces plain, as the environment itself tells it.
+
+    Not as the run directory does: whoever can write there would write a stranger's script.
+    """
+    try:
+        return description_of(spec).loading_lines
+    except InvalidSpec:
+        return ()  # It cannot be made here any more; the model is handed out all the same.
 
 
 def open_stored(run: Run, stored: Stored) -> BufferedReader:

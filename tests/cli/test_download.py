@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from shutil import copy
 
 import pytest
 from django.core.management import call_command
@@ -13,24 +14,34 @@ from django.core.management.base import CommandError
 from apps.experiments.models import Run
 from tests.cli.test_commands import TINY, call, manage
 from tests.jobs.test_downloads import run_with_checkpoint
+from tests.worlds import ODD_WORLDS, give_odd_worlds
 
 PPO = ("--algo", "ppo", "--env", "Pendulum-v1", *TINY, "--normalize", "true")
 DQN = ("--algo", "dqn", "--env", "CartPole-v1", "-n", "256", "-params", "net_arch:[8]")
 
 
+SHIFTED = ("--algo", "ppo", "--env", "odd_worlds:Offset-v0", *TINY)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("options", [PPO, DQN], ids=["normalised", "replay"])
+@pytest.mark.parametrize("options", [PPO, DQN, SHIFTED], ids=["normalised", "replay", "shifted"])
 def test_the_stock_library_plays_it_as_it_was_evaluated(
     options: tuple[str, ...], tmp_path: Path
 ) -> None:
     home, taken = tmp_path / "home", tmp_path / "taken"
     home.mkdir()
+    give_odd_worlds(home)
     manage(home, "train", *options, "--eval-episodes", "1", "--no-video", "--json")
     shown = json.loads(manage(home, "run", "latest", "--json").stdout)
     manage(home, "download", "latest", "-o", str(taken))
     assert (taken / "normalization.npz").exists() == (options is PPO)
+    # Its own environment's module is the user's to bring along; the rest needs nothing of ours.
+    isolated = ["-I"]
+    if options is SHIFTED:
+        isolated = []
+        copy(ODD_WORLDS, taken)
     done = subprocess.run(
-        [sys.executable, "-I", "load.py"], cwd=taken, capture_output=True, text=True,
+        [sys.executable, *isolated, "load.py"], cwd=taken, capture_output=True, text=True,
         check=False, timeout=120, env={"PATH": os.environ["PATH"]},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
