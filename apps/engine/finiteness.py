@@ -105,6 +105,8 @@ class Finiteness:
 
     def _look_at_rows(self, buffer: BaseBuffer, rows: NDArray[np.int_]) -> None:
         """Look at rows of a buffer of which the last was written at the present step."""
+        if not len(rows):  # It was looked at a moment ago.
+            return
         step = self._model.num_timesteps
         later = buffer.n_envs * np.arange(len(rows) - 1, -1, -1)
         found = [

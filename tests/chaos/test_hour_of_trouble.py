@@ -78,7 +78,7 @@ class Trouble:
         """What may go wrong."""
         return {
             "a worker is killed": lambda: self.kill("manage.py worker"),
-            "the web server is killed": lambda: self.kill("daphne"),
+            "the web server is killed": lambda: self.kill("rlgym.server"),
             "a trainer is killed": self.kill_trainer,
             "everything is killed": self.kill_all,
             "the queue is deleted": self.delete_queue,

@@ -163,3 +163,9 @@ def test_a_run_with_few_episodes_shows_their_return(tmp_path: Path, n_episodes: 
             summary.fold(line)
         columns = summary.columns()
         assert (columns["return_last"], columns["return_best"]) == (10.0, 10.0)
+
+
+def test_a_checkpoint_right_after_a_look_has_nothing_new_to_look_at(tmp_path: Path) -> None:
+    # After 2,000 steps everything is looked at, and a checkpoint of that very step looks again.
+    directory = trained(tmp_path, "dqn", total_timesteps=2500, save_freq=2000)
+    assert checkpoints.steps_of(directory) == [2000, 2500]
