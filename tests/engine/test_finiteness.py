@@ -167,5 +167,10 @@ def test_a_run_with_few_episodes_shows_their_return(tmp_path: Path, n_episodes: 
 
 def test_a_checkpoint_right_after_a_look_has_nothing_new_to_look_at(tmp_path: Path) -> None:
     # After 2,000 steps everything is looked at, and a checkpoint of that very step looks again.
-    directory = trained(tmp_path, "dqn", total_timesteps=2500, save_freq=2000)
+    spec = RunSpec.from_dict({
+        "algorithm": "dqn", "environment": "Breaks-v0", "total_timesteps": 2500,
+        "save_freq": 2000, "hyperparameters": OFF_POLICY,
+    })  # fmt: skip
+    directory = make_directory(tmp_path / "run", spec)
+    train(spec, directory)
     assert checkpoints.steps_of(directory) == [2000, 2500]
