@@ -160,7 +160,9 @@ def make_vec_env_for(
         n_envs=spec.n_envs,
         seed=spec.seed,
         # The library puts its own Monitor there.
-        wrapper_class=lambda env: around_episodes(wrap(EpisodeMonitor(cast(Monitor, env).env))),
+        wrapper_class=lambda env: around_episodes(
+            wrap(EpisodeMonitor(cast(Monitor, env).env, rounds=spec.algorithm == "ars"))
+        ),
         vec_env_cls=Processes if in_processes else InProcess,
     )
     return normalized(env, spec)

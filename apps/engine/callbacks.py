@@ -297,7 +297,8 @@ class TrainingCallback(BaseCallback):
             info = self.locals["infos"][env].get("episode")
             if info is not None:
                 self.episodes += 1
-                self._log.add(events.episode(self.num_timesteps, info["r"], info["l"], int(env)))
+                told = info.get("exact", info["r"])
+                self._log.add(events.episode(self.num_timesteps, told, info["l"], int(env)))
 
     def _record_progress(self) -> None:
         now = time.monotonic()

@@ -80,7 +80,10 @@ def _told_of(directory: RunDirectory, step: int) -> Iterator[None]:
     except RunDirectoryError as error:
         raise DamagedCheckpoint(f"{what}: {error}") from error
     except OSError as error:
-        raise DamagedCheckpoint(f"{what} cannot be read: {error.strerror or error}") from error
+        why = error.strerror or error
+        raise DamagedCheckpoint(
+            f"{what} cannot be read: {why}; choose another checkpoint"
+        ) from error
 
 
 def _open(directory: RunDirectory, step: int, name: str) -> BufferedReader:

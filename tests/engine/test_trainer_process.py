@@ -185,7 +185,8 @@ def test_a_warm_trainer_says_so_and_trains_the_same_policy(tmp_path: Path) -> No
     assert process.stdout is not None
     assert json.loads(process.stdout.readline()) == {"reply": "ready"}
     send(process, {"job": "train", "directory": str(warm.path), "spec": TINY_PPO})
-    assert json.loads(process.stdout.readline())["reply"] == "done"
+    replies = [json.loads(process.stdout.readline())["reply"] for _ in range(2)]
+    assert replies == ["phase", "done"]
     process.communicate(timeout=20)
     curves = [
         [(event["step"], event["return"]) for event in events_of(directory, "episode")]

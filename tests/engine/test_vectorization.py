@@ -135,7 +135,7 @@ def test_a_native_environment_that_cannot_be_captured_goes_on_warm(tmp_path: Pat
     directory, _ = train_with_pauses(tmp_path / "run", spec, 300)
     (attempt,) = events_of(directory, "attempt")
     assert attempt["fidelity"] == "warm"
-    assert "cannot be captured" in attempt["notes"]["environment state"]
+    assert "cannot be pickled" in attempt["notes"]["environment state"]
 
 
 @pytest.mark.parametrize(

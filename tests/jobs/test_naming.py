@@ -13,6 +13,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.test import Client
+from django.utils.module_loading import import_string
 from stable_baselines3 import PPO
 
 from apps.accounts.models import ApiToken
@@ -236,8 +237,8 @@ def test_refusals_show_stored_names_escaped() -> None:
 
 def test_a_log_line_of_the_product_shows_a_stored_name_escaped() -> None:
     line = LOGGING["formatters"]["line"]
-    assert line["class"] == f"{LineFormatter.__module__}.{LineFormatter.__qualname__}"
-    formatter = LineFormatter(line["format"], style=line["style"])
+    formatter = import_string(line["()"])(line["format"], style=line["style"])
+    assert isinstance(formatter, LineFormatter)
     record = logging.LogRecord("x", logging.INFO, "", 0, "run (%s) ends", (stored().name,), None)
     assert formatter.format(record).endswith(f"INFO    x: run ({SHOWN}) ends")
 

@@ -11,7 +11,7 @@ from pytest_django import Settings
 
 from apps.engine.spec import EvalSpec
 from apps.experiments.models import Evaluation, JobStatus, Run, RunStatus
-from apps.jobs import bookkeeping, control, supervisor
+from apps.jobs import bookkeeping, control, plays, supervisor
 from apps.jobs.bookkeeping import LogCopier
 from apps.jobs.trainer import TRAINER, TrainerProcess
 from apps.jobs.watchdog import Watchdog
@@ -104,11 +104,19 @@ def test_what_was_superseded_or_pruned_is_not_owed() -> None:
     assert not run.evaluations.exists()
 
 
-def test_an_evaluation_is_completed_with_all_that_follows_or_not_at_all() -> None:
+def test_an_evaluation_is_completed_with_all_that_follows_or_not_at_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     run = make_run(status=RunStatus.COMPLETED)
     evaluation = Evaluation.objects.ask(run, 1, EvalSpec())
     assert evaluation.claim(supervisor.new_owner())
-    result = {"name": "eval_1", "return_mean": 1.0, "film": {"path": "eval/eval_1.mp4"}}
-    with pytest.raises(KeyError):
-        supervisor._finish_evaluation(evaluation, {"reply": "done", "result": result})
+    result = {"name": "eval_1", "return_mean": 1.0}
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bookkeeping, "update_evaluation_summary", die)
+    with pytest.raises(KeyboardInterrupt):
+        plays._finish_evaluation(evaluation, {"reply": "done", "result": result})
     assert Evaluation.objects.get(pk=evaluation.pk).status == JobStatus.RUNNING
+    assert not evaluation.run.videos.exists()

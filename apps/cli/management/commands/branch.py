@@ -39,7 +39,6 @@ class Command(TrainingVerb):
             "--schedules",
             type=one_of(SCHEDULES),
             metavar="|".join(SCHEDULES),
-            default="",
             help="keep the parent's length, or stretch over the branch's; default: keep, unless "
             "a hyperparameter that makes a schedule is changed",
         )
@@ -65,7 +64,7 @@ class Command(TrainingVerb):
             at=options["run"].partition("@")[2] or "last",
             changes=changes,
             naming=naming,
-            schedules=options["schedules"],
+            schedules=options["schedules"] or "",
             asker=Asker.TERMINAL,
             is_here=options["here"],
         )
