@@ -37,7 +37,7 @@ os.environ.setdefault("MUJOCO_GL", "egl")
 from apps.engine import protocol
 from apps.engine.building import leave_compiler_out
 from apps.engine.control import STOP_STATUSES, Control
-from apps.engine.errors import EngineError, FieldError, InvalidSpec
+from apps.engine.errors import DiskFull, EngineError, FieldError, InvalidSpec
 from apps.engine.evaluation import Deadline, evaluate
 from apps.engine.filming import FilmLimits, film
 from apps.engine.names import LineFormatter
@@ -94,7 +94,12 @@ def main() -> None:
             result = run_job(job, control)
     except EngineError as error:
         logger.error("%s", error)
-        replies.write(protocol.encode({"reply": "refused", "message": str(error)}))
+        refusal: protocol.Reply = {
+            "reply": "refused",
+            "message": str(error),
+            "may_pass": isinstance(error, DiskFull),
+        }
+        replies.write(protocol.encode(refusal))
         sys.exit(EXIT_REFUSED)
     finally:
         if is_abandoned.is_set():

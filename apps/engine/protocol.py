@@ -119,13 +119,14 @@ class Reply(TypedDict):
 
     `ready`: warmed up and waiting for a job. `phase`: what it is at, in words, and in `result`
     what came of it so far (of a training that was asked to stop: `Standing`). `done`: `result`
-    holds what came of it. `refused`: an error in words meant for a user. `crashed`: an exception
-    nobody foresaw, with its traceback.
+    holds what came of it. `refused`: an error in words meant for a user; where `may_pass`, waiting
+    may mend it. `crashed`: an exception nobody foresaw, with its traceback.
     """
 
     reply: Literal["ready", "phase", "done", "refused", "crashed"]
     result: NotRequired[dict[str, Any]]
     message: NotRequired[str]
+    may_pass: NotRequired[bool]
     traceback: NotRequired[str]
 
 

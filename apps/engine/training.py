@@ -19,7 +19,7 @@ from apps.engine.building import build_model
 from apps.engine.callbacks import EventLog, StopTraining, TrainingCallback, scalar_logger
 from apps.engine.checkpoint_files import steps_of, verify
 from apps.engine.control import Control, StopStatus
-from apps.engine.errors import DamagedCheckpoint, Diverged, EngineError
+from apps.engine.errors import DamagedCheckpoint, DiskFull, Diverged, EngineError
 from apps.engine.journal import with_journal
 from apps.engine.mirror import Mirror
 from apps.engine.process import exit_is_failure
@@ -279,6 +279,8 @@ class _StatusLines:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if kind is not None and issubclass(kind, DiskFull):
+            return  # Nothing can be written, and it is no failure: the run goes on once it can.
         if kind is not None:
             words = str(error) if issubclass(kind, EngineError) else f"{kind.__name__}: {error}"
             step = max(self._step, self.model.num_timesteps) if self.model else self._step

@@ -35,6 +35,7 @@ TROUBLES = (OSError, DatabaseError, EngineError)
 # No process, no memory, no open file to be had at this moment.
 SHORTAGES = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 
+GONE_UNSAVED = "It was asked to end, and was gone before it could save."
 # What a worker carries out.
 Row = Run | Evaluation | Video
 
@@ -47,15 +48,34 @@ def end_lost(run: Run, reason: str, **columns: Any) -> None:
     Raises:
         IllegalMove: Somebody else moved it first.
     """
-    status = RunStatus.LOST
-    run.refresh_from_db(fields=["stop_requested_at", "stop_as"])
-    if run.stop_requested_at is not None:
-        status = RunStatus(run.stop_as)
-        reason = f"It was asked to end, and was gone before it could save. {reason}"
+    if _was_asked_to_end(run):
+        _end(run, RunStatus(run.stop_as), f"{GONE_UNSAVED} {reason}", **columns)
     elif run.auto_resumes < settings.MAX_ATTEMPTS:
-        status = RunStatus.QUEUED
         columns["auto_resumes"] = run.auto_resumes + 1
         reason += f" It goes on by itself ({run.auto_resumes + 1} of {settings.MAX_ATTEMPTS})."
+        _end(run, RunStatus.QUEUED, reason, **columns)
+    else:
+        _end(run, RunStatus.LOST, reason, **columns)
+
+
+def wait(run: Run, reason: str) -> None:
+    """End an attempt that waiting may mend: the run queues again, and none of its tries is used.
+
+    Raises:
+        IllegalMove: Somebody else moved it first.
+    """
+    if _was_asked_to_end(run):
+        _end(run, RunStatus(run.stop_as), f"{GONE_UNSAVED} {reason}")
+    else:
+        _end(run, RunStatus.QUEUED, f"{reason} It goes on by itself once that has passed.")
+
+
+def _was_asked_to_end(run: Run) -> bool:
+    run.refresh_from_db(fields=["stop_requested_at", "stop_as"])
+    return run.stop_requested_at is not None
+
+
+def _end(run: Run, status: RunStatus, reason: str, **columns: Any) -> None:
     run.move_to(status, status_reason=reason[:MAX_REASON_LENGTH], **columns)
     tell_log(run, status, reason)
     logger.warning("run %s (%s) is %s: %s", run.pk, run.name, status, reason)
@@ -103,7 +123,7 @@ def _settle_run(run: Run, error: Exception) -> None:
         error = gone
     else:
         if may_pass(error):
-            return end_lost(run, f"{in_words(error)}.")
+            return wait(run, f"{in_words(error)}.")
     reason = in_words(error)[:MAX_REASON_LENGTH]
     told = "".join(traceback.format_exception(error))
     run.move_to(RunStatus.FAILED, status_reason=reason, error=told)

@@ -24,7 +24,7 @@ from apps.engine.rundir import read_json
 from apps.experiments.models import IllegalMove, Run, RunStatus
 from apps.jobs import bookkeeping, room
 from apps.jobs.bookkeeping import LogCopier
-from apps.jobs.endings import MAX_REASON_LENGTH, end_lost, refuse_gone, settled
+from apps.jobs.endings import MAX_REASON_LENGTH, end_lost, refuse_gone, settled, wait
 from apps.jobs.judging import Judge
 from apps.jobs.requests import Requests
 from apps.jobs.trainer import Reserve, TrainerProcess
@@ -173,11 +173,14 @@ def _finish_run(run: Run, trainer: TrainerProcess, copier: LogCopier, requests: 
     elif trainer.left_by_itself:
         # The lines of its last fifth of a second went with it.
         reason += f" It had begun, and its log ends at step {run.step:,}; see train.log."
-    if copier.summary.status == RunStatus.RUNNING and status != RunStatus.LOST:
+    is_told_later = status == RunStatus.LOST or reply.get("may_pass")
+    if copier.summary.status == RunStatus.RUNNING and not is_told_later:
         # The trainer had no chance to write its last line.
         run.directory.append(events.status(run.step, status, reason))
     try:
-        if status == RunStatus.LOST:
+        if reply.get("may_pass"):
+            wait(run, reason)
+        elif status == RunStatus.LOST:
             end_lost(run, reason)
         else:
             run.move_to(

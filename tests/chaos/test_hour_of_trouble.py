@@ -5,7 +5,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -16,6 +15,7 @@ import psutil
 import pytest
 
 from apps.metrics import store
+from tests.full_disk import empty, fill, small_disk
 from tests.live_stack import APART_S, LiveStack, assert_in_order, wait_until
 from tests.worlds import give_odd_worlds
 
@@ -36,15 +36,8 @@ KINDS: dict[str, tuple[str, ...]] = {
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A small disk of its own, which can be filled."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m", "none", str(folder)]
-    if subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("a disk that may be filled needs the right to mount one (root)")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=False)
+    with small_disk(tmp_path / "disk", DISK_MB) as disk:
+        yield disk
 
 
 class Trouble:
@@ -108,12 +101,10 @@ class Trouble:
             path.unlink()
 
     def fill_disk(self) -> None:
-        ballast = self.stack.home / "ballast"
-        with suppress(OSError), ballast.open("wb", buffering=0) as file:
-            while file.write(b"x" * (1 << 20)):
-                pass
+        disk = self.stack.home.parent
+        fill(disk)
         time.sleep(FULL_FOR_S)
-        ballast.unlink()
+        empty(disk)
 
     def delete_directory(self) -> None:
         if len(self.deleted) < 5 and (running := self.runs("running")):
