@@ -32,6 +32,19 @@ FULL_DISK_ERRORS = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
 LOCK_ATTEMPTS = 25
 LOCK_RETRY_S = 0.02
 
+# Descriptors of the locks that this process holds.
+_held: set[int] = set()
+
+
+def _leave_locks() -> None:
+    """Hold no lock in a process that was forked: what an environment forks may outlive us."""
+    for fd in _held:
+        os.close(fd)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_leave_locks)
+
 
 class RunDirectory:
     """Paths inside one run's directory; see docs/architecture.md for what each file holds."""
@@ -99,8 +112,10 @@ class RunDirectory:
                 ) from None
             os.ftruncate(fd, 0)
             os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+            _held.add(fd)
             yield
         finally:
+            _held.discard(fd)
             os.close(fd)
 
     def lock_holder(self) -> int | None:

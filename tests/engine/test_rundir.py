@@ -659,3 +659,22 @@ def test_a_shorter_process_id_leaves_nothing_of_a_longer_one(directory: RunDirec
 def test_the_directory_is_shown_with_its_path(tmp_path: Path) -> None:
     shown: Any = repr(RunDirectory(tmp_path))
     assert str(tmp_path) in shown
+
+
+def test_what_is_forked_while_a_lock_is_held_holds_none(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path / "run").create({}, {})
+    asked, telling = os.pipe()
+    is_there, being_there = os.pipe()
+    with directory.locked():
+        child = os.fork()
+        if not child:  # It outlives the block, as an environment's process may.
+            os.close(telling)
+            os.write(being_there, b".")
+            os.read(asked, 1)
+            os._exit(0)
+        os.read(is_there, 1)
+    try:
+        assert directory.lock_holder() is None
+    finally:
+        os.close(telling)
+        os.waitpid(child, 0)

@@ -201,8 +201,8 @@ class Bits(gymnasium.Env):
         )
 
 
-gymnasium.register("World-v0", World)
-for _world in (
+WORLDS = (
+    World,
     Pool,
     TextObservation,
     Unbounded,
@@ -216,6 +216,7 @@ for _world in (
     HugeReward,
     BrokenRenderer,
     Endless,
-):
+)
+for _world in WORLDS:
     gymnasium.register(f"{_world.__name__}-v0", _world)
 gymnasium.register("Bits-v0", Bits, max_episode_steps=7)
