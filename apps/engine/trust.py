@@ -16,8 +16,9 @@ from apps.engine.environment_cards import FAMILIES
 from apps.engine.errors import FieldError
 from apps.engine.spec import RunSpec
 
-# Gymnasium registers these to load what an argument names, of any module.
-LOADERS = frozenset({"GymV21Environment-v0", "GymV26Environment-v0"})
+# Gymnasium registers these to load what an argument names, of any module; it takes them without
+# their version too.
+LOADERS = re.compile(r"GymV(21|26)Environment(-v\d+)?")
 # Importing one of these runs nothing that a process with environments has not run already.
 FAMILY_MODULES = frozenset(family.package for family in FAMILIES.values())
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://.*|(file|data|jar):.*", re.DOTALL | re.IGNORECASE)
@@ -136,7 +137,7 @@ def _is_open(path: Path, folder: Path) -> bool:
 
 def _wrong_environment(environment: str, registered: Registered) -> str:
     module, colon, name = environment.rpartition(":")
-    if name in LOADERS:
+    if LOADERS.fullmatch(name):
         return f"{shown(environment)} loads environments by name; name the environment itself"
     if not colon or module in FAMILY_MODULES or registered.has(module):
         return ""

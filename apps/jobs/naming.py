@@ -51,12 +51,17 @@ def check_run_name(name: str) -> str:
     Raises:
         InvalidSpec: Who types it would mean the run whose id begins with it.
     """
-    if len(name) >= SHORTEST_PREFIX and (
-        hidden := Run.objects.filter(pk__startswith=name).values_list("pk", flat=True).first()
-    ):
+    if hidden := _hidden_id(name):
         message = f"{name!r} is not allowed; the id of run {hidden} begins with it"
         raise InvalidSpec([FieldError("name", message)])
     return name
+
+
+def _hidden_id(name: str) -> str | None:
+    """Return the id that whoever types this name would mean instead, None if there is none."""
+    if len(name) < SHORTEST_PREFIX:
+        return None
+    return Run.objects.filter(pk__startswith=name).values_list("pk", flat=True).first()
 
 
 def experiment_name(spec: RunSpec, given: str = "") -> str:
@@ -67,7 +72,7 @@ def experiment_name(spec: RunSpec, given: str = "") -> str:
 def free_name(base: str) -> str:
     """Return a name that no run has, made by numbering this one, cut where it is long."""
     base = names.derived(base, "run")[: MAX_NAME_LENGTH - NUMBER_LENGTH]
-    base = f"run-{base}" if names.reserved(base) else base
+    base = f"run-{base}" if names.reserved(base) or _hidden_id(base) else base
     taken = set(Run.objects.filter(name__startswith=base).values_list("name", flat=True))
     if base not in taken:
         return base

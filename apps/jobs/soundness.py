@@ -33,6 +33,7 @@ MEANINGS = {
 }
 # What a wrong statement of ours raises: no fault of the database.
 OUR_FAULTS = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
+NO_TABLE = "no such table: "
 # What ends a command in one line: what its data is kept in is not as it must be.
 UNUSABLE = (DatabaseError, OSError, ImproperlyConfigured)
 
@@ -55,8 +56,9 @@ def is_unusable(error: Exception) -> bool:
     """Whether a database error says that the database cannot be used, not that we are wrong."""
     if not isinstance(error, DatabaseError) or isinstance(error, OUR_FAULTS):
         return False
-    # A plain ERROR is a wrong statement, such as a column that is not migrated yet.
-    return _sqlite_name(error) != "SQLITE_ERROR"
+    # A plain ERROR is a wrong statement, such as a column that is not migrated yet. No statement
+    # names a table that was never made, though: then the file was deleted or replaced meanwhile.
+    return _sqlite_name(error) != "SQLITE_ERROR" or _one_line(error).startswith(NO_TABLE)
 
 
 def database_trouble() -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from apps.engine.plain_files import NotPlainFile
 from apps.metrics.columns import view
 from apps.metrics.line import Line
 from apps.metrics.summary import RETURN_KEY
@@ -18,10 +19,15 @@ def returns_at(log: Path, steps: Sequence[int]) -> list[float | None]:
         steps: Environment steps.
 
     Returns:
-        For each, the last finite value at it or before it; None before the first one.
+        For each, the last finite value at it or before it; None before the first one, and where
+        the log cannot be read: a relative's log must not keep a run from being shown.
     """
-    curve = Line([view(log, [RETURN_KEY])], [], "step").curve(RETURN_KEY)
+    try:
+        known = view(log, [RETURN_KEY])
+    except (OSError, NotPlainFile):
+        return [None for _ in steps]
+    curve = Line([known], [], "step").curve(RETURN_KEY)
     is_finite = np.isfinite(curve.values)
-    known, values = curve.steps[is_finite], curve.values[is_finite]
-    places = np.searchsorted(known, steps, side="right")
+    at, values = curve.steps[is_finite], curve.values[is_finite]
+    places = np.searchsorted(at, steps, side="right")
     return [float(values[place - 1]) if place else None for place in places]

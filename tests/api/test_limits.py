@@ -159,6 +159,14 @@ def test_a_statement_that_can_never_work_is_no_503() -> None:
     assert_problem(response_with_json(response), 500)
 
 
+@pytest.mark.django_db
+def test_a_database_that_was_deleted_meanwhile_is_503() -> None:
+    with connection.cursor() as cursor, pytest.raises(OperationalError) as failed:
+        cursor.execute("SELECT id FROM no_table_of_ours")  # As in the empty file made instead.
+    response = ninja_api.on_exception(RequestFactory().get("/"), failed.value)
+    assert_problem(response_with_json(response), 503)
+
+
 def test_a_locked_database_is_503(tmp_path: Path) -> None:
     path = tmp_path / "locked.sqlite3"
     with closing(sqlite3.connect(path)) as holder, closing(sqlite3.connect(path)) as other:

@@ -106,11 +106,13 @@ def test_rows_of_a_script_are_not_written_through_it(
     assert not elsewhere.exists() or elsewhere.read_text() == SECRET
 
 
-@pytest.mark.parametrize("part", ["", "parts/log/", "parts/timeline/"])
+@pytest.mark.parametrize("part", ["", "parts/lineage/", "parts/log/", "parts/timeline/"])
 def test_pages(run: Run, user: User, client: Client, intruder: Intruder, part: str) -> None:
     client.force_login(user)
+    child = make_run(parent=run, parent_step=1, relation="branch")
     for file in ("metrics.jsonl", "train.log", "provenance.json", "record.json", "spec.json"):
         put(intruder, run.directory.path / file)
-    response = client.get(f"/runs/{run.pk}/{part}")
-    assert response.status_code == 200
-    assert not leaks(response.content)
+    for shown in (run, child):  # A relative's figures stand beside its own.
+        response = client.get(f"/runs/{shown.pk}/{part}")
+        assert response.status_code == 200
+        assert not leaks(response.content)

@@ -42,7 +42,8 @@ def test_what_is_registered_may_be_named(registered: Registered, environment: st
     "environment",
     ["antigravity:Foo-v0", "this:Foo-v0", "os:Foo-v0", "lab:Lab-v0", "mazes:Maze-v0",
      "lab.env:Lab-v0", "antigravity:CartPole-v1", "gymnasium.utils.play:CartPole-v1",
-     "GymV21Environment-v0", "GymV26Environment-v0", "maze:GymV26Environment-v0"],
+     "GymV21Environment-v0", "GymV26Environment-v0", "maze:GymV26Environment-v0",
+     "GymV21Environment", "GymV26Environment", "maze:GymV26Environment"],
 )  # fmt: skip
 def test_what_is_not_registered_may_not(registered: Registered, environment: str) -> None:
     assert refused(registered, environment=environment) == ["environment"]

@@ -174,6 +174,9 @@ def test_names_that_are_made_are_never_refused() -> None:
     assert run.name == "run-latest"
     run, _ = logged.begin(LoggedSpec(algorithm="k3v9mpt2xa"))
     assert run.name == "run-k3v9mpt2xa"
+    made, _ = logged.begin(LoggedSpec(algorithm=run.pk[:4]))
+    assert made.name == f"run-{run.pk[:4]}"
+    assert Run.objects.resolve(run.pk[:4]) == run
 
 
 def test_spaces_around_a_name_are_stripped_everywhere() -> None:
