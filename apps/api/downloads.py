@@ -17,7 +17,6 @@ from apps.api.schemas import DownloadOut, Problem
 from apps.api.videos import FILE_RESPONSES
 from apps.experiments.models import Run
 from apps.jobs import downloads
-from apps.jobs.control import Refused
 
 router = Router()
 
@@ -66,10 +65,7 @@ async def checkpoint_file(
     except FileNotFoundError:
         raise Http404(f"{name} of this checkpoint is gone, or no plain file.") from None
     except ranges.Changed:
-        raise Refused(
-            f"{stored.path} of run {run.pk} is not the file that was recorded, so it is not "
-            "handed out; choose another checkpoint"
-        ) from None
+        raise downloads.exchanged(run, stored) from None
 
 
 def _made(request: HttpRequest, name: str, content: bytes) -> HttpResponse:

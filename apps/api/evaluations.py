@@ -42,7 +42,7 @@ def list_evaluations(
     cursor: str = Query("", max_length=1000),
 ) -> Any:
     """List a run's evaluations, newest first."""
-    rows = _evaluations_of(find_run(run_id)).defer("result", "error")
+    rows = _evaluations_of(find_run(run_id)).defer("result")
     found = page(rows, Order("created_at", is_descending=True), limit, cursor)
     return {"evaluations": found.rows, "next_cursor": found.next_cursor}
 

@@ -19,7 +19,7 @@ from apps.api.schemas import FinishIn, LoggedRunIn, Receipt, RunDetail, VideoOut
 from apps.engine.incoming import MAX_ROWS
 from apps.engine.logged import LoggedSpec
 from apps.jobs import logged, logged_films
-from apps.jobs.control import Naming
+from apps.jobs.naming import Naming
 
 router = Router()
 

@@ -12,6 +12,7 @@ from apps.api.schemas import BranchIn, ContinueIn, Lineage, RunDetail
 from apps.experiments.lineage import imported_file_name
 from apps.experiments.models import Run
 from apps.jobs import control, lineage
+from apps.jobs.naming import Naming
 
 router = Router()
 
@@ -65,7 +66,7 @@ def continue_run(
 @router.post("/{run_id}/branch", response=responses({201: RunDetail}, is_write=True))
 def branch_run(request: HttpRequest, response: HttpResponse, run_id: str, data: BranchIn) -> Any:
     """Queue a child that goes on from a checkpoint with another spec."""
-    naming = control.Naming(data.name, data.experiment, f"POST {request.path}")
+    naming = Naming(data.name, data.experiment, f"POST {request.path}")
     child = lineage.branch(find_run(run_id), data.at, data.changes, naming, data.schedules)
     return _made(request, response, child)
 

@@ -27,6 +27,7 @@ from apps.experiments.listing import NEWEST_FIRST, SORTS, RunFilter
 from apps.experiments.models import Run
 from apps.experiments.paging import Order, page
 from apps.jobs import batches, control, records, starting
+from apps.jobs.naming import Naming
 from apps.jobs.starting import Start
 
 router = Router()
@@ -93,7 +94,7 @@ def import_run(
 def _make(request: HttpRequest, response: HttpResponse, data: RunIn, start: Start | None) -> Any:
     spec = starting.check_spec(data.spec(), start)
     priority = 0 if data.priority is None else control.check_priority(data.priority)
-    naming = control.Naming(data.name, data.experiment, f"POST {request.path}", priority)
+    naming = Naming(data.name, data.experiment, f"POST {request.path}", priority)
     origin = start.origin if start else None
     if data.seeds is not None:
         runs = batches.launch_all(with_seeds(spec, data.seeds), naming, data.start, origin)

@@ -91,8 +91,9 @@ def wait_for_save(run: Run) -> None:
 def wait_for_evaluations(run: Run, give_up: threading.Event = NEVER) -> None:
     """Wait until workers have evaluated and filmed a run, or `give_up` is set."""
     # A film is owed by the write that ends its evaluation: there is no moment without either.
-    while (run.evaluations.pending() or run.videos.pending()) and not give_up.wait(POLL_S):
-        pass
+    while run.evaluations.pending().exists() or run.videos.pending().exists():
+        if give_up.wait(POLL_S):
+            return
 
 
 def wait_for_play(job: Evaluation | Video) -> None:

@@ -13,7 +13,7 @@ from apps import words
 from apps.engine.names import lines, one_line
 from apps.experiments.listing import SUMMARY_COLUMNS
 from apps.experiments.models import Evaluation, Run, RunStatus, Video
-from apps.jobs.waiting import pending_of, why_each_waits, why_it_waits, why_play_waits
+from apps.jobs.waiting import pending_of, why_each_waits, why_it_waits
 
 STATUS_STYLES = {
     "running": "cyan",
@@ -68,12 +68,24 @@ def run_with_evaluations(run: Run) -> dict[str, Any]:
         "memory_bytes": run.memory_bytes,
         "gpu_memory_bytes": run.gpu_memory_bytes,
         "error": run.error,
-        "evaluations": [evaluation_as_dict(evaluation) for evaluation in evaluations],
+        "evaluations": evaluations_as_dicts(evaluations),
     }
+
+
+def evaluations_as_dicts(evaluations: Iterable[Evaluation]) -> list[dict[str, Any]]:
+    """Return evaluations as `evaluation_as_dict` does; each queue is looked at once."""
+    waits, film_waits = why_each_waits(Evaluation), why_each_waits(Video)
+    return [_evaluation_as_dict(one, waits, film_waits) for one in evaluations]
 
 
 def evaluation_as_dict(evaluation: Evaluation) -> dict[str, Any]:
     """Return an evaluation with its summary, and its film with what became of it."""
+    return evaluations_as_dicts([evaluation])[0]
+
+
+def _evaluation_as_dict(
+    evaluation: Evaluation, waits: Mapping[int, str], film_waits: Mapping[int, str]
+) -> dict[str, Any]:
     video: Video | None = getattr(evaluation, "video", None)
     film = evaluation.film
     return {
@@ -81,7 +93,7 @@ def evaluation_as_dict(evaluation: Evaluation) -> dict[str, Any]:
         "run": evaluation.run_id,
         "step": evaluation.step,
         "status": evaluation.status,
-        "waiting": why_play_waits(evaluation),
+        "waiting": waits.get(evaluation.pk, ""),
         "error": evaluation.error,
         "interrupted": evaluation.interrupted,
         "n_episodes": evaluation.n_episodes,
@@ -96,7 +108,7 @@ def evaluation_as_dict(evaluation: Evaluation) -> dict[str, Any]:
         "special": evaluation.special,
         "video": str(evaluation.run.directory.path / film.path) if film else None,
         "video_status": video.status if video else None,
-        "video_waiting": why_play_waits(video) if video else "",
+        "video_waiting": film_waits.get(video.pk, "") if video else "",
         "video_cut": film.cut if film else "",
         "film_error": evaluation.film_error,
     }
@@ -188,22 +200,46 @@ def _pending_plays(run: Run) -> dict[str, str]:
 
 
 def print_evaluations(evaluations: Iterable[Evaluation]) -> None:
-    """Print evaluations as a table, with why they and their films are not done."""
+    """Print evaluations as a table, with why they and their films are not done.
+
+    Without a terminal each is a line parted by tabs, with whole values.
+    """
+    names = ("id", "run", "name", "step", "status", "return", "video", "note")
+    waits, film_waits = why_each_waits(Evaluation), why_each_waits(Video)
+    rows = [_evaluation_row(one, waits, film_waits) for one in evaluations]
+    if not is_for_people():
+        print_rows(names, rows)
+        return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("id", "run", "step", "status", "return", "video", "note"):
+    for name in names:
         is_number = name in {"step", "return"}
         table.add_column(name, justify="right" if is_number else "left", overflow="fold")
-    waits, film_waits = why_each_waits(Evaluation), why_each_waits(Video)
-    for one in evaluations:
-        video: Video | None = getattr(one, "video", None)
-        note = waits.get(one.pk) or one.interrupted or one.why
-        if video is not None:
-            note = note or film_waits.get(video.pk) or video.why or video.cut
-        table.add_row(
-            str(one.pk), f"{one.run_id} {escape(one.run.name)}", f"{one.step:,}", one.status,
-            told_number(one, "return_mean"), video.status if video else "-", escape(note),
-        )  # fmt: skip
+    for row in rows:
+        table.add_row(*(escape(one_line(_for_people(cell))) for cell in row))
     Console().print(table)
+
+
+def _evaluation_row(
+    one: Evaluation, waits: Mapping[int, str], film_waits: Mapping[int, str]
+) -> tuple[object, ...]:
+    video: Video | None = getattr(one, "video", None)
+    note = waits.get(one.pk) or one.interrupted or one.why
+    if video is not None:
+        note = note or film_waits.get(video.pk) or video.why or video.cut
+    return (
+        str(one.pk),
+        one.run_id,
+        one.run.name,
+        one.step,
+        one.status,
+        one.special.get("return_mean") or one.return_mean,
+        video.status if video else None,
+        note,
+    )
+
+
+def _for_people(cell: object) -> str:
+    return number(cell) if isinstance(cell, int | float | None) else str(cell)
 
 
 def print_facts(facts: Mapping[str, object]) -> None:

@@ -11,7 +11,7 @@ from apps.cli.progress import progress_bar, wait_for_run
 from apps.cli.shapes import run_as_dict
 from apps.engine.names import one_line
 from apps.experiments.models import Relation, Run, RunStatus
-from apps.jobs.waiting import has_worker
+from apps.jobs.waiting import NO_WORKER, has_worker
 
 
 def refuse_broken(runs: Iterable[Run]) -> None:
@@ -76,8 +76,8 @@ class TrainingVerb(RunVerb):
             train_here(run, options["json"])
         elif not has_worker():
             self.note(
-                "no worker is alive; start one with `python manage.py worker`, or train it in "
-                f"this terminal with `python manage.py resume {run.pk} --here`"
+                f"{NO_WORKER}, or train it in this terminal with "
+                f"`python manage.py resume {run.pk} --here`"
             )
         if options["wait"] and not is_here:
             self.wait(run, options["json"])

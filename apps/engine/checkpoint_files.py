@@ -6,7 +6,6 @@ a checkpoint's files leads through it.
 """
 
 import hashlib
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader
@@ -17,7 +16,7 @@ import orjson
 
 from apps.engine import events
 from apps.engine.errors import DamagedCheckpoint, RunDirectoryError
-from apps.engine.plain_files import open_below
+from apps.engine.plain_files import reading_below
 from apps.engine.rundir import (
     RunDirectory,
     link_or_copy,
@@ -88,7 +87,7 @@ def _told_of(directory: RunDirectory, step: int) -> Iterator[None]:
 
 def _open(directory: RunDirectory, step: int, name: str) -> BufferedReader:
     path = f"{directory.checkpoints.name}/{step}/{name}"
-    return os.fdopen(open_below(directory.path, path), "rb")
+    return reading_below(directory.path, path)
 
 
 def _read_manifest(

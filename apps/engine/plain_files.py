@@ -8,8 +8,8 @@ each part of the path from the one before it, so that nothing that changes meanw
 import errno
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 
 from apps.engine.errors import RunDirectoryError
 
@@ -63,14 +63,19 @@ def open_below(root: Path, relative: str, flags: int = os.O_RDONLY) -> int:
     return fd
 
 
+def reading_below(root: Path, relative: str) -> BufferedReader:
+    """Open a plain file below a directory to read it; as `open_below`."""
+    return os.fdopen(open_below(root, relative), "rb")
+
+
 def open_plain(path: Path, flags: int = os.O_RDONLY) -> int:
     """Open a plain file by its path, whose folder is trusted; as `open_below`."""
     return open_below(path.parent, path.name, flags)
 
 
-def reading(path: Path) -> BinaryIO:
+def reading(path: Path) -> BufferedReader:
     """Open a plain file to read it; as `open_below`."""
-    return os.fdopen(open_plain(path), "rb")
+    return reading_below(path.parent, path.name)
 
 
 def status_of(path: Path) -> os.stat_result:

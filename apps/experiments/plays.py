@@ -164,13 +164,18 @@ class Play(Leased):
         """
         rows = type(self)._default_manager.filter(pk=self.pk, status__in=PENDING)
         changed = rows.update(status=JobStatus.CANCELLED, error=reason, finished_at=timezone.now())
-        self.refresh_from_db()
-        return changed == 1
+        return self._refresh(changed == 1)
 
     def learn_status(self) -> None:
-        """Read from the row what became of it, after a beat that was not taken."""
+        """Read from the row what became of it; one that is gone with its run is cancelled."""
         row = type(self)._default_manager.filter(pk=self.pk)
         self.status = row.values_list("status", flat=True).first() or JobStatus.CANCELLED
+
+    def _refresh(self, is_winner: bool) -> bool:
+        if is_winner:
+            return super()._refresh(is_winner)
+        self.learn_status()
+        return False
 
     def _change(self, expected: tuple[JobStatus, ...], **fields: Any) -> bool:
         rows = type(self)._default_manager.filter(

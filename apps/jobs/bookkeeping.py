@@ -11,11 +11,12 @@ from typing import Any
 
 from django.db import transaction
 
+from apps.engine.checkpoint_files import steps_of
 from apps.engine.errors import RunDirectoryError
 from apps.engine.events import Event
 from apps.engine.expansion import configuration_hash
 from apps.engine.logged import LoggedSpec, is_logged
-from apps.engine.rundir import RunDirectory, read_json, write_json
+from apps.engine.rundir import read_json, write_json
 from apps.engine.spec import EvalSpec, RunSpec, default_evaluation_seed
 from apps.experiments.models import (
     Checkpoint,
@@ -115,7 +116,7 @@ def sync_checkpoints(run: Run, summary: RunSummary, news: Collection[int] = ()) 
         summary: Its log, folded.
         news: Steps whose checkpoints its trainer has just saved, perhaps once more.
     """
-    present = set(checkpoint_steps(run.directory))
+    present = set(steps_of(run.directory))
     known = {step: event for step, event in summary.checkpoints.items() if step in present}
     best = max((step for step, event in known.items() if event.get("best")), default=None)
     with transaction.atomic():
@@ -171,12 +172,6 @@ def _owed(run: Run, steps: Collection[int]) -> list[int]:
     saved = set(run.checkpoints.values_list("step", flat=True))
     evaluated = set(run.evaluations.values_list("step", flat=True))
     return sorted(saved.intersection(steps) - evaluated)
-
-
-def checkpoint_steps(directory: RunDirectory) -> list[int]:
-    """Return the steps that have a finished checkpoint on disk."""
-    manifests = directory.checkpoints.glob("[0-9]*/manifest.json")
-    return sorted(int(path.parent.name) for path in manifests)
 
 
 def result_columns(result: Mapping[str, Any]) -> dict[str, Any]:

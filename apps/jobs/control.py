@@ -41,13 +41,10 @@ from apps.experiments.turns import PRIORITY_BOUNDS
 from apps.jobs import bookkeeping, vanished
 from apps.jobs.bookkeeping import LogCopier
 from apps.jobs.describing import description_of
-from apps.jobs.naming import UNNAMED as UNNAMED
-from apps.jobs.naming import Naming as Naming
-from apps.jobs.naming import check_run_name, experiment_name, free_name
+from apps.jobs.endings import MAX_REASON_LENGTH
+from apps.jobs.naming import UNNAMED, Naming, check_run_name, experiment_name, free_name
 from apps.jobs.registered import Asker, check_asker
 from apps.jobs.tasks import work_on_evaluations, work_on_films, work_on_runs
-
-MAX_REASON_LENGTH = 500
 
 
 class Refused(Exception):
@@ -154,22 +151,7 @@ def create(
         run.step = origin.goes_on_at or 0
         run.fidelity_notes = dict(origin.passed_over)
         run.status_reason = passed_over_in_words(origin.passed_over, origin.step)
-    record = {
-        "id": run.pk,
-        "name": run.name,
-        "experiment": experiment,
-        "created_at": run.created_at.isoformat(),
-        "command": naming.command,
-        "priority": naming.priority,
-        "memory_bytes": run.memory_bytes,
-        "gpu_memory_bytes": run.gpu_memory_bytes,
-        "parent": run.parent_id,
-        "parent_step": run.parent_step,
-        "relation": run.relation,
-        **({"file_name": origin.file_name} if origin and origin.file_name else {}),
-        **({"passed_over": run.fidelity_notes} if run.fidelity_notes else {}),
-    }
-    run.directory.create(run.spec, record)
+    run.directory.create(run.spec, _record_of(run, naming, experiment, origin))
     try:
         run.directory.append(events.status(run.step, RunStatus.DRAFT, run.status_reason))
         if origin and weights:
@@ -186,6 +168,25 @@ def create(
         shutil.rmtree(run.directory.path, ignore_errors=True)
         raise
     return run
+
+
+def _record_of(run: Run, naming: Naming, experiment: str, origin: Origin | None) -> dict[str, Any]:
+    """Return what a new run's directory keeps of it beside its spec, for `reindex`."""
+    return {
+        "id": run.pk,
+        "name": run.name,
+        "experiment": experiment,
+        "created_at": run.created_at.isoformat(),
+        "command": naming.command,
+        "priority": naming.priority,
+        "memory_bytes": run.memory_bytes,
+        "gpu_memory_bytes": run.gpu_memory_bytes,
+        "parent": run.parent_id,
+        "parent_step": run.parent_step,
+        "relation": run.relation,
+        **({"file_name": origin.file_name} if origin and origin.file_name else {}),
+        **({"passed_over": run.fidelity_notes} if run.fidelity_notes else {}),
+    }
 
 
 def _copy_checkpoint(parent: Run, step: int, child: Run) -> events.Event:

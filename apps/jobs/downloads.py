@@ -6,7 +6,6 @@ it runs what it says.
 """
 
 import hashlib
-import os
 import shutil
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -118,17 +117,22 @@ def open_stored(run: Run, stored: Stored) -> BufferedReader:
         Refused: It is missing, no plain file, or another one than was recorded.
     """
     try:
-        file = _open(run, stored.path)
+        file = plain_files.reading_below(run.directory.path, stored.path)
     except (OSError, RunDirectoryError) as error:
         raise Refused(f"{stored.path} of run {run.pk} is gone or no plain file") from error
     if hashlib.file_digest(file, "sha256").hexdigest() != stored.sha256:
         file.close()
-        raise Refused(
-            f"{stored.path} of run {run.pk} is not the file that was recorded, so it is not "
-            "handed out; choose another checkpoint"
-        )
+        raise exchanged(run, stored)
     file.seek(0)
     return file
+
+
+def exchanged(run: Run, stored: Stored) -> Refused:
+    """Return the refusal of a file that is not the recorded one."""
+    return Refused(
+        f"{stored.path} of run {run.pk} is not the file that was recorded, so it is not handed "
+        "out; choose another checkpoint"
+    )
 
 
 def save_into(run: Run, at: str, folder: Path) -> list[Path]:
@@ -157,7 +161,3 @@ def save_into(run: Run, at: str, folder: Path) -> list[Path]:
         except OSError as error:
             raise Refused(f"{folder} cannot be written: {error.strerror}") from error
     return [folder / name for name in found.names]
-
-
-def _open(run: Run, path: str) -> BufferedReader:
-    return os.fdopen(plain_files.open_below(run.directory.path, path), "rb")

@@ -15,7 +15,7 @@ from typing import Any
 from django.conf import settings
 from django.db import DatabaseError, DataError, IntegrityError
 
-from apps.engine import events
+from apps.engine import events, names
 from apps.engine.errors import DiskFull, EngineError, RunDirectoryError
 from apps.engine.rundir import FULL_DISK_ERRORS
 from apps.experiments.models import (
@@ -27,8 +27,9 @@ from apps.experiments.models import (
     Video,
 )
 from apps.jobs import bookkeeping
+from apps.jobs.bookkeeping import LogCopier
 
-MAX_REASON_LENGTH = 500
+MAX_REASON_LENGTH = names.LIMITS["reason"]
 MAX_PLAY_ATTEMPTS = 3
 # What may go wrong about one row without being a fault of this program.
 TROUBLES = (OSError, DatabaseError, EngineError)
@@ -42,7 +43,26 @@ Row = Run | Evaluation | Video
 logger = logging.getLogger(__name__)
 
 
-def end_lost(run: Run, reason: str, **columns: Any) -> None:
+def end_gone(run: Run, reason: str, goes_on: bool = True) -> None:
+    """End a run whose process is gone: as its log says that it ended, else as `end_lost`.
+
+    Raises:
+        RunDirectoryError: Its directory is gone.
+        IllegalMove: Somebody else moved it first.
+    """
+    refuse_gone(run)
+    copier = LogCopier(run)
+    columns, to_evaluate = copier.advance()
+    bookkeeping.ask_owed(run, to_evaluate)
+    said = copier.summary.status
+    if said in bookkeeping.FINAL_STATUSES - {RunStatus.LOST}:
+        told = copier.summary.reason[:MAX_REASON_LENGTH]
+        run.move_to(RunStatus(said), status_reason=told, **columns)
+    else:
+        end_lost(run, reason, goes_on, **columns)
+
+
+def end_lost(run: Run, reason: str, goes_on: bool = True, **columns: Any) -> None:
     """End an attempt that vanished: as asked, or it queues again while it may go on by itself.
 
     Raises:
@@ -50,7 +70,7 @@ def end_lost(run: Run, reason: str, **columns: Any) -> None:
     """
     if _was_asked_to_end(run):
         _end(run, RunStatus(run.stop_as), f"{GONE_UNSAVED} {reason}", **columns)
-    elif run.auto_resumes < settings.MAX_ATTEMPTS:
+    elif goes_on and run.auto_resumes < settings.MAX_ATTEMPTS:
         columns["auto_resumes"] = run.auto_resumes + 1
         reason += f" It goes on by itself ({run.auto_resumes + 1} of {settings.MAX_ATTEMPTS})."
         _end(run, RunStatus.QUEUED, reason, **columns)
@@ -123,12 +143,13 @@ def _settle_run(run: Run, error: Exception) -> None:
         error = gone
     else:
         if may_pass(error):
-            return wait(run, f"{in_words(error)}.")
+            wait(run, f"{in_words(error)}.")
+            return
     reason = in_words(error)[:MAX_REASON_LENGTH]
     told = "".join(traceback.format_exception(error))
     run.move_to(RunStatus.FAILED, status_reason=reason, error=told)
     tell_log(run, RunStatus.FAILED, reason)
-    return logger.warning("run %s (%s) failed: %s", run.pk, run.name, reason)
+    logger.warning("run %s (%s) failed: %s", run.pk, run.name, reason)
 
 
 def _settle_play(job: Evaluation | Video, error: Exception) -> None:

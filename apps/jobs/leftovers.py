@@ -35,15 +35,17 @@ def sweep() -> int:
     Returns:
         How many files there were.
     """
+    began_at = time.time()
     running = {"status": JobStatus.RUNNING}
     busy = {
         *Evaluation.objects.filter(**running).values_list("run_id", "name"),
         *Video.objects.filter(**running).values_list("run_id", "evaluation__name"),
     }
-    long_ago = time.time() - ABANDONED_AFTER_S
+    long_ago = began_at - ABANDONED_AFTER_S
     found = 0
     for directory in run_directories():
-        halves = directory.evaluations.glob(".*")
+        # What is younger than this look is of a job that another worker has begun meanwhile.
+        halves = (p for p in directory.evaluations.glob(".*") if _changed_at(p) < began_at)
         mine = {name for run_id, name in busy if run_id == directory.name}
         found += _remove(p for p in halves if p.name.split(".")[1] not in mine)
         uploads = directory.films.glob(".*.tmp*")

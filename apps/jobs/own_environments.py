@@ -127,9 +127,7 @@ def own_environments(wait_s: float = 0.0) -> list[OwnEnvironment]:
     deadline = time.monotonic() + wait_s
     files = {source: _file(source) for source in sources()}
     readers = [
-        _start_reading(source, file)
-        for source, file in files.items()
-        if not _is_fresh(_kept(file))
+        _start(_read, source, file) for source, file in files.items() if not _is_fresh(_kept(file))
     ]
     for reader in readers:
         reader.join(max(0.0, deadline - time.monotonic()))
@@ -155,9 +153,9 @@ def own_environment(name: str, wait_s: float = 0.0) -> OwnEnvironment | None:
         known = own_environments(wait_s) if kept is None else _known(source, kept)
         return next((one for one in known if one.id == name), None)
     _start(_read_alone, source, file, name).join(wait_s)
-    if (file, name) not in _alone:
+    said = _alone.get((file, name), UNREAD)
+    if said is UNREAD:
         return OwnEnvironment(name, source.origin, "reading")
-    said = _alone[file, name]
     return next(_known(source, {"environments": {name: said}}), None) if said else None
 
 
@@ -200,19 +198,20 @@ _readers: dict[tuple[Path, str], threading.Thread] = {}
 _alone: dict[tuple[Path, str], dict[str, Any] | None] = {}
 _readers_lock = threading.Lock()
 _one_at_a_time = threading.Lock()
-
-
-def _start_reading(source: Source, file: Path) -> threading.Thread:
-    """Return the thread that reads a module, started unless one is at it."""
-    return _start(_read, source, file)
+# Whoever asks for many names that there are not starts no more processes for it.
+_one_alone_at_a_time = threading.Lock()
+UNREAD: dict[str, Any] = {}
 
 
 def _start(
     read: Callable[..., None], source: Source, file: Path, name: str = ""
 ) -> threading.Thread:
+    """Return the thread that reads a module, or one of its environments, started if none is."""
     with _readers_lock:
+        for key in [key for key, reader in _readers.items() if not reader.is_alive()]:
+            del _readers[key]
         reader = _readers.get((file, name))
-        if reader is None or not reader.is_alive():
+        if reader is None:
             # A daemon: a server that ends does not wait for a module that hangs.
             arguments = (source, file, name) if name else (source, file)
             reader = threading.Thread(target=read, args=arguments, daemon=True)
@@ -222,15 +221,17 @@ def _start(
 
 
 def _read_alone(source: Source, file: Path, name: str) -> None:
-    said = _alone.get((file, name), {"problem": ""})
-    if said is None or "problem" not in said:
+    said = _alone.get((file, name), UNREAD)
+    if said is None or (said is not UNREAD and "problem" not in said):
         return
+    try:
+        with _one_alone_at_a_time:
+            found = _said(name) if name in _ids_of(source) else None
+    except trainer.TrainerFailed as error:
+        found = {"problem": str(error)}
     if len(_alone) >= MAX_ALONE:
         _alone.clear()
-    try:
-        _alone[file, name] = _said(name) if name in _ids_of(source) else None
-    except trainer.TrainerFailed as error:
-        _alone[file, name] = {"problem": str(error)}
+    _alone[file, name] = found
 
 
 def _read(source: Source, file: Path) -> None:

@@ -79,6 +79,8 @@ def _work_through(
             if job.claim(new_owner()):
                 with settled(job):
                     work(job)
+                if job.status == JobStatus.QUEUED:
+                    return  # It waits for something: the watchdog rings for it in a moment.
         finally:
             places.release()
 
@@ -107,7 +109,7 @@ def supervise_evaluation(evaluation: Evaluation, trainer: TrainerProcess) -> Eva
             trainer.kill()
             if reply is not None:
                 _finish_evaluation(evaluation, reply)
-    leftovers.clear_of(evaluation.run.directory, name)
+    _clear(evaluation)
     if evaluation.status == JobStatus.CANCELLED:
         (evaluation.run.directory.evaluations / f"{name}.json").unlink(missing_ok=True)
     return evaluation
@@ -123,10 +125,16 @@ def supervise_film(video: Video, trainer: TrainerProcess) -> Video:
         trainer.kill()
         if reply is not None:
             _finish_film(video, evaluation, reply)
-    leftovers.clear_of(video.run.directory, evaluation.name)
+    _clear(video)
     if video.status == JobStatus.CANCELLED:
         bookkeeping.withdraw_film(video)
     return video
+
+
+def _clear(job: Evaluation | Video) -> None:
+    """Remove what is half-written, unless another supervisor has taken the job over and writes."""
+    if job.status != JobStatus.RUNNING:
+        leftovers.clear_of(job.run.directory, job.file_name)
 
 
 def _film_job(evaluation: Evaluation) -> protocol.FilmJob:

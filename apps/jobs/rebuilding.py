@@ -9,11 +9,10 @@ from django.db import connection
 
 from apps.jobs import presence, reindexing
 from apps.jobs.control import Refused
+from apps.jobs.queue import FILE_SUFFIXES
 from apps.jobs.reindexing import Report
 from apps.jobs.stack import only_one
 
-# A write-ahead log belongs to its database and keeps its name.
-SUFFIXES = ("", "-wal", "-shm")
 LOST = (
     "users and their passwords, sessions, login links and API tokens (`up` and `login_link` make "
     "the first admin anew, `createsuperuser` others), and evaluations that waited or failed"
@@ -44,7 +43,7 @@ def _put_aside(path: Path) -> Path | None:
     now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
     kept = path.with_name(f"{path.stem}.before-{now}{path.suffix}")
     was_there = path.exists()
-    for suffix in SUFFIXES:
+    for suffix in FILE_SUFFIXES:  # A write-ahead log belongs to its database, and goes with it.
         beside = Path(f"{path}{suffix}")
         if beside.exists():
             beside.rename(f"{kept}{suffix}")

@@ -17,7 +17,7 @@ from functools import cache
 from django.conf import settings
 from django.db import OperationalError
 
-from apps.engine import events
+from apps.engine import events, protocol
 from apps.engine.control import StopStatus
 from apps.engine.protocol import Reply
 from apps.engine.rundir import read_json
@@ -85,8 +85,11 @@ def train_queued(ring_evaluations: Callable[[], object]) -> None:
             if run is None or memory.why_not(run):
                 return
             if run.claim(new_owner(), most_runs(), memory.bounds):
+                tries = run.auto_resumes
                 with settled(run):  # No trainer to be had is this run's trouble, too.
                     supervise_run(run, reserve().take(), ring_evaluations)
+                if run.status == RunStatus.QUEUED and run.auto_resumes == tries:
+                    return  # It waits for something: the watchdog rings for it in a moment.
         finally:
             slots.release()
 
@@ -112,22 +115,10 @@ def supervise_run(
     with settled(run), trainer:
         refuse_gone(run)
         # Before the log is read, which would forget those that are gone.
-        manifests = {
-            str(step): sha256 for step, sha256 in run.checkpoints.values_list("step", "sha256")
-        }
+        manifests = dict(run.checkpoints.values_list("step", "sha256"))
         copier = LogCopier(run)
         copier.advance()  # What earlier attempts asked for is not asked again.
-        trainer.send(
-            {
-                "job": "train",
-                "directory": str(run.directory.path),
-                "keep_checkpoints": settings.KEEP_CHECKPOINTS,
-                "command": str(read_json(run.directory.record).get("command", "")),
-                "attempt": run.attempt,
-                "manifests": manifests,
-                "threads": room.threads_for(run, most_runs()),
-            }
-        )
+        trainer.send(_train_job(run, manifests))
         refill_reserve()
         judge = Judge(run, copier.summary)
         requests = Requests(run, trainer, copier, shutdown, shutdown_status)
@@ -152,6 +143,18 @@ def supervise_run(
         watch(run)
     logger.info("run %s (%s): %s %s", run.pk, run.name, run.status, run.status_reason)
     return run
+
+
+def _train_job(run: Run, manifests: dict[int, str]) -> protocol.TrainJob:
+    return {
+        "job": "train",
+        "directory": str(run.directory.path),
+        "keep_checkpoints": settings.KEEP_CHECKPOINTS,
+        "command": str(read_json(run.directory.record).get("command", "")),
+        "attempt": run.attempt,
+        "manifests": {str(step): sha256 for step, sha256 in manifests.items()},
+        "threads": room.threads_for(run, most_runs()),
+    }
 
 
 def _beat(run: Run, copier: LogCopier, ring_evaluations: Callable[[], object]) -> bool:

@@ -14,7 +14,6 @@ from django.conf import settings
 
 from apps.experiments.models import IllegalMove, Run, RunStatus
 from apps.jobs import endings, presence
-from apps.jobs.bookkeeping import FINAL_STATUSES, LogCopier, ask_owed
 
 # A trainer whose supervisor is gone saves and leaves within three seconds.
 PATIENCE_S = 5.0
@@ -74,16 +73,4 @@ def _is_owner_gone(run: Run) -> bool:
 
 def _put_right(run: Run, goes_on: bool) -> None:
     with endings.settled(run), suppress(IllegalMove):  # Somebody else may be first.
-        endings.refuse_gone(run)
-        copier = LogCopier(run)
-        columns, to_evaluate = copier.advance()
-        ask_owed(run, to_evaluate)
-        said, reason = copier.summary.status, copier.summary.reason
-        if said in FINAL_STATUSES - {RunStatus.LOST}:
-            reason = reason[: endings.MAX_REASON_LENGTH]
-            run.move_to(RunStatus(said), status_reason=reason, **columns)
-        elif goes_on or run.stop_requested_at is not None:
-            endings.end_lost(run, "Its terminal or worker vanished.", **columns)
-        else:
-            run.move_to(RunStatus.LOST, status_reason=WORDS, **columns)
-            endings.tell_log(run, RunStatus.LOST, WORDS)
+        endings.end_gone(run, "Its worker vanished." if goes_on else WORDS, goes_on)

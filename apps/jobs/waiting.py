@@ -25,17 +25,20 @@ def has_worker() -> bool:
     return bool(presence.living(Path(settings.HOME)))
 
 
+def _why_all_wait(workers: Sequence[Worker]) -> str:
+    """Say what holds up runs, evaluations and films alike; empty when nothing does."""
+    return room.why_no_disk() or ("" if workers else NO_WORKER)
+
+
 def why_runs_wait(run: Run | None = None) -> str:
     """Say what holds the queue up: the disk, workers, slots, memory, or nothing but a moment.
 
     Args:
         run: The queued run that asks; None: any.
     """
-    if words := room.why_no_disk():
-        return words
     workers = presence.living(Path(settings.HOME))
-    if not workers:
-        return NO_WORKER
+    if words := _why_all_wait(workers):
+        return words
     slots = training_slots(workers)
     busy = Run.objects.running_on(socket.gethostname()).count()
     if busy < slots:
@@ -90,8 +93,8 @@ def why_play_waits(job: Evaluation | Video) -> str:
 
 def _why_plays_wait(kind: type[Play]) -> str:
     workers = presence.living(Path(settings.HOME))
-    if not workers:
-        return NO_WORKER
+    if words := _why_all_wait(workers):
+        return words
     is_film = kind is Video
     name, setting = ("films", "VIDEO") if is_film else ("evaluations", "EVALUATION")
     places = sum(worker.films if is_film else worker.evaluations for worker in workers)

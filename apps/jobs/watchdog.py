@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -22,8 +23,7 @@ from apps.experiments.models import (
     RunStatus,
     Video,
 )
-from apps.jobs import bookkeeping, control, endings, leftovers, logged, tasks
-from apps.jobs.bookkeeping import LogCopier
+from apps.jobs import control, endings, leftovers, logged, tasks
 from apps.jobs.endings import MAX_PLAY_ATTEMPTS
 from apps.metrics.columns import keep_columns
 
@@ -99,18 +99,8 @@ def decide_run(run: Run) -> None:
         logged.give_up(run, "Its script's process is gone." if is_gone else silence)
         return
     _end_trainer(run.directory)
-    endings.refuse_gone(run)
-    copier = LogCopier(run)
-    columns, to_evaluate = copier.advance()
-    bookkeeping.ask_owed(run, to_evaluate)
-    said = copier.summary.status
-    try:
-        if said in bookkeeping.FINAL_STATUSES - {RunStatus.LOST}:
-            run.move_to(RunStatus(said), status_reason=copier.summary.reason, **columns)
-        else:
-            endings.end_lost(run, "Its worker vanished.", **columns)
-    except IllegalMove:
-        return  # Another watchdog was first, or the run has ended.
+    with suppress(IllegalMove):  # Another watchdog was first, or the run has ended.
+        endings.end_gone(run, "Its worker vanished.")
 
 
 def decide_play(job: Evaluation | Video) -> None:

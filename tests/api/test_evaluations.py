@@ -1,5 +1,7 @@
 """The queue of evaluations and films over REST: listed, told why they wait, cancelled."""
 
+from typing import Any
+
 import pytest
 
 from apps.engine.spec import EvalSpec
@@ -124,3 +126,14 @@ def test_a_stranger_sees_and_cancels_nothing(run: Run) -> None:
         assert_problem(answer, 401)
     evaluation.refresh_from_db()
     assert evaluation.status == JobStatus.QUEUED
+
+
+def test_a_run_s_list_of_evaluations_does_not_grow_in_queries(
+    api: ApiClient, run: Run, django_assert_max_num_queries: Any
+) -> None:
+    for step in range(12):
+        ask(run, step).cancel("Cancelled by its user.")
+    api.get(f"/runs/{run.pk}/evaluations")
+    with django_assert_max_num_queries(4):
+        listed = api.get(f"/runs/{run.pk}/evaluations").json()["evaluations"]
+    assert [one["error"] for one in listed] == ["Cancelled by its user."] * 12

@@ -10,7 +10,7 @@ from apps.engine import events
 from apps.engine.logged import LoggedSpec
 from apps.experiments.models import Run, Video
 from apps.jobs import logged
-from apps.jobs.control import Naming
+from apps.jobs.naming import Naming
 from tests.api.conftest import ApiClient, assert_problem
 from tests.conftest import make_run
 from tests.intruders import INTRUDERS, SECRET, Intruder, put

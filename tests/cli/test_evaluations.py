@@ -3,11 +3,13 @@
 import json
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
+from apps.cli.shapes import evaluations_as_dicts
 from apps.engine.spec import EvalSpec
 from apps.experiments.models import Evaluation, JobStatus, Run, RunStatus, Video
 from tests.conftest import make_run
@@ -48,7 +50,7 @@ def test_evaluations_are_listed_with_why_they_wait(
     told = capsys.readouterr().out
     assert "no worker is alive" in told
     assert "1 before it" in told
-    assert "1e-8" in told
+    assert "\t1e-08\t" in told
 
 
 def test_json_tells_all_of_an_evaluation_and_pages_go_on(run: Run) -> None:
@@ -104,3 +106,14 @@ def test_what_cannot_be_is_refused_in_one_line(arguments: tuple[str, ...], words
         call(*arguments)
     assert words in str(refused.value)
     assert "\x1b" not in str(refused.value)
+
+
+def test_the_queues_are_looked_at_once_for_all_evaluations(
+    run: Run, django_assert_max_num_queries: Any
+) -> None:
+    evaluations = [ask(run, step) for step in range(12)]
+    rows = Evaluation.objects.select_related("run", "video")
+    with django_assert_max_num_queries(8):
+        told = evaluations_as_dicts(rows)
+    assert all(one["waiting"] for one in told)
+    assert {one["id"] for one in told} == {one.pk for one in evaluations}

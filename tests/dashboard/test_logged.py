@@ -11,7 +11,7 @@ from apps.engine import events
 from apps.engine.logged import LoggedSpec
 from apps.experiments.models import Run
 from apps.jobs import bookkeeping, logged
-from apps.jobs.control import Naming
+from apps.jobs.naming import Naming
 
 CONFIG = {"lr": 2.5e-4, "seed": 3, "optimizer": {"name": "adam"}}
 

@@ -1,16 +1,19 @@
 """The form of a new run: refusals beside their fields, nothing of it lost."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from django.http import HttpResponse
 from django.test import Client
+from pytest_django import Settings
 
 from apps.dashboard.forms import RunForm
 from apps.engine.algorithms import ALGORITHMS
 from apps.engine.backends import BACKENDS
 from apps.engine.presets import preset_for
 from apps.experiments.models import Run, RunStatus
+from tests.full_disk import fill, small_disk
 
 PLAIN = {
     "algorithm": "ppo",
@@ -227,3 +230,17 @@ def test_a_script_that_checks_gets_the_result_alone(reader: Client) -> None:
     assert response.status_code == 200
     assert html.lstrip().startswith('<section id="preflight"')
     assert "is not allowed; it must be a whole number from 0" in html
+
+
+def test_a_full_disk_is_told_on_the_form_and_nothing_of_it_is_lost(
+    reader: Client, tmp_path: Path, settings: Settings
+) -> None:
+    with small_disk(tmp_path / "disk", 4) as disk:
+        settings.RUNS_ROOT = disk / "runs"
+        settings.RUNS_ROOT.mkdir()
+        fill(disk)
+        response = post(reader, name="mine")
+    assert response.status_code == 409
+    assert "disk is full" in response.content.decode()
+    assert 'value="mine"' in response.content.decode()
+    assert not Run.objects.exists()

@@ -99,3 +99,16 @@ def test_the_highest_priority_goes_first_whatever_waits_longer() -> None:
     rows = [(NOON, 1, "a", 1, 0), (NOON + timedelta(hours=1), 2, "b", 1, 5),
             (NOON + timedelta(hours=2), 3, "c", 2, 5)]  # fmt: skip
     assert jobs_in_turn(rows, [], []) == [2, 3, 1]
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("home")
+def test_a_job_whose_row_is_gone_with_its_run_counts_as_cancelled() -> None:
+    run = make_run(status=RunStatus.COMPLETED)
+    evaluation = ask(run, 1)
+    assert evaluation.claim("here:1:x")
+    Run.objects.filter(pk=run.pk).delete()
+    assert not evaluation.finish(JobStatus.COMPLETED)
+    assert evaluation.status == JobStatus.CANCELLED
+    assert not evaluation.requeue()
+    assert not evaluation.cancel("Cancelled by its user.")

@@ -11,6 +11,7 @@ from apps.experiments.groups import groups_of
 from apps.experiments.models import Experiment, Run, RunStatus
 from apps.jobs import batches, control, lineage, reindexing
 from apps.jobs.batches import PlannedLine
+from apps.jobs.naming import Naming
 from tests.conftest import TINY_PPO
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
@@ -29,7 +30,7 @@ SPEC = control.check_spec(TINY_PPO)
 def test_seeds_are_runs_of_one_experiment_that_read_as_one_group(
     name: str, names: list[str]
 ) -> None:
-    runs = batches.launch_all(with_seeds(SPEC, 2), control.Naming(name))
+    runs = batches.launch_all(with_seeds(SPEC, 2), Naming(name))
     assert [run.name for run in runs] == names
     assert [run.status for run in runs] == [RunStatus.QUEUED] * 2
     assert {run.experiment.name for run in runs} == {"PPO on CartPole-v1"}
@@ -68,9 +69,9 @@ def test_a_configuration_s_hash_outlives_the_database() -> None:
 
 
 def test_an_experiment_s_seeds_are_taken_together() -> None:
-    runs = batches.launch_all(with_seeds(SPEC, 3), control.Naming(experiment="Q"))
+    runs = batches.launch_all(with_seeds(SPEC, 3), Naming(experiment="Q"))
     other = control.create(
-        control.check_spec({**TINY_PPO, "total_timesteps": 512}), control.Naming(experiment="Q")
+        control.check_spec({**TINY_PPO, "total_timesteps": 512}), Naming(experiment="Q")
     )
     for run, figure in zip(runs, (10.0, 20.0, 60.0), strict=True):
         Run.objects.filter(pk=run.pk).update(status=RunStatus.COMPLETED, return_last=figure)

@@ -17,6 +17,7 @@ from apps.experiments.models import (
     RunStatus,
 )
 from apps.jobs import control, records
+from apps.jobs.naming import Naming
 from apps.jobs.queue import huey
 from apps.jobs.registered import Asker
 from apps.metrics import store
@@ -32,7 +33,7 @@ def statuses(run: Run) -> list[str]:
 
 def test_creating_a_run_makes_its_directory_and_then_its_row() -> None:
     spec = control.check_spec(TINY_PPO)
-    run = control.create(spec, control.Naming(name="mine", experiment="First", command="typed"))
+    run = control.create(spec, Naming(name="mine", experiment="First", command="typed"))
     assert run.status == RunStatus.DRAFT
     assert RunSpec.from_dict(json.loads(run.directory.spec.read_text())) == spec
     record = json.loads(run.directory.record.read_text())

@@ -12,6 +12,7 @@ from apps.accounts.models import ApiToken
 from apps.engine.errors import InvalidSpec
 from apps.experiments.models import IllegalMove, Run, RunStatus
 from apps.jobs import control, lineage, records, reindexing, supervisor
+from apps.jobs.naming import Naming
 from apps.jobs.trainer import TRAINER, TrainerProcess
 from tests.conftest import TINY_PPO, give_checkpoint, make_run
 
@@ -25,7 +26,7 @@ def ended(settings: Settings) -> Run:
     """A tiny run, trained to its end by a real trainer."""
     settings.WARM_TRAINER = False
     supervisor.shutdown.clear()
-    run = control.launch(control.check_spec(TINY_PPO), control.Naming(experiment="Life"))
+    run = control.launch(control.check_spec(TINY_PPO), Naming(experiment="Life"))
     return train(run)
 
 
@@ -105,7 +106,7 @@ def test_a_continued_run_goes_on_where_its_parent_ended(ended: Run) -> None:
 @pytest.mark.slow
 def test_a_branch_takes_changed_hyperparameters_and_keeps_the_others(ended: Run) -> None:
     changes = {"total_timesteps": 512, "hyperparameters": {"learning_rate": 0.01}}
-    child = lineage.branch(ended, "best", changes, control.Naming(name="hotter"))
+    child = lineage.branch(ended, "best", changes, Naming(name="hotter"))
     assert child.spec["hyperparameters"]["learning_rate"] == 0.01
     assert child.spec["hyperparameters"]["n_steps"] == 64
     train(child)

@@ -132,3 +132,26 @@ def test_one_environment_is_described_without_its_neighbours(folder: Path) -> No
     assert own_environment("own_counts:Nothing-v0", 60) is None
     with pytest.raises(UnknownEnvironment):
         profile_of("own_counts:Nothing-v0", 60)
+
+
+SLOW = """
+import time
+from pathlib import Path
+told = Path(__file__).parent / "told.txt"
+with told.open("a") as file:
+    file.write("in ")
+time.sleep(0.3)
+with told.open("a") as file:
+    file.write("out ")
+"""
+
+
+def test_whoever_asks_for_many_names_that_there_are_not_has_them_read_one_by_one(
+    folder: Path,
+) -> None:
+    (folder / "own_slow.py").write_text(SLOW)
+    names = [f"own_slow:Nothing{number}-v0" for number in range(3)]
+    states = [own_environment(name) for name in names]
+    assert {one.state for one in states if one} == {"reading"}
+    assert [own_environment(name, 60) for name in names] == [None] * 3
+    assert (folder / "told.txt").read_text() == "in out " * 3

@@ -16,6 +16,7 @@ from apps.engine import events
 from apps.engine.spec import EvalSpec
 from apps.experiments.models import Evaluation, JobStatus, Run, RunStatus, Video
 from apps.jobs import control, plays, supervisor
+from apps.jobs.naming import Naming
 from apps.jobs.registered import Asker
 from apps.jobs.requests import SHUTDOWN_REASON
 from apps.jobs.trainer import TRAINER, TrainerProcess
@@ -290,7 +291,7 @@ def test_two_workers_in_one_queue_train_every_run_once(settings: Settings) -> No
 
 
 def test_the_command_is_kept_in_the_provenance() -> None:
-    run = control.launch(control.check_spec(TINY_PPO), control.Naming(command="manage.py train"))
+    run = control.launch(control.check_spec(TINY_PPO), Naming(command="manage.py train"))
     supervisor.train_queued(Bell())
     assert json.loads(run.directory.provenance.read_text())["command"] == "manage.py train"
 

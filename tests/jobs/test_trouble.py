@@ -22,7 +22,7 @@ from apps.engine.spec import EvalSpec
 from apps.experiments.models import Evaluation, JobStatus, Run, RunStatus
 from apps.jobs import control, endings, plays, presence, supervisor, tasks
 from apps.jobs.trainer import TRAINER, TrainerProcess
-from apps.jobs.waiting import why_it_waits
+from apps.jobs.waiting import why_it_waits, why_play_waits
 from apps.jobs.watchdog import Watchdog
 from tests.conftest import TINY_PPO, make_run
 from tests.full_disk import empty, fill, small_disk
@@ -216,7 +216,9 @@ def test_a_queued_run_waits_for_a_full_disk_and_says_so(disk: Path, home: Path) 
     assert (run.status, run.attempt) == (RunStatus.QUEUED, 0)
     assert (evaluation.status, evaluation.attempt) == (JobStatus.QUEUED, 0)
     with presence.announced(home, presence.Worker(1, 1)):
-        assert why_it_waits(run).startswith(f"the disk is full: {disk} has 0.0 KB of 8.0 MB")
+        told = f"the disk is full: {disk} has 0.0 KB of 8.0 MB"
+        assert why_it_waits(run).startswith(told)
+        assert why_play_waits(evaluation).startswith(told)
     empty(disk)
     supervisor.train_queued(lambda: None)
     run.refresh_from_db()
@@ -266,6 +268,26 @@ def test_an_evaluation_for_which_no_process_is_to_be_had_is_tried_three_times() 
         evaluation.refresh_from_db()
         assert evaluation.status == (JobStatus.FAILED if attempt == 3 else JobStatus.QUEUED)
     assert "no process" in evaluation.error
+
+
+@pytest.mark.usefixtures("quiet_worker")
+def test_what_waits_for_a_process_is_tried_once_a_ring_and_not_in_circles(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = control.launch(control.check_spec(TINY_PPO))
+    evaluation = Evaluation.objects.ask(make_run(status=RunStatus.COMPLETED), 1, EvalSpec())
+
+    def refuse(*_: object, **__: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, "no process")
+
+    with monkeypatch.context() as machine:
+        machine.setattr(subprocess, "Popen", refuse)
+        supervisor.train_queued(lambda: None)
+        plays.evaluate_queued(lambda: None)
+    run.refresh_from_db()
+    evaluation.refresh_from_db()
+    assert (run.status, run.attempt, run.auto_resumes) == (RunStatus.QUEUED, 1, 0)
+    assert (evaluation.status, evaluation.attempt) == (JobStatus.QUEUED, 1)
 
 
 def test_a_worker_waits_until_a_full_disk_takes_its_name(

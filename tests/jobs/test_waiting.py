@@ -10,6 +10,7 @@ from pytest_django import Settings
 from apps.engine.errors import InvalidSpec
 from apps.experiments.models import Run, RunStatus
 from apps.jobs import control, presence, reindexing, supervisor
+from apps.jobs.naming import Naming
 from apps.jobs.presence import Worker
 from apps.jobs.waiting import why_it_waits
 from tests.conftest import TINY_PPO, make_run
@@ -79,5 +80,5 @@ def test_a_priority_out_of_bounds_is_refused(priority: object) -> None:
 
 
 def test_a_run_is_made_with_its_priority() -> None:
-    run = control.launch(control.check_spec(TINY_PPO), control.Naming(priority=9))
+    run = control.launch(control.check_spec(TINY_PPO), Naming(priority=9))
     assert Run.objects.get(pk=run.pk).priority == 9

@@ -14,7 +14,7 @@ from apps.engine.logged import LoggedSpec
 from apps.engine.spec import EvalSpec
 from apps.experiments.models import Evaluation, IllegalMove, JobStatus, Run, RunStatus
 from apps.jobs import control, endings, logged, watchdog
-from apps.jobs.control import Naming
+from apps.jobs.naming import Naming
 from apps.jobs.queue import huey
 from apps.jobs.watchdog import Watchdog
 from apps.metrics import store

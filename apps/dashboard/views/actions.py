@@ -12,11 +12,18 @@ from django.views.decorators.http import require_POST
 from apps.dashboard.branching import ContinueForm
 from apps.dashboard.forms import EvaluateForm
 from apps.dashboard.templatetags.instruments import UNDO_TAG
-from apps.engine.errors import DamagedCheckpoint, InvalidSpec, RunDirectoryError
+from apps.engine.errors import DamagedCheckpoint, DiskFull, InvalidSpec, RunDirectoryError
 from apps.experiments.models import IllegalMove, Run
 from apps.jobs import control, lineage, records
 
-REFUSALS = (control.Refused, IllegalMove, InvalidSpec, RunDirectoryError, DamagedCheckpoint)
+REFUSALS = (
+    control.Refused,
+    IllegalMove,
+    InvalidSpec,
+    RunDirectoryError,
+    DamagedCheckpoint,
+    DiskFull,
+)
 
 
 def _try(request: HttpRequest, verb: Callable[[], object], success: str) -> bool:

@@ -12,7 +12,8 @@ from apps.dashboard.pages import show
 from apps.dashboard.views.actions import REFUSALS, refuse_logged, tell_passed_over
 from apps.engine.errors import InvalidSpec
 from apps.experiments.models import Run
-from apps.jobs import control, lineage
+from apps.jobs import lineage
+from apps.jobs.naming import Naming
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -28,7 +29,7 @@ def branch(request: HttpRequest, run_id: str) -> HttpResponse:
         return _show_form(request, form, status=422)
     named = form.cleaned_data["name"], form.cleaned_data["experiment"]
     try:
-        naming = control.Naming(*named, command=f"POST {request.path}")
+        naming = Naming(*named, command=f"POST {request.path}")
         run = lineage.branch(
             parent,
             form.cleaned_data["at"],

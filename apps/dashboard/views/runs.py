@@ -10,11 +10,13 @@ from django.core.files.uploadedfile import TemporaryUploadedFile
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.text import capfirst
 from django.views.decorators.http import require_http_methods, require_safe
 
 from apps.dashboard.forms import RunForm, show_refusals
 from apps.dashboard.pages import show
 from apps.dashboard.run_list import COUNTED, RunListForm
+from apps.dashboard.views.actions import REFUSALS
 from apps.engine.algorithms import ALGORITHMS
 from apps.engine.errors import InvalidSpec
 from apps.engine.expansion import with_seeds
@@ -22,6 +24,7 @@ from apps.engine.preflight import Preflight
 from apps.experiments.groups import groups_of
 from apps.experiments.models import Run, RunStatus
 from apps.jobs import batches, control, starting
+from apps.jobs.naming import Naming
 from apps.jobs.preflight import Busy, preflight
 from apps.jobs.starting import Start
 from apps.jobs.waiting import why_runs_wait
@@ -67,7 +70,7 @@ def run_new(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         return _show_form(request, form, status=422)
     try:
-        names = control.Naming(
+        names = Naming(
             form.cleaned_data["name"],
             form.cleaned_data["experiment"],
             f"POST {request.path}",
@@ -80,6 +83,9 @@ def run_new(request: HttpRequest) -> HttpResponse:
     except InvalidSpec as refused:
         show_refusals(form, refused)
         return _show_form(request, form, status=422)
+    except REFUSALS as refused:
+        form.add_error(None, capfirst(str(refused)))
+        return _show_form(request, form, status=409)
     if len(runs) == 1:
         messages.success(request, f"Queued: {runs[0].name}.")
         return redirect("run", runs[0].pk)

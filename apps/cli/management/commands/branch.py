@@ -18,7 +18,8 @@ from apps.cli.spec_options import (
 from apps.cli.verbs import TrainingVerb
 from apps.engine.schedules import SCHEDULES
 from apps.experiments.models import Run
-from apps.jobs import control, lineage
+from apps.jobs import lineage
+from apps.jobs.naming import Naming
 from apps.jobs.registered import Asker
 
 
@@ -58,7 +59,7 @@ class Command(TrainingVerb):
         changes = with_hyperparameters(
             {**changes, **read_world(options)}, options, parent.algorithm, self.note
         )
-        naming = control.Naming(options["name"], options["experiment"], shlex.join(sys.argv))
+        naming = Naming(options["name"], options["experiment"], shlex.join(sys.argv))
         return partial(
             lineage.branch,
             at=options["run"].partition("@")[2] or "last",

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from apps.cli.command import Command as OurCommand
-from apps.cli.shapes import evaluation_as_dict, print_evaluations
+from apps.cli.shapes import evaluations_as_dicts, print_evaluations
 from apps.experiments.models import Evaluation, Run
 from apps.experiments.paging import Order, cursor_after, page
 from apps.jobs.evaluations import find_evaluation
@@ -37,7 +37,7 @@ class Command(OurCommand):
         cursor = cursor_after(NEWEST_FIRST, find_evaluation(after)) if after else ""
         found = page(rows, NEWEST_FIRST, options["limit"], cursor)
         if options["json"]:
-            self.print_json([evaluation_as_dict(one) for one in found.rows])
+            self.print_json(evaluations_as_dicts(found.rows))
         elif found.rows:
             print_evaluations(found.rows)
             if found.next_cursor:

@@ -18,6 +18,7 @@ from apps.engine.expansion import with_seeds
 from apps.engine.spec import RunSpec
 from apps.experiments.models import Run
 from apps.jobs import batches, control, starting, supervisor
+from apps.jobs.naming import Naming
 from apps.jobs.registered import Asker
 
 
@@ -47,7 +48,7 @@ class Command(OurCommand):
         origin = start.origin if start else None
         spec = starting.check_spec(data, start, Asker.TERMINAL)
         specs = with_seeds(spec, 1 if options["seeds"] is None else options["seeds"])
-        naming = control.Naming(
+        naming = Naming(
             options["name"],
             options["experiment"],
             shlex.join(sys.argv),
@@ -75,7 +76,7 @@ class Command(OurCommand):
 
 
 def _train_here(
-    specs: list[RunSpec], naming: control.Naming, origin: control.Origin | None, is_quiet: bool
+    specs: list[RunSpec], naming: Naming, origin: control.Origin | None, is_quiet: bool
 ) -> Iterator[Run]:
     """Train one after another in this terminal; a stop pauses the present one and ends it all."""
     pause_when_asked_to_end()

@@ -16,6 +16,7 @@ from apps.cli.shapes import number, run_with_evaluations
 from apps.engine.spec import RunSpec
 from apps.experiments.models import Run, RunStatus
 from apps.jobs import control
+from apps.jobs.naming import Naming
 from apps.jobs.stack import Stack
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -92,7 +93,7 @@ class Command(OurCommand):
 
     def _demo(self, stack: Stack, asked_to_end: threading.Event) -> Run:
         spec = RunSpec.from_dict(DEMO)
-        run = control.launch(spec, control.Naming(experiment="Demo", command="make demo"))
+        run = control.launch(spec, Naming(experiment="Demo", command="make demo"))
         self.stderr.write(
             f"Training {spec.algorithm.upper()} on {spec.environment} for "
             f"{spec.total_timesteps:,} steps, then playing and filming it."
