@@ -141,7 +141,8 @@ def supervise_run(
             keep_columns(run.directory.log)
     if watch:
         watch(run)
-    logger.info("run %s (%s): %s %s", run.pk, run.name, run.status, run.status_reason)
+    said = f"{run.status} {run.status_reason}".rstrip()
+    logger.info("run %s (%s): %s", run.pk, run.name, said)
     return run
 
 

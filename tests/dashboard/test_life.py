@@ -373,3 +373,6 @@ def test_relatives_are_compared_at_the_same_step(reader: Client, parent: Run) ->
     Run.objects.filter(pk=child.pk).update(step=1000)
     assert "return at step 256, where the parent ended: 33," in page(reader, child)
     assert "33 at step 1,000, beyond this run" in page(reader, parent, "run-lineage")
+    later = make_run(name="later", parent=parent, parent_step=256, relation="continue", step=300)
+    log(later, {300: 5.0})  # Nothing of its own is told where the parent ended.
+    assert "the parent's there" not in page(reader, later)

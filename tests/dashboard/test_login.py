@@ -99,3 +99,12 @@ def test_a_form_without_its_csrf_token_is_refused(ada: User) -> None:
     data = {"username": "ada", "password": PASSWORD}
     assert client.post("/login/", data).status_code == 403
     assert client.post("/logout/").status_code == 403
+
+
+def test_who_is_logged_in_is_led_on_and_not_told_of_missing_rights(
+    client: Client, ada: User
+) -> None:
+    client.force_login(ada)
+    assert client.get("/login/").headers["Location"] == "/"
+    assert client.get("/login/?next=/runs/").headers["Location"] == "/runs/"
+    assert b"not authorized" in client.get("/admin/login/?next=/admin/").content

@@ -45,6 +45,9 @@ class LoginPage(LoginView):
 
     template_name = "admin/login.html"
     authentication_form = LoginForm
+    redirect_authenticated_user = (
+        True  # Every page that leads here is open to whoever is logged in.
+    )
 
     def get_context_data(self, **context: Any) -> dict[str, Any]:
         frame = admin.site.each_context(self.request)
@@ -67,4 +70,5 @@ class StaffLoginPage(LoginPage):
     """The admin's own, which leads back into it."""
 
     authentication_form = StaffLoginForm
+    redirect_authenticated_user = False  # Somebody else may have the rights.
     next_page = "admin:index"
