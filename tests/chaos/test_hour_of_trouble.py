@@ -86,9 +86,9 @@ class Trouble:
                 process.kill()
 
     def kill_trainer(self) -> None:
-        for run in self.pick.sample(self.runs("running"), 1) if self.runs("running") else []:
-            with suppress(OSError, ValueError):
-                os.kill(self.stack.trainer_pid(run["id"]), signal.SIGKILL)
+        if running := self.runs("running"):
+            with suppress(OSError, ValueError):  # It may have ended meanwhile.
+                os.kill(self.stack.trainer_pid(self.pick.choice(running)["id"]), signal.SIGKILL)
 
     def kill_all(self) -> None:
         self.stack.process.kill()
