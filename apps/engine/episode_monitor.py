@@ -23,7 +23,6 @@ class EpisodeMonitor(Monitor):
         """Step, and say what an episode that has ended returned."""
         result = super().step(action)
         if self.needs_reset:
-            episode = result[-1]["episode"]
-            episode["exact"] = self.episode_returns[-1]
-            episode["r"] = episode["r"] if self._rounds else episode["exact"]
+            name = "exact" if self._rounds else "r"
+            result[-1]["episode"][name] = self.episode_returns[-1]
         return result

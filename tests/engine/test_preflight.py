@@ -166,7 +166,8 @@ def test_an_environment_that_leaks_is_told_what_it_would_take(
     monkeypatch.setattr(probing, "MEMORY_INTERVAL_S", 0.001)
     result, _ = checked(environment="tests.misbehaving:Leaks-v0", total_timesteps=10**9)
     assert result.probe is not None
-    assert result.probe.leak_bytes_per_step == pytest.approx(50_000, rel=0.3)
+    # What this process has free already is taken before any more is asked for.
+    assert 25_000 < result.probe.leak_bytes_per_step < 65_000
     assert "a list that only grows" in [finding.action for finding in result.findings][4]
 
 

@@ -4,13 +4,15 @@ import psutil
 import pytest
 
 from apps.jobs.trainer import DEFAULTS, TRAINER, TrainerProcess
+from tests.live_stack import wait_until
 
 pytestmark = pytest.mark.usefixtures("home")
 
 
 def environment_of_a_trainer() -> dict[str, str]:
     with TrainerProcess(*TRAINER) as process:
-        return psutil.Process(process.pid).environ()
+        started = psutil.Process(process.pid)
+        return wait_until(started.environ, 10, "the process to have its environment")
 
 
 def test_a_trainer_has_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:

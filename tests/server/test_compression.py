@@ -116,7 +116,7 @@ def run(home: object, db: None) -> Run:
 
 
 def test_pages_and_json_arrive_whole(asking: Any, run: Run) -> None:
-    for path in ("/login/", "/runs/", f"/runs/{run.pk}/", f"/api/v1/runs/{run.pk}/metrics",
+    for path in ("/evaluations/", "/runs/", f"/runs/{run.pk}/", f"/api/v1/runs/{run.pk}/metrics",
                  f"/api/v1/runs/{run.pk}/log", "/admin/", "/nothing/"):  # fmt: skip
         response = asking(path)
         assert response["Content-Encoding"] == "gzip", path
