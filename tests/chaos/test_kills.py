@@ -199,13 +199,19 @@ def test_a_killed_up_takes_its_children_along(stack: LiveStack) -> None:
     assert stack.run(run["id"])["status"] == "queued"
 
 
+def _with_its_film(run: dict[str, Any]) -> dict[str, Any] | None:
+    """The run, once its evaluation and the film of it are there."""
+    is_done = any(one["video_status"] == "completed" for one in run["evaluations"])
+    return run if is_done else None
+
+
 def test_the_rows_can_be_rebuilt_from_the_directories(stack: LiveStack) -> None:
     run = stack.launch(timesteps=2000)
     stack.wait_for(run["id"], "completed")
     evaluated = wait_until(
-        lambda: (shown := stack.run(run["id"]))["evaluation_last"] is not None and shown,
+        lambda: _with_its_film(stack.run(run["id"])),
         60,
-        "the evaluation",
+        "the evaluation and its film",
     )
     stack.process.send_signal(signal.SIGTERM)
     stack.process.wait(timeout=30)
