@@ -4,8 +4,9 @@
 cases and to whatever else comes along.
 """
 
+import reprlib
 from decimal import ROUND_HALF_UP, Context, Decimal
-from typing import SupportsFloat
+from typing import Any, SupportsFloat
 
 NOTHING = "—"
 # Outside of these a number is written with a power of ten: its digits would say nothing.
@@ -52,3 +53,28 @@ def _with_power(exact: Decimal, digits: int) -> str:
 
 def _without_zeros(text: str) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+# A refusal repeats the value it refuses, which may be megabytes of text or deeply nested lists.
+_SHORT = reprlib.Repr()
+
+
+def shown(value: Any) -> str:
+    """Return a value as a message shows it: its repr, cut short where it is long or deep."""
+    return _SHORT.repr(value)
+
+
+def size_in_words(count: float) -> str:
+    """Write bytes for people, in the units that pages use."""
+    for unit, size in (("GB", 1024**3), ("MB", 1024**2)):
+        if count >= size:
+            return f"{count / size:,.1f} {unit}"
+    return f"{count / 1024:,.1f} KB"
+
+
+def in_words(seconds: float) -> str:
+    """Write a duration for people, in the unit that matters."""
+    for unit, size in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} seconds"

@@ -19,12 +19,14 @@ from typing import Any
 import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from apps.engine import capture, checkpoints
-from apps.engine.building import build_model, make_vec_env_for
-from apps.engine.environments import ENVIRONMENTS, is_installed
-from apps.engine.rundir import RunDirectory
-from apps.engine.spec import RunSpec
-from apps.engine.transitions import SharedChunks
+from apps.catalogue.environments.cards import ENVIRONMENTS
+from apps.catalogue.environments.ids import is_installed
+from apps.engine.checkpoints import saving, state
+from apps.engine.checkpoints.buffer import SharedChunks
+from apps.engine.models.building import build_model
+from apps.engine.stepping.making import make_vec_env_for
+from apps.rundir.directory import RunDirectory
+from apps.spec.run import RunSpec
 from benchmarks.report import print_samples, print_verdict
 
 # Size of a large buffer, and how much of it is new at each later save.
@@ -58,10 +60,10 @@ class Saver:
 
     def save_ms(self) -> float:
         self.saves += 1
-        rank = checkpoints.Rank(self.saves, True, False, 2)
+        rank = saving.Rank(self.saves, True, False, 2)
         started_at = time.perf_counter()
-        state = capture.capture(self.model, self.spec, {})
-        checkpoints.save(self.model, self.directory, state, rank, self.chunks)
+        captured = state.capture(self.model, self.spec, {})
+        saving.save(self.model, self.directory, captured, rank, self.chunks)
         return (time.perf_counter() - started_at) * 1000
 
     def fill(self, count: int) -> None:

@@ -13,13 +13,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from apps.engine.building import build_model, make_vec_env_for
-from apps.engine.callbacks import TrainingCallback
-from apps.engine.environments import Env
-from apps.engine.journal import Journal
-from apps.engine.rundir import RunDirectory
-from apps.engine.spec import RunSpec
-from apps.engine.training import train
+from apps.engine.environments.journal import Journal
+from apps.engine.environments.making import Env
+from apps.engine.models.building import build_model
+from apps.engine.stepping.making import make_vec_env_for
+from apps.engine.training.callback import TrainingCallback
+from apps.engine.training.training import train
+from apps.rundir.directory import RunDirectory
+from apps.spec.run import RunSpec
 from benchmarks.report import interleaved, print_samples, print_verdict
 
 TARGET_SHARE_PERCENT = 1.0

@@ -8,7 +8,7 @@ halving: each round gives those that are left more seeds, and the slower half go
 ICML 2013; Jamieson and Talwalkar, AISTATS 2016). The finalists and the tuned setting train over
 fresh seeds, alternately: the finalists to the last step, to see whether they stay good, the tuned
 setting until it is solved. Both are then evaluated. The table goes into
-`apps/engine/data/fast_presets.json`, from which the Fast presets are read.
+`apps/catalogue/presets/fast.json`, from which the Fast presets are read.
 
 A training is solved when the mean return of its last episodes reaches what the environment's card
 says. Candidates are ranked by CPU seconds, which do not depend on who else uses the machine.
@@ -32,12 +32,14 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecNormalize, sync_envs_normalization
 
 from apps.analysis.seeds import iqm, iqm_interval, penalized_mean
-from apps.engine import provenance
-from apps.engine.building import build_model, leave_compiler_out, make_vec_env_for
-from apps.engine.presets import Preset, preset_for
-from apps.engine.searched_presets import SEARCH_FILE, Estimate, Finalist, Search, read_searches
-from apps.engine.spec import RunSpec
-from apps.engine.vectorizing import vectorized
+from apps.catalogue.presets.presets import Preset, preset_for
+from apps.catalogue.presets.searched import SEARCH_FILE, Estimate, Finalist, Search, read_searches
+from apps.engine.models.building import build_model
+from apps.engine.models.devices import leave_compiler_out
+from apps.engine.stepping.choosing import vectorized
+from apps.engine.stepping.making import make_vec_env_for
+from apps.rundir import provenance
+from apps.spec.run import RunSpec
 from benchmarks.fast_spaces import TASKS, Task, candidates_of
 from benchmarks.report import print_verdict
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from apps.engine.environment_cards import ENVIRONMENTS
-from apps.engine.vectorization import DEFAULT_VECTORIZATION
+from apps.catalogue.environments.cards import ENVIRONMENTS
+from apps.catalogue.stepping import DEFAULT_VECTORIZATION
 
 # In a space, beside hyperparameters: parallel environments, how they are stepped, keywords of
 # VecNormalize, minibatches of a rollout, gradient steps for each environment step.

@@ -32,11 +32,13 @@ from functools import partial
 from pathlib import Path
 
 from apps.client import rlgym_client
-from apps.engine import callbacks
-from apps.engine.callbacks import EventLog, TrainingCallback, scalar_logger
-from apps.engine.rundir import LogWriter, RunDirectory
-from apps.engine.spec import RunSpec
-from apps.engine.training import train
+from apps.engine.training import log
+from apps.engine.training.callback import TrainingCallback
+from apps.engine.training.log import EventLog, scalar_logger
+from apps.engine.training.training import train
+from apps.rundir.directory import RunDirectory
+from apps.rundir.log import LogWriter
+from apps.spec.run import RunSpec
 from benchmarks.report import Clock, interleaved, print_samples, print_verdict
 from benchmarks.scalars import KEYS, Dumps, made
 from tests.live_stack import LiveStack, free_port
@@ -209,7 +211,7 @@ def share_of_training(n_envs: int, timesteps: int) -> tuple[float, float]:
         "total_timesteps": timesteps,
     })  # fmt: skip
     whole, dumps = Clock(), Clock()
-    writer = callbacks._ScalarWriter
+    writer = log._ScalarWriter
     timed = {
         (EventLog, "flush"): whole.around(EventLog.flush),
         (TrainingCallback, "_record_episodes"): whole.around(TrainingCallback._record_episodes),

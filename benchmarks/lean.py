@@ -16,10 +16,11 @@ import torch
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecEnv
 
-from apps.engine.algorithms import ALGORITHMS
-from apps.engine.building import ALGORITHM_CLASSES, constructor_arguments
-from apps.engine.spec import RunSpec
-from apps.engine.vectorizing import vectorized
+from apps.catalogue.algorithms.sb3 import ALGORITHMS
+from apps.engine.models.arguments import constructor_arguments
+from apps.engine.models.classes import ALGORITHM_CLASSES
+from apps.engine.stepping.choosing import vectorized
+from apps.spec.run import RunSpec
 from benchmarks.report import Clock, interleaved, print_samples, print_verdict
 
 TARGET, TARGET_REPLAY = 0.6, 0.85

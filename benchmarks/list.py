@@ -38,9 +38,10 @@ def fill(runs: int) -> None:
     """Write the rows of runs with their specs and summaries, a tenth of these missing."""
     from django.utils import timezone
 
-    from apps.engine.spec import RunSpec
-    from apps.experiments.listing import SUMMARY_COLUMNS
-    from apps.experiments.models import Experiment, Run, RunStatus
+    from apps.experiments.listing.filters import SUMMARY_COLUMNS
+    from apps.experiments.models import Experiment, Run
+    from apps.experiments.statuses import RunStatus
+    from apps.spec.run import RunSpec
 
     chance = random.Random(0)
     spec = RunSpec.from_dict({"total_timesteps": 50_000}).as_dict()
@@ -126,9 +127,9 @@ def in_process(path: str) -> Side:
 
 def deep(runs: int) -> str:
     """Return the address of the page after nine tenths of the runs."""
-    from apps.experiments.listing import SORTS
+    from apps.experiments.listing.filters import SORTS
+    from apps.experiments.listing.pages import Order, cursor_after
     from apps.experiments.models import Run
-    from apps.experiments.paging import Order, cursor_after
 
     order = Order.parse("-return_best", SORTS)
     sorted_runs = Run.objects.filter(return_best__isnull=False).order_by("-return_best", "-pk")

@@ -30,8 +30,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from apps.engine import events
-from apps.engine.rundir import LogWriter
+from apps.rundir import events
+from apps.rundir.log import LogWriter
 from benchmarks.report import print_verdict
 from tests.live_stack import LiveStack
 

@@ -18,12 +18,12 @@ from pathlib import Path
 import torch
 from stable_baselines3.common.env_util import make_vec_env
 
-from apps.engine.algorithms import ALGORITHMS
-from apps.engine.building import constructor_arguments
-from apps.engine.rundir import RunDirectory
-from apps.engine.spec import RunSpec
-from apps.engine.training import Attempt, train
-from apps.engine.vec_normalize import normalized
+from apps.catalogue.algorithms.sb3 import ALGORITHMS
+from apps.engine.models.arguments import constructor_arguments
+from apps.engine.stepping.normalized import normalized
+from apps.engine.training.training import Attempt, train
+from apps.rundir.directory import RunDirectory
+from apps.spec.run import RunSpec
 from benchmarks.report import interleaved, print_samples, print_verdict
 
 TARGET = 1.03

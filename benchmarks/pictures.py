@@ -1,7 +1,7 @@
 """What a trainer's environment variables are worth to a network that reads pictures.
 
 PPO on Breakout with the zoo's settings, steps/s, processes of their own, alternately: as trainers
-are started (`apps.jobs.trainer.DEFAULTS`), with the C library's own way of giving memory back,
+are started (`apps.jobs.trainers.DEFAULTS`), with the C library's own way of giving memory back,
 with threads that sleep at once, and with both. `--threads 2 1` trains two side by side, the first
 in two threads, and counts the steps of both.
 """
@@ -25,9 +25,10 @@ def train(timesteps: int, threads: int) -> float:
     """Train in this process; return steps/s."""
     import torch
 
-    from apps.engine.building import build_model, leave_compiler_out
-    from apps.engine.spec import RunSpec
-    from apps.engine.vectorizing import vectorized
+    from apps.engine.models.building import build_model
+    from apps.engine.models.devices import leave_compiler_out
+    from apps.engine.stepping.choosing import vectorized
+    from apps.spec.run import RunSpec
 
     leave_compiler_out()
     spec = RunSpec.from_dict(
@@ -53,7 +54,7 @@ def trained(options: argparse.Namespace, without: tuple[str, ...] = ()) -> float
         options: For how long, and in how many threads each.
         without: What the names of variables that are left out begin with.
     """
-    from apps.jobs.trainer import DEFAULTS
+    from apps.jobs.trainers import DEFAULTS
 
     variables = {**os.environ, **DEFAULTS, "OMP_WAIT_POLICY": "PASSIVE"}
     kept = {name: value for name, value in variables.items() if not name.startswith(without)}

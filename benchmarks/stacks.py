@@ -23,12 +23,13 @@ from importlib import import_module
 import torch
 from stable_baselines3.common.env_util import make_vec_env
 
-from apps.engine.algorithms import ALGORITHMS
-from apps.engine.backends import DEFAULT_BACKEND
-from apps.engine.building import build_model, constructor_arguments
-from apps.engine.spec import RunSpec
-from apps.engine.vec_normalize import normalized
-from apps.engine.vectorizing import vectorized
+from apps.catalogue.algorithms.backends import DEFAULT_BACKEND
+from apps.catalogue.algorithms.sb3 import ALGORITHMS
+from apps.engine.models.arguments import constructor_arguments
+from apps.engine.models.building import build_model
+from apps.engine.stepping.choosing import vectorized
+from apps.engine.stepping.normalized import normalized
+from apps.spec.run import RunSpec
 from benchmarks import single_file
 from benchmarks.report import interleaved, print_samples, print_verdict
 
@@ -117,7 +118,7 @@ def measure_apart(name: str, options: argparse.Namespace) -> float:
 
 def trainer_defaults() -> dict[str, str]:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "rlgym.settings")
-    from apps.jobs.trainer import DEFAULTS
+    from apps.jobs.trainers import DEFAULTS
 
     return DEFAULTS
 

@@ -11,10 +11,10 @@ from functools import partial
 
 import numpy as np
 
-from apps.engine.errors import InvalidSpec
-from apps.engine.spec import RunSpec
-from apps.engine.vectorization import VECTORIZATIONS
-from apps.engine.vectorizing import vectorized
+from apps.catalogue.stepping import VECTORIZATIONS
+from apps.engine.stepping.choosing import vectorized
+from apps.errors import InvalidSpec
+from apps.spec.run import RunSpec
 from benchmarks.report import interleaved, print_samples, print_verdict
 
 # The best of the others by the ordinary way.

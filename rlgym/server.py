@@ -8,7 +8,7 @@ from daphne.cli import CommandLineInterface
 
 import rlgym.asgi  # noqa: F401 - sets Django up, before anything that knows a model is imported
 from apps.accounts.redaction import redacted
-from rlgym.bounded_http import Factory
+from apps.server.http import Factory
 
 
 class Server(server.Server):

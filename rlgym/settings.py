@@ -8,7 +8,7 @@ from pathlib import Path
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
-from apps.engine import machine
+from apps.machine import host
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -96,8 +96,8 @@ ALLOWED_HOSTS = [
 
 # Training runs at once. Trainers use one torch thread for small networks, so one a core pays, as
 # far as there is memory for twice what a small one takes.
-_ROOM_FOR = machine.memory_bytes()[1] // (2 * machine.PROCESS_BYTES)
-WORKERS = _whole_number("RLGYM_WORKERS", max(1, min(machine.cores(), _ROOM_FOR, 8)), 1, 64)
+_ROOM_FOR = host.memory_bytes()[1] // (2 * host.PROCESS_BYTES)
+WORKERS = _whole_number("RLGYM_WORKERS", max(1, min(host.cores(), _ROOM_FOR, 8)), 1, 64)
 # Over all workers of this machine; 0: as many as the worker that asks has slots.
 MAX_RUNS = _whole_number("RLGYM_MAX_RUNS", 0, 0, 1024)
 # All runs of this machine together; 0: what is free at the moment.
@@ -144,11 +144,11 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "rlgym.middleware.known_hosts",
+    "apps.server.middleware.known_hosts",
     "django.middleware.security.SecurityMiddleware",
-    "rlgym.compression.TextCompression",
+    "apps.server.compression.TextCompression",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "rlgym.middleware.private_answers",
+    "apps.server.middleware.private_answers",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",

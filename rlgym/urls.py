@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
 from apps.api.router import api
-from apps.dashboard.views.login import StaffLoginPage
+from apps.dashboard.login.views import StaffLoginPage
 from apps.live.sse import stream
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -15,4 +15,4 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("apps.dashboard.urls")),
 ]
 
-handler500 = "apps.dashboard.views.broken.server_error"
+handler500 = "apps.dashboard.broken.server_error"

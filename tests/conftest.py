@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from apps.engine.checkpoint_files import MANIFEST, STATE, TORCH_FILE
-from apps.engine.rundir import sha256_of, write_json
-from apps.engine.spec import RunSpec
 from apps.experiments.models import Checkpoint, Experiment, Run, new_run_id
+from apps.rundir.checkpoints import MANIFEST, STATE, TORCH_FILE
+from apps.rundir.files import sha256_of, write_json
+from apps.spec.run import RunSpec
 
 TINY_PPO = {
     "algorithm": "ppo",

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import psutil
 
-from apps.jobs import stack
+from apps.jobs.worker import stack
 
 # `up` gives up what dies more often than it restarts in a minute: so far apart kills must be.
 APART_S = stack.RESTART_WINDOW_S / stack.MAX_RESTARTS + 0.5

@@ -22,8 +22,8 @@ HEAVY = {"torch", "stable_baselines3", "moviepy", "jax", "flax", "sbx"}
 # What the processes that must stay light begin with.
 LIGHT = {
     "web": ["rlgym.asgi", "rlgym.urls"],
-    "worker": ["apps.jobs.tasks", "apps.jobs.control", "apps.metrics.store"],
-    "engine": ["apps.engine.spec", "apps.engine.environments", "apps.engine.rundir"],
+    "worker": ["apps.jobs.tasks", "apps.jobs.verbs.life", "apps.metrics.store"],
+    "engine": ["apps.spec.run", "apps.engine.environments.making", "apps.rundir.directory"],
 }
 # An address that names an XML vocabulary; no browser asks for it.
 VOCABULARIES = {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}

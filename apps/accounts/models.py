@@ -16,9 +16,9 @@ from django.db import OperationalError, models, transaction
 from django.utils import timezone
 
 from apps.accounts.answers import Answer
-from apps.engine import names
-from apps.engine.hyperparameters import shown
-from apps.engine.suggestions import did_you_mean
+from apps.text import names
+from apps.text.suggestions import did_you_mean
+from apps.words import shown
 
 __all__ = ["Answer", "ApiToken", "LoginLink", "first_admin"]
 

@@ -3,7 +3,7 @@
 import logging
 import re
 
-from apps.engine.names import LineFormatter
+from apps.text.names import LineFormatter
 
 _LINK = re.compile(r"(/login/)[^/?#\s\"'<>]+", re.IGNORECASE)
 

@@ -8,17 +8,24 @@ from ninja import Router
 from ninja.params.functions import Query
 
 from apps.api.problems import refusal, responses
-from apps.api.schemas import Algorithms, EnvironmentDetail, Environments, Presets
-from apps.engine.algorithms import ALGORITHMS, Algorithm
-from apps.engine.backends import BACKENDS, DEFAULT_BACKEND
-from apps.engine.descriptions import SpaceDescription
-from apps.engine.environment_profiles import EnvironmentProfile, SpaceRow
-from apps.engine.errors import UnknownEnvironment
-from apps.engine.presets import PRESET_TITLES, lengths_for, preset_for
-from apps.engine.spec import DEFAULT_ENVIRONMENT
-from apps.engine.suggestions import did_you_mean
+from apps.api.schemas.runs import Algorithms, EnvironmentDetail, Environments, Presets
+from apps.catalogue.algorithms.algorithm import Algorithm
+from apps.catalogue.algorithms.backends import BACKENDS, DEFAULT_BACKEND
+from apps.catalogue.algorithms.sb3 import ALGORITHMS
+from apps.catalogue.environments.descriptions import SpaceDescription
+from apps.catalogue.environments.profiles import EnvironmentProfile, SpaceRow
+from apps.catalogue.presets.presets import PRESET_TITLES, lengths_for, preset_for
+from apps.errors import UnknownEnvironment
 from apps.experiments.models import Run
-from apps.jobs.environments import FAMILY_TITLES, READING_WAIT_S, Filter, profile_of, profiles
+from apps.jobs.verbs.environments import (
+    FAMILY_TITLES,
+    READING_WAIT_S,
+    Filter,
+    profile_of,
+    profiles,
+)
+from apps.spec.run import DEFAULT_ENVIRONMENT
+from apps.text.suggestions import did_you_mean
 
 LATEST_RUNS = 6
 

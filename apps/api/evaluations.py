@@ -9,11 +9,12 @@ from ninja.params.functions import Query
 
 from apps.api.problems import responses
 from apps.api.runs import find_run
-from apps.api.schemas import EvaluationDetail, EvaluationIn, EvaluationPage
-from apps.experiments.models import Evaluation, EvaluationQuerySet, JobStatus, Run
-from apps.experiments.paging import Order, page
-from apps.jobs import control
-from apps.jobs import evaluations as verbs
+from apps.api.schemas.runs import EvaluationDetail, EvaluationIn, EvaluationPage
+from apps.experiments.listing.pages import Order, page
+from apps.experiments.models import Evaluation, EvaluationQuerySet, Run
+from apps.experiments.statuses import JobStatus
+from apps.jobs.verbs import evaluations
+from apps.jobs.verbs import evaluations as verbs
 
 router = Router()
 of_all_runs = Router()
@@ -29,7 +30,7 @@ def create_evaluation(
 ) -> Any:
     """Queue an evaluation of a checkpoint; its address is in `Location`."""
     run = find_run(run_id)
-    evaluation = control.evaluate(run, data.at, data.options())
+    evaluation = evaluations.evaluate(run, data.at, data.options())
     response["Location"] = reverse("api:get_evaluation", args=[run.pk, evaluation.pk])
     return Status(202, evaluation)
 

@@ -14,8 +14,8 @@ from ninja.throttling import BaseThrottle
 
 from apps.accounts.authentication import reader_of_scope
 from apps.accounts.problems import problem
-from apps.engine.archives import MAX_FILE_BYTES
-from apps.engine.mp4 import MAX_FILM_BYTES
+from apps.foreign.archives import MAX_FILE_BYTES
+from apps.foreign.videos import MAX_FILM_BYTES
 
 MAX_BODY_BYTES = 1 << 20
 # From whoever is not logged in: a form with a name and a password is far below.

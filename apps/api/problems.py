@@ -11,8 +11,8 @@ from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, Throttled, ValidationError
 
 from apps.accounts.problems import problem, unauthorized
-from apps.api.schemas import Problem
-from apps.engine.errors import (
+from apps.api.schemas.runs import Problem
+from apps.errors import (
     DamagedCheckpoint,
     DiskFull,
     FieldError,
@@ -20,14 +20,14 @@ from apps.engine.errors import (
     RunDirectoryBusy,
     RunDirectoryError,
 )
-from apps.engine.strict_json import GivenTwice
-from apps.experiments.models import IllegalMove
-from apps.experiments.queries import RunNotFound
+from apps.experiments.listing.queries import RunNotFound
+from apps.experiments.statuses import IllegalMove
 from apps.jobs import soundness
-from apps.jobs.control import Refused
-from apps.jobs.evaluations import JobNotFound
-from apps.jobs.logged_films import FilmTooLarge
-from apps.jobs.preflight import Busy
+from apps.jobs.verbs.evaluations import JobNotFound
+from apps.jobs.verbs.logged_videos import FilmTooLarge
+from apps.jobs.verbs.preflight import Busy
+from apps.jobs.verbs.refusals import Refused
+from apps.text.strict_json import GivenTwice
 
 logger = logging.getLogger(__name__)
 

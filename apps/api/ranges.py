@@ -24,7 +24,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHt
 from django.utils.http import content_disposition_header, parse_etags
 
 from apps.accounts.problems import problem
-from apps.engine.plain_files import NotPlainFile, open_below
+from apps.rundir.plain_files import NotPlainFile, open_below
 
 RANGE_CAP_BYTES = 2 << 20
 CHUNK_BYTES = 256 << 10

@@ -23,10 +23,10 @@ from apps.api import (
     downloads,
     evaluations,
     experiments,
-    ingest,
-    life,
+    lineage,
+    logged,
     logs,
-    preflights,
+    preflight,
     runs,
     system,
     videos,
@@ -35,7 +35,7 @@ from apps.api.auth import AUTH
 from apps.api.idempotency import PARAMETER, once
 from apps.api.limits import WriteThrottle
 from apps.api.problems import translate_errors
-from apps.engine import strict_json
+from apps.text import strict_json
 
 DESCRIPTION = (
     "Queue training runs, watch them, evaluate and film their checkpoints. "
@@ -174,11 +174,11 @@ api = Api(
     renderer=Json(),
 )
 translate_errors(api)
-api.add_router("/runs", preflights.router, tags=["runs"])  # Before addresses of one run.
-api.add_router("/runs", ingest.router, tags=["logged runs"])  # "logged" is no run id.
+api.add_router("/runs", preflight.router, tags=["runs"])  # Before addresses of one run.
+api.add_router("/runs", logged.router, tags=["logged runs"])  # "logged" is no run id.
 api.add_router("/runs", runs.router, tags=["runs"])
 api.add_router("/runs", downloads.router, tags=["runs"])
-api.add_router("/runs", life.router, tags=["runs"])
+api.add_router("/runs", lineage.router, tags=["runs"])
 api.add_router("/runs", evaluations.router, tags=["evaluations"])
 api.add_router("/evaluations", evaluations.of_all_runs, tags=["evaluations"])
 api.add_router("/runs", logs.router, tags=["logs"])

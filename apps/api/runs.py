@@ -11,7 +11,7 @@ from ninja import File, Router, Status, UploadedFile
 from ninja.params.functions import Query
 
 from apps.api.problems import responses
-from apps.api.schemas import (
+from apps.api.schemas.runs import (
     Checkpoints,
     Config,
     RunChange,
@@ -20,15 +20,15 @@ from apps.api.schemas import (
     RunPage,
     RunsMade,
 )
-from apps.engine.errors import InvalidSpec
-from apps.engine.expansion import with_seeds
-from apps.engine.rundir import read_json
-from apps.experiments.listing import NEWEST_FIRST, SORTS, RunFilter
+from apps.errors import InvalidSpec
+from apps.experiments.listing.filters import NEWEST_FIRST, SORTS, RunFilter
+from apps.experiments.listing.pages import Order, page
 from apps.experiments.models import Run
-from apps.experiments.paging import Order, page
-from apps.jobs import batches, control, records, starting
-from apps.jobs.naming import Naming
-from apps.jobs.starting import Start
+from apps.jobs.verbs import batches, life, records, weights
+from apps.jobs.verbs.naming import Naming
+from apps.jobs.verbs.weights import Start
+from apps.rundir.files import read_json
+from apps.spec.seeds import with_seeds
 
 router = Router()
 
@@ -76,7 +76,7 @@ def list_runs(
 @router.post("", response=responses({201: RunDetail | RunsMade}, is_write=True))
 def create_run(request: HttpRequest, response: HttpResponse, data: RunIn) -> Any:
     """Make a run from a spec, or one for each of `seeds`; unless `start` is false, queue them."""
-    return _make(request, response, data, starting.given(data.init))
+    return _make(request, response, data, weights.given(data.init))
 
 
 @router.post("/import", response=responses({201: RunDetail | RunsMade}, is_write=True))
@@ -88,12 +88,12 @@ def import_run(
     The upload is multipart: `file`, and `spec` as JSON. Nothing in the file is unpickled.
     """
     path = Path(cast(TemporaryUploadedFile, file).temporary_file_path())
-    return _make(request, response, spec, starting.given(spec.init, path, str(file.name)))
+    return _make(request, response, spec, weights.given(spec.init, path, str(file.name)))
 
 
 def _make(request: HttpRequest, response: HttpResponse, data: RunIn, start: Start | None) -> Any:
-    spec = starting.check_spec(data.spec(), start)
-    priority = 0 if data.priority is None else control.check_priority(data.priority)
+    spec = weights.check_spec(data.spec(), start)
+    priority = 0 if data.priority is None else life.check_priority(data.priority)
     naming = Naming(data.name, data.experiment, f"POST {request.path}", priority)
     origin = start.origin if start else None
     if data.seeds is not None:
@@ -115,7 +115,7 @@ def change_run(request: HttpRequest, run_id: str, data: RunChange) -> Any:
     """Give a run another name, and one that waits another priority."""
     run = find_run(run_id)
     if data.priority is not None:  # First: it may be refused, a name that came so far is not.
-        run = control.set_priority(run, data.priority)
+        run = life.set_priority(run, data.priority)
     return run if data.name is None else records.rename(run, data.name)
 
 
@@ -135,13 +135,13 @@ def restore_run(request: HttpRequest, run_id: str) -> Any:
 @router.post("/{run_id}/start", response=responses({202: RunDetail}, is_write=True))
 def start_run(request: HttpRequest, run_id: str) -> Any:
     """Queue a draft."""
-    return Status(202, control.queue(find_run(run_id)))
+    return Status(202, life.queue(find_run(run_id)))
 
 
 @router.post("/{run_id}/stop", response=responses({202: RunDetail}, is_write=True))
 def stop_run(request: HttpRequest, run_id: str) -> Any:
     """Stop a queued run at once; ask a running one to checkpoint and end."""
-    return Status(202, control.stop(find_run(run_id)))
+    return Status(202, life.stop(find_run(run_id)))
 
 
 @router.get("/{run_id}/config", response=responses({200: Config}))

@@ -11,8 +11,8 @@ from django.http import HttpRequest
 from ninja import Router
 
 from apps.api.problems import responses
-from apps.api.schemas import Health, Problem, System
-from apps.jobs import system
+from apps.api.schemas.runs import Health, Problem, System
+from apps.jobs.verbs import system
 
 router = Router()
 

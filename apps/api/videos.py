@@ -10,11 +10,12 @@ from ninja.params.functions import Query
 from apps.api import ranges
 from apps.api.problems import responses
 from apps.api.runs import find_run
-from apps.api.schemas import Problem, VideoDetail, VideoPage
-from apps.experiments.models import JobStatus, Video
-from apps.experiments.paging import Order, page
-from apps.experiments.plays import PlayQuerySet
-from apps.jobs import evaluations as verbs
+from apps.api.schemas.runs import Problem, VideoDetail, VideoPage
+from apps.experiments.listing.pages import Order, page
+from apps.experiments.models import Video
+from apps.experiments.models.plays import PlayQuerySet
+from apps.experiments.statuses import JobStatus
+from apps.jobs.verbs import evaluations as verbs
 
 router = Router()
 

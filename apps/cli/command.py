@@ -12,14 +12,14 @@ from django.db.migrations.executor import MigrationExecutor
 
 from apps.accounts.models import CredentialError
 from apps.cli.option_parser import refusing
-from apps.engine.errors import EngineError
-from apps.engine.names import lines, one_line, one_line_json
-from apps.experiments.models import IllegalMove
-from apps.experiments.queries import RunNotFound
-from apps.jobs.control import Refused
-from apps.jobs.evaluations import JobNotFound
+from apps.errors import EngineError
+from apps.experiments.listing.queries import RunNotFound
+from apps.experiments.statuses import IllegalMove
 from apps.jobs.soundness import UNUSABLE, in_words
-from apps.jobs.stack import StackFailed
+from apps.jobs.verbs.evaluations import JobNotFound
+from apps.jobs.verbs.refusals import Refused
+from apps.jobs.worker.stack import StackFailed
+from apps.text.names import lines, one_line, one_line_json
 
 REFUSALS = (
     CredentialError,

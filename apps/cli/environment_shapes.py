@@ -8,12 +8,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from apps.catalogue.algorithms.sb3 import ALGORITHMS
+from apps.catalogue.environments.descriptions import SpaceDescription
+from apps.catalogue.environments.profiles import EnvironmentProfile, SpaceRow
 from apps.cli.shapes import is_for_people, number, print_facts, print_rows
-from apps.engine.algorithms import ALGORITHMS
-from apps.engine.descriptions import SpaceDescription
-from apps.engine.environment_profiles import EnvironmentProfile, SpaceRow
-from apps.engine.names import one_line
-from apps.jobs.environments import by_group
+from apps.jobs.verbs.environments import by_group
+from apps.text.names import one_line
 
 
 def environment_as_dict(profile: EnvironmentProfile) -> dict[str, Any]:

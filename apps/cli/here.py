@@ -6,10 +6,11 @@ from django.core.management.base import CommandParser
 
 from apps.cli.plays import evaluate_here, film_here
 from apps.cli.progress import progress_bar, wait_for_evaluations, wait_for_run
-from apps.experiments.leases import TERMINAL
-from apps.experiments.models import Evaluation, JobStatus, Run
-from apps.jobs import supervisor
-from apps.jobs.trainer import TRAINER, TrainerProcess
+from apps.experiments.models import Evaluation, Run
+from apps.experiments.models.leases import TERMINAL
+from apps.experiments.statuses import JobStatus
+from apps.jobs.trainers import TRAINER, TrainerProcess
+from apps.jobs.worker import supervisor
 
 
 def add_here(parser: CommandParser) -> None:

@@ -6,9 +6,9 @@ from typing import Any, NoReturn
 
 from django.core.management.base import CommandError, CommandParser
 
-from apps.engine.hyperparameters import shown
-from apps.engine.suggestions import did_you_mean
-from apps.engine.whole_numbers import whole_number
+from apps.text.suggestions import did_you_mean
+from apps.text.whole_numbers import whole_number
+from apps.words import shown
 
 MAX_WORKERS = 64
 UNKNOWN = "unrecognized arguments: "

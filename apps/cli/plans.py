@@ -9,11 +9,11 @@ from rich.table import Table
 from rich.text import Text
 
 from apps.cli.shapes import is_for_people, print_rows
-from apps.engine.batch_files import Line
-from apps.engine.errors import FieldError
-from apps.engine.names import one_line
-from apps.engine.spec import DEFAULT_ALGORITHM, DEFAULT_ENVIRONMENT
-from apps.jobs.batches import PlannedLine, PlannedRun
+from apps.errors import FieldError
+from apps.foreign.batches import Line
+from apps.jobs.verbs.batches import PlannedLine, PlannedRun
+from apps.spec.run import DEFAULT_ALGORITHM, DEFAULT_ENVIRONMENT
+from apps.text.names import one_line
 
 STATES = {"new": "new", "there": "there already", "repeated": "asked for above"}
 

@@ -1,10 +1,10 @@
 """Evaluations and films in a terminal: carried out here, unless a worker was faster."""
 
 from apps.cli.progress import wait_for_play
-from apps.experiments.leases import TERMINAL
 from apps.experiments.models import Evaluation, Video
-from apps.jobs import plays, supervisor
-from apps.jobs.trainer import TRAINER, TrainerProcess
+from apps.experiments.models.leases import TERMINAL
+from apps.jobs.trainers import TRAINER, TrainerProcess
+from apps.jobs.worker import plays, supervisor
 
 
 def evaluate_here(evaluation: Evaluation) -> None:

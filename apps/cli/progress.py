@@ -9,9 +9,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from apps.cli.shapes import number
-from apps.engine.names import one_line
-from apps.experiments.models import ACTIVE_STATUSES, Evaluation, Run, RunQuerySet, Video
-from apps.jobs.supervisor import Watch
+from apps.experiments.listing.queries import RunQuerySet
+from apps.experiments.models import Evaluation, Run, Video
+from apps.experiments.statuses import ACTIVE_STATUSES
+from apps.jobs.worker.supervisor import Watch
+from apps.text.names import one_line
 
 POLL_S = 0.3
 NEVER = threading.Event()

@@ -10,10 +10,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from apps import words
-from apps.engine.names import lines, one_line
-from apps.experiments.listing import SUMMARY_COLUMNS
-from apps.experiments.models import Evaluation, Run, RunStatus, Video
-from apps.jobs.waiting import pending_of, why_each_waits, why_it_waits
+from apps.experiments.listing.filters import SUMMARY_COLUMNS
+from apps.experiments.models import Evaluation, Run, Video
+from apps.experiments.statuses import RunStatus
+from apps.jobs.verbs.waiting import pending_of, why_each_waits, why_it_waits
+from apps.text.names import lines, one_line
 
 STATUS_STYLES = {
     "running": "cyan",

@@ -6,18 +6,15 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
+from apps.catalogue.algorithms.backends import BACKENDS
+from apps.catalogue.algorithms.sb3 import ALGORITHMS
+from apps.catalogue.normalizing import NORMALIZATION
+from apps.catalogue.presets.presets import LENGTH_TITLES, PRESET_TITLES
+from apps.catalogue.stepping import VECTORIZATIONS
 from apps.cli.option_parser import whole
-from apps.engine.algorithms import ALGORITHMS
-from apps.engine.assignments import parse_assignments
-from apps.engine.backends import BACKENDS
-from apps.engine.errors import FieldError, InvalidSpec
-from apps.engine.normalization import NORMALIZATION
-from apps.engine.presets import LENGTH_TITLES, PRESET_TITLES
-from apps.engine.safe_yaml import MAX_YAML_BYTES
-from apps.engine.spec import DEFAULT_ALGORITHM, DEFAULT_ENVIRONMENT, DEVICES
-from apps.engine.suggestions import did_you_mean
-from apps.engine.vectorization import VECTORIZATIONS
-from apps.engine.zoo import (
+from apps.errors import FieldError, InvalidSpec
+from apps.foreign.plain_yaml import MAX_YAML_BYTES
+from apps.foreign.zoo import (
     ZooEntry,
     carried_over,
     find_zoo_entry,
@@ -25,8 +22,11 @@ from apps.engine.zoo import (
     read_wrappers,
     spec_data_over,
 )
-from apps.jobs import starting
-from apps.jobs.starting import Start
+from apps.jobs.verbs import weights
+from apps.jobs.verbs.weights import Start
+from apps.spec.assignments import parse_assignments
+from apps.spec.run import DEFAULT_ALGORITHM, DEFAULT_ENVIRONMENT, DEVICES
+from apps.text.suggestions import did_you_mean
 
 # Command-line option -> field of the spec, for options that are passed on as they are.
 SPEC_OPTIONS = {
@@ -117,7 +117,7 @@ def asked_of(
         InvalidSpec: An option cannot be read, or the weights are not fit to start from.
         CommandError: The file of `-conf` cannot be read.
     """
-    start = starting.from_text(options["init"]) if options["init"] else None
+    start = weights.from_text(options["init"]) if options["init"] else None
     algorithm = options["algo"] or _algorithm_of(start)
     data = _spec_of(options, algorithm, tell)
     if not options["conf"]:

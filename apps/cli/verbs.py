@@ -9,9 +9,10 @@ from apps.cli.command import Command
 from apps.cli.here import add_here, pause_when_asked_to_end, train_here
 from apps.cli.progress import progress_bar, wait_for_run
 from apps.cli.shapes import run_as_dict
-from apps.engine.names import one_line
-from apps.experiments.models import Relation, Run, RunStatus
-from apps.jobs.waiting import NO_WORKER, has_worker
+from apps.experiments.models import Run
+from apps.experiments.statuses import Relation, RunStatus
+from apps.jobs.verbs.waiting import NO_WORKER, has_worker
+from apps.text.names import one_line
 
 
 def refuse_broken(runs: Iterable[Run]) -> None:

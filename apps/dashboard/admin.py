@@ -13,12 +13,12 @@ from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
 from apps.accounts.models import ApiToken
-from apps.dashboard.forms import name_field
+from apps.dashboard.new_run.forms import name_field
+from apps.dashboard.run.actions import REFUSALS
 from apps.dashboard.templatetags.instruments import UNDO_TAG, badge, number, percent
-from apps.dashboard.views.actions import REFUSALS
-from apps.engine import names
 from apps.experiments.models import Checkpoint, Evaluation, Experiment, Run, Video
-from apps.jobs import control, evaluations, lineage, records
+from apps.jobs.verbs import evaluations, life, lineage, records
+from apps.text import names
 
 ROWS_PER_PAGE = 50
 
@@ -190,15 +190,15 @@ class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     @admin.action(description="Start (drafts)", permissions=["operate"])
     def start(self, request: HttpRequest, runs: QuerySet[Run]) -> None:
-        self._each(request, runs, control.queue, "Queued")
+        self._each(request, runs, life.queue, "Queued")
 
     @admin.action(description="Save a checkpoint", permissions=["operate"])
     def save(self, request: HttpRequest, runs: QuerySet[Run]) -> None:
-        self._each(request, runs, control.save, "Asked to save")
+        self._each(request, runs, life.save, "Asked to save")
 
     @admin.action(description="Pause", permissions=["operate"])
     def pause(self, request: HttpRequest, runs: QuerySet[Run]) -> None:
-        self._each(request, runs, control.pause, "Asked to pause")
+        self._each(request, runs, life.pause, "Asked to pause")
 
     @admin.action(description="Resume", permissions=["operate"])
     def resume(self, request: HttpRequest, runs: QuerySet[Run]) -> None:
@@ -206,23 +206,19 @@ class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     @admin.action(description="Stop", permissions=["operate"])
     def stop(self, request: HttpRequest, runs: QuerySet[Run]) -> None:
-        self._each(request, runs, control.stop, "Asked to stop")
+        self._each(request, runs, life.stop, "Asked to stop")
 
     @admin.action(description="Raise the priority by 10", permissions=["operate"])
     def raise_priority(self, request: HttpRequest, runs: QuerySet[Run]) -> None:
-        self._each(
-            request, runs, lambda run: control.set_priority(run, run.priority + 10), "Raised"
-        )
+        self._each(request, runs, lambda run: life.set_priority(run, run.priority + 10), "Raised")
 
     @admin.action(description="Lower the priority by 10", permissions=["operate"])
     def lower_priority(self, request: HttpRequest, runs: QuerySet[Run]) -> None:
-        self._each(
-            request, runs, lambda run: control.set_priority(run, run.priority - 10), "Lowered"
-        )
+        self._each(request, runs, lambda run: life.set_priority(run, run.priority - 10), "Lowered")
 
     @admin.action(description="Evaluate the last checkpoint", permissions=["operate"])
     def evaluate(self, request: HttpRequest, runs: QuerySet[Run]) -> None:
-        self._each(request, runs, control.evaluate, "Queued for evaluation")
+        self._each(request, runs, evaluations.evaluate, "Queued for evaluation")
 
     @admin.action(description="Move to the trash", permissions=["delete"])
     def move_to_trash(self, request: HttpRequest, runs: QuerySet[Run]) -> None:

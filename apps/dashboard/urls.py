@@ -4,17 +4,15 @@ from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.views import LogoutView
 from django.urls import path
 
-from apps.dashboard.views import (
-    actions,
-    branch,
-    checkpoint,
-    environments,
-    evaluations,
-    login,
-    overview,
-    run,
-    runs,
-)
+from apps.dashboard.branch import views as branch
+from apps.dashboard.checkpoint import views as checkpoint
+from apps.dashboard.environments import views as environments
+from apps.dashboard.evaluations import views as evaluations
+from apps.dashboard.login import views as login
+from apps.dashboard.overview import views as overview
+from apps.dashboard.run import actions
+from apps.dashboard.run import views as run
+from apps.dashboard.runs import views as runs
 
 urlpatterns = [
     path("", overview.dashboard, name="dashboard"),

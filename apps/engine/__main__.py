@@ -34,13 +34,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 os.environ.setdefault("MUJOCO_GL", "egl")
 
-from apps.engine import protocol
-from apps.engine.building import leave_compiler_out
-from apps.engine.control import STOP_STATUSES, Control
-from apps.engine.errors import DiskFull, EngineError, FieldError, InvalidSpec
-from apps.engine.evaluation import Deadline, evaluate
-from apps.engine.filming import FilmLimits, film
-from apps.engine.names import LineFormatter
+from apps.engine.control import Control
+from apps.engine.models.devices import leave_compiler_out
+from apps.engine.playing.evaluation import Deadline, evaluate
+from apps.engine.playing.scenes import FilmLimits, film
 from apps.engine.process import (
     EXIT_REFUSED,
     end_group,
@@ -49,9 +46,15 @@ from apps.engine.process import (
     private_replies,
     read_options,
 )
-from apps.engine.rundir import RunDirectory, read_json
-from apps.engine.spec import EvalSpec, RunSpec
-from apps.engine.training import Attempt, train
+from apps.engine.training.training import Attempt, train
+from apps.errors import DiskFull, EngineError, FieldError, InvalidSpec
+from apps.protocol import messages
+from apps.protocol.messages import STOP_STATUSES
+from apps.rundir.directory import RunDirectory
+from apps.rundir.files import read_json
+from apps.spec.evaluation import EvalSpec
+from apps.spec.run import RunSpec
+from apps.text.names import LineFormatter
 
 GRACE_AFTER_SUPERVISOR_S = 3.0
 STANDING_INTERVAL_S = 1.0
@@ -74,7 +77,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     if options.warm:
         warm_up()
-        replies.write(protocol.encode({"reply": "ready"}))
+        replies.write(messages.encode({"reply": "ready"}))
     stdin = open_stdin()
     line = stdin.readline()
     if not line:
@@ -88,23 +91,23 @@ def main() -> None:
         daemon=True,
     ).start()
     try:
-        job = protocol.decode(line, "job")
-        replies.write(protocol.encode({"reply": "phase", "message": DOING.get(job["job"], "")}))
+        job = messages.decode(line, "job")
+        replies.write(messages.encode({"reply": "phase", "message": DOING.get(job["job"], "")}))
         with exit_is_failure():
             result = run_job(job, control)
     except EngineError as error:
         logger.error("%s", error)
-        refusal: protocol.Reply = {
+        refusal: messages.Reply = {
             "reply": "refused",
             "message": str(error),
             "may_pass": isinstance(error, DiskFull),
         }
-        replies.write(protocol.encode(refusal))
+        replies.write(messages.encode(refusal))
         sys.exit(EXIT_REFUSED)
     finally:
         if is_abandoned.is_set():
             end_group()
-    replies.write(protocol.encode({"reply": "done", "result": result}))
+    replies.write(messages.encode({"reply": "done", "result": result}))
 
 
 def run_job(job: dict[str, Any], control: Control) -> dict[str, Any]:
@@ -119,12 +122,12 @@ def run_job(job: dict[str, Any], control: Control) -> dict[str, Any]:
         "film": _film,
     }
     if job["job"] not in jobs:
-        raise protocol.BadLine(f"unknown job {job['job']!r}; allowed: {', '.join(jobs)}")
+        raise messages.BadLine(f"unknown job {job['job']!r}; allowed: {', '.join(jobs)}")
     try:
         return jobs[job["job"]](job, control)
     except KeyError as error:
         if error.args[0] in {"directory", "step", "name"}:
-            raise protocol.BadLine(f"the job lacks {error.args[0]!r}") from error
+            raise messages.BadLine(f"the job lacks {error.args[0]!r}") from error
         raise
 
 
@@ -196,8 +199,8 @@ def _listen(
     teller = threading.Thread(target=_tell_standing, args=(control, replies), daemon=True)
     for line in stdin:
         try:
-            request = protocol.decode(line, "control")
-        except protocol.BadLine as error:
+            request = messages.decode(line, "control")
+        except messages.BadLine as error:
             logger.warning("a control line is ignored: %s", error)
             continue
         _obey(request, control)
@@ -213,14 +216,14 @@ def _listen(
 def _tell_standing(control: Control, replies: IO[bytes]) -> None:
     """Tell where the training is, so that its supervisor knows computing from hanging."""
     while True:
-        standing: protocol.Standing = {
+        standing: messages.Standing = {
             "step": control.step,
             "is_in_rollout": control.is_in_rollout,
         }
         doing = "playing" if control.is_in_rollout else "learning or saving"
         with suppress(BrokenPipeError):  # By hand, nobody may be reading any more.
             replies.write(
-                protocol.encode({"reply": "phase", "message": doing, "result": {**standing}})
+                messages.encode({"reply": "phase", "message": doing, "result": {**standing}})
             )
         threading.Event().wait(STANDING_INTERVAL_S)
 

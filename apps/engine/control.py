@@ -1,11 +1,8 @@
 """How whoever watches a trainer speaks to it while it works."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
 
-# What a requested stop ends in. `queued`: the run goes on by itself when a worker is there again.
-StopStatus = Literal["stopped", "paused", "queued", "lost"]
-STOP_STATUSES: tuple[str, ...] = get_args(StopStatus)
+from apps.protocol.messages import StopStatus
 
 
 @dataclass(slots=True)

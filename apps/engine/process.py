@@ -17,7 +17,7 @@ from io import FileIO
 from types import TracebackType
 from typing import IO, NoReturn
 
-from apps.engine import protocol
+from apps.protocol import messages
 
 EXIT_REFUSED = 1
 EXIT_ABANDONED = 4
@@ -109,7 +109,7 @@ def _report_crash(
     text = "".join(traceback.format_exception(kind, error, trace))
     sys.stderr.write(text)
     replies.write(
-        protocol.encode(
+        messages.encode(
             {"reply": "crashed", "message": f"{kind.__name__}: {error}", "traceback": text}
         )
     )

@@ -6,11 +6,11 @@ from typing import Any
 
 from django.db.models import Aggregate, Avg, Count, Max, Min, Q
 
-from apps.engine import early_stop
-from apps.engine.expansion import NOT_CONFIGURED
-from apps.experiments.life import ACTIVE_STATUSES, RunStatus
-from apps.experiments.lineage import Difference, differences
+from apps.experiments.differences import Difference, differences
 from apps.experiments.models import Experiment, Run
+from apps.experiments.statuses import ACTIVE_STATUSES, RunStatus
+from apps.spec import early_stop
+from apps.spec.seeds import NOT_CONFIGURED
 
 MAX_GROUPS = 50
 

@@ -15,19 +15,14 @@ from typing import Any
 from django.conf import settings
 from django.db import DatabaseError, DataError, IntegrityError
 
-from apps.engine import events, names
-from apps.engine.errors import DiskFull, EngineError, RunDirectoryError
-from apps.engine.rundir import FULL_DISK_ERRORS
-from apps.experiments.models import (
-    Evaluation,
-    IllegalMove,
-    JobStatus,
-    Run,
-    RunStatus,
-    Video,
-)
-from apps.jobs import bookkeeping
-from apps.jobs.bookkeeping import LogCopier
+from apps.errors import DiskFull, EngineError, RunDirectoryError
+from apps.experiments.models import Evaluation, Run, Video
+from apps.experiments.statuses import IllegalMove, JobStatus, RunStatus
+from apps.jobs import rows
+from apps.jobs.rows import LogCopier
+from apps.rundir import events
+from apps.rundir.files import FULL_DISK_ERRORS
+from apps.text import names
 
 MAX_REASON_LENGTH = names.LIMITS["reason"]
 MAX_PLAY_ATTEMPTS = 3
@@ -53,9 +48,9 @@ def end_gone(run: Run, reason: str, goes_on: bool = True) -> None:
     refuse_gone(run)
     copier = LogCopier(run)
     columns, to_evaluate = copier.advance()
-    bookkeeping.ask_owed(run, to_evaluate)
+    rows.ask_owed(run, to_evaluate)
     said = copier.summary.status
-    if said in bookkeeping.FINAL_STATUSES - {RunStatus.LOST}:
+    if said in rows.FINAL_STATUSES - {RunStatus.LOST}:
         told = copier.summary.reason[:MAX_REASON_LENGTH]
         run.move_to(RunStatus(said), status_reason=told, **columns)
     else:
@@ -165,7 +160,7 @@ def fail(job: Evaluation | Video, error: str) -> None:
     if job.finish(JobStatus.FAILED, error=error):
         logger.warning("%s failed: %s", job, job.why)
         if isinstance(job, Video) and job.evaluation is not None:
-            bookkeeping.note_no_film(job.evaluation, job.why)
+            rows.note_no_film(job.evaluation, job.why)
 
 
 def _name(row: Row) -> str:

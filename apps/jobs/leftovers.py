@@ -8,9 +8,10 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from apps.engine.rundir import RunDirectory
-from apps.experiments.models import Evaluation, JobStatus, Video
-from apps.jobs.reindexing import run_directories
+from apps.experiments.models import Evaluation, Video
+from apps.experiments.statuses import JobStatus
+from apps.jobs.verbs.reindex import run_directories
+from apps.rundir.directory import RunDirectory
 
 # An upload that a web server still receives is younger.
 ABANDONED_AFTER_S = 3600.0

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from apps.engine.rundir import FULL_DISK_ERRORS
+from apps.rundir.files import FULL_DISK_ERRORS
 
 FOLDER = "workers"
 FULL_DISK_RETRY_S = 5.0

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
-from apps.engine import gpu, machine
-from apps.engine.errors import RunDirectoryError
-from apps.engine.rundir import read_json
-from apps.engine.verdicts import size_in_words
-from apps.experiments.models import Relation, Run, RunStatus
-from apps.experiments.queries import RunQuerySet
+from apps.errors import RunDirectoryError
+from apps.experiments.listing.queries import RunQuerySet
+from apps.experiments.models import Run
+from apps.experiments.statuses import Relation, RunStatus
+from apps.machine import gpu, host
+from apps.rundir.files import read_json
+from apps.words import size_in_words
 
 # With less, a log and a database cannot be written for long.
 MIN_FREE_BYTES = 8 << 20
@@ -131,7 +132,7 @@ def share_of_cores(at_most: int, more: int = 0) -> int:
     """
     trains = Run.objects.running_on(socket.gethostname()).count()
     waits = Run.objects.filter(status=RunStatus.QUEUED).count()
-    return max(1, machine.cores() // max(1, min(at_most, trains + waits + more)))
+    return max(1, host.cores() // max(1, min(at_most, trains + waits + more)))
 
 
 def why_no_disk() -> str:
@@ -159,8 +160,8 @@ def look() -> Room:
         column="memory_bytes",
         name="memory",
         advice="end what else takes memory, or make its buffer smaller",
-        free_bytes=machine.memory_bytes()[0],
-        ours_bytes=sum(map(machine.resident_bytes, trainers)),
+        free_bytes=host.memory_bytes()[0],
+        ours_bytes=sum(map(host.resident_bytes, trainers)),
         reserved_bytes=sum(run.memory_bytes for run in running),
         limit_bytes=(settings.MAX_MEMORY_MB << 20) or None,
     )

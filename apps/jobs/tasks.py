@@ -6,8 +6,9 @@ Here alone anything may be caught: a worker outlives whatever goes wrong about o
 import logging
 from collections.abc import Callable
 
-from apps.jobs import endings, plays, supervisor
+from apps.jobs import endings
 from apps.jobs.queue import huey
+from apps.jobs.worker import plays, supervisor
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,8 @@ from django.db import OperationalError
 from django.db.models import Case, IntegerField, Q, Value, When
 from django.utils import timezone
 
-from apps.experiments.models import ACTIVE_STATUSES, Run, RunStatus
+from apps.experiments.models import Run
+from apps.experiments.statuses import ACTIVE_STATUSES, RunStatus
 
 logger = logging.getLogger(__name__)
 

@@ -16,9 +16,9 @@ import orjson
 from channels.db import database_sync_to_async
 
 from apps.accounts.authentication import reader_of_scope
-from apps.engine.plain_files import NotPlainFile
 from apps.experiments.models import Run
 from apps.live import board, tail
+from apps.rundir.plain_files import NotPlainFile
 
 logger = logging.getLogger(__name__)
 

@@ -10,10 +10,10 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHt
 
 from apps.accounts.authentication import reader_of
 from apps.accounts.problems import problem, unauthorized
-from apps.engine.plain_files import NotPlainFile
+from apps.experiments.listing.queries import RunNotFound
 from apps.experiments.models import Run
-from apps.experiments.queries import RunNotFound
 from apps.live import tail
+from apps.rundir.plain_files import NotPlainFile
 
 # The web server keeps what a client does not read, so a stream ends here and goes on at the
 # cursor with the reconnect that every EventSource makes by itself.

@@ -22,9 +22,10 @@ from channels.db import database_sync_to_async
 from django.db import OperationalError
 from django.utils import timezone
 
-from apps.engine.plain_files import NotPlainFile, size_of, status_of
-from apps.experiments.models import Run, RunStatus
+from apps.experiments.models import Run
+from apps.experiments.statuses import RunStatus
 from apps.metrics import store
+from apps.rundir.plain_files import NotPlainFile, size_of, status_of
 
 logger = logging.getLogger(__name__)
 

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from apps.analysis.axes import IntArray, Restart
 from apps.analysis.curves import FloatArray
-from apps.engine.plain_files import NotPlainFile, reading, status_of
-from apps.engine.rundir import read_whole_lines
 from apps.metrics.sidefile import SAMPLE_BYTES, Damaged, Segment, SideFile, Stale
 from apps.metrics.stretch import NO_ROWS, STEPS, TIMES, Held, Stretch, joined, parse
+from apps.rundir.log import read_whole_lines
+from apps.rundir.plain_files import NotPlainFile, reading, status_of
 
 SIDE_FILE = "metrics.columns"
 # What a process keeps of all logs together; a million points of one metric take 24 MB.

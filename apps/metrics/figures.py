@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from apps.engine.events import Event, value_of
+from apps.rundir.events import Event, value_of
 
 EPISODE_WINDOW = 100
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from apps.engine.plain_files import NotPlainFile
 from apps.metrics.columns import view
 from apps.metrics.line import Line
 from apps.metrics.summary import RETURN_KEY
+from apps.rundir.plain_files import NotPlainFile
 
 
 def returns_at(log: Path, steps: Sequence[int]) -> list[float | None]:

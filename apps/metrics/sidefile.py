@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 
 from apps.analysis.axes import IntArray, Restart
 from apps.analysis.curves import FloatArray
-from apps.engine.plain_files import NotPlainFile, open_plain, reading
 from apps.metrics.stretch import NO_ROWS, Stretch
+from apps.rundir.plain_files import NotPlainFile, open_plain, reading
 
 FORMAT = f"rlgym columns 1, {sys.byteorder} endian"
 # How much of a log before a place stands for all of it.

@@ -18,11 +18,11 @@ import numpy as np
 
 from apps.analysis.axes import Axis
 from apps.analysis.curves import FloatArray, smooth, thin, windowed_mean
-from apps.engine.events import Event, MalformedLine, decode
-from apps.engine.plain_files import reading
-from apps.engine.rundir import READ_CHUNK_BYTES, read_lines
 from apps.metrics.columns import moments_of, view
 from apps.metrics.line import KEYS_OF_AXIS, Curve, Line, Resumption
+from apps.rundir.events import Event, MalformedLine, decode
+from apps.rundir.log import READ_CHUNK_BYTES, read_lines
+from apps.rundir.plain_files import reading
 
 # Kinds of events that belong to a step; the others belong to a moment.
 POINT_TYPES = frozenset({"metrics", "episode", "checkpoint"})

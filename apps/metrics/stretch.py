@@ -14,7 +14,7 @@ import orjson
 
 from apps.analysis.axes import IntArray, Restart
 from apps.analysis.curves import FloatArray
-from apps.engine.events import Event, Heads, MalformedLine, decode, heads, return_of, value_of
+from apps.rundir.events import Event, Heads, MalformedLine, decode, heads, return_of, value_of
 
 EPISODE_RETURN, EPISODE_LENGTH, EVALUATION = "episode/return", "episode/length", "eval/mean_reward"
 # Where a log holds them by the million; lines of other types are told of one by one.

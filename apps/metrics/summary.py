@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from apps.engine import early_stop
-from apps.engine.events import Event, value_of
-from apps.engine.metric_aliases import names_of
+from apps.catalogue.metrics.aliases import names_of
 from apps.metrics.figures import EpisodeFigures, FirstOf
+from apps.rundir.events import Event, value_of
+from apps.spec import early_stop
 
 RETURN_KEY = "rollout/ep_rew_mean"
 LENGTH_KEY = "rollout/ep_len_mean"

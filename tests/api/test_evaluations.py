@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from apps.engine.spec import EvalSpec
-from apps.experiments.models import Evaluation, JobStatus, Run, RunStatus, Video
+from apps.experiments.models import Evaluation, Run, Video
+from apps.experiments.statuses import JobStatus, RunStatus
+from apps.spec.evaluation import EvalSpec
 from tests.api.conftest import ApiClient, assert_problem
 from tests.conftest import make_run
 

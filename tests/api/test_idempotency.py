@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from apps.accounts.models import Answer, ApiToken
 from apps.api import idempotency
-from apps.experiments.models import Evaluation, Run, RunStatus
-from apps.jobs import control
+from apps.experiments.models import Evaluation, Run
+from apps.experiments.statuses import RunStatus
+from apps.jobs.verbs import checking
 from tests.api.conftest import ROOT, assert_problem
 from tests.conftest import TINY_PPO, make_run
 
@@ -127,7 +128,7 @@ def test_what_was_never_answered_is_not_done_again(
 
 
 def test_equal_requests_at_once_make_one_run(token: str) -> None:
-    control.check_spec(TINY_PPO)
+    checking.check_spec(TINY_PPO)
     answers: list[Any] = []
 
     def ask() -> None:

@@ -11,7 +11,8 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from stable_baselines3 import PPO
 
-from apps.experiments.models import Run, RunStatus
+from apps.experiments.models import Run
+from apps.experiments.statuses import RunStatus
 from tests.api.conftest import ApiClient, assert_problem
 from tests.conftest import make_run
 

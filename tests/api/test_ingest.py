@@ -9,9 +9,10 @@ import pytest
 from django.utils import timezone
 
 from apps.api.limits import BatchThrottle
-from apps.experiments.models import Run, RunStatus
-from apps.jobs import logged, logged_films, reindexing
-from apps.jobs.watchdog import Watchdog, decide_run
+from apps.experiments.models import Run
+from apps.experiments.statuses import RunStatus
+from apps.jobs.verbs import logged, logged_videos, reindex
+from apps.jobs.worker.watchdog import Watchdog, decide_run
 from tests.api.conftest import ApiClient, assert_problem
 from tests.conftest import make_run
 from tests.engine.test_mp4 import encode
@@ -302,7 +303,7 @@ def test_the_rows_of_a_logged_run_can_be_rebuilt_from_its_directory(
     before = api.get(f"/runs/{run.pk}").json()
     (told,) = api.get(f"/runs/{run.pk}/evaluations").json()["evaluations"]
     Run.objects.all().delete()
-    assert reindexing.reindex().refused == {}
+    assert reindex.reindex().refused == {}
     after = api.get(f"/runs/{run.pk}").json()
     times = ("started_at", "finished_at", "elapsed_s")
     assert {k: v for k, v in after.items() if k not in times} == {
@@ -315,7 +316,7 @@ def test_the_rows_of_a_logged_run_can_be_rebuilt_from_its_directory(
 def test_a_rebuilt_run_goes_on_with_its_script_s_next_word(api: ApiClient, run: Run) -> None:
     send(api, run, rows(1), seq=1)
     Run.objects.all().delete()
-    reindexing.reindex()
+    reindex.reindex()
     assert Run.objects.get().status == RunStatus.LOST
     receipt = send(api, run, rows(1, 2), seq=1).json()
     assert (receipt["taken"], receipt["repeated"]) == (1, 1)
@@ -366,7 +367,7 @@ def test_a_film_is_kept_once_served_and_rebuilt(api: ApiClient, run: Run, film: 
     assert len(log_of(run, "film")) == 1
     assert api.get(f"/videos/{video.pk}").json()["file_url"] == shown["file_url"]
     Run.objects.all().delete()
-    reindexing.reindex()
+    reindex.reindex()
     assert Run.objects.get().videos.get().size_bytes == len(film)
     assert list(run.directory.films.glob(".*")) == []
 
@@ -381,9 +382,9 @@ def test_what_is_no_film_is_refused_and_not_kept(
     assert_problem(send_film(api, run, film, step=-1), 422)
     assert_problem(send_film(api, run, film, step=2**60), 422)
     assert_problem(send_film(api, make_run(), film), 409)
-    monkeypatch.setattr(logged_films, "MAX_FILM_BYTES", len(film) - 1)
+    monkeypatch.setattr(logged_videos, "MAX_FILM_BYTES", len(film) - 1)
     assert_problem(send_film(api, run, film), 413)
-    monkeypatch.setattr(logged_films, "MAX_FILMS", 0)
+    monkeypatch.setattr(logged_videos, "MAX_FILMS", 0)
     assert_problem(send_film(api, run, film), 409)
     assert not run.videos.exists()
     assert not run.directory.films.exists() or list(run.directory.films.iterdir()) == []

@@ -14,7 +14,7 @@ from django.test import Client, RequestFactory
 
 from apps.api.limits import BodyLimit, WriteThrottle
 from apps.api.router import api as ninja_api
-from apps.engine.errors import DiskFull, RunDirectoryBusy
+from apps.errors import DiskFull, RunDirectoryBusy
 from tests.api.conftest import ApiClient, assert_problem
 
 

@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from apps.engine import events
 from apps.experiments.models import Run
+from apps.rundir import events
 from tests.api.conftest import ApiClient, assert_problem
 from tests.conftest import make_run
 

@@ -11,8 +11,7 @@ from django.core.management.base import CommandError
 from django.test import Client
 from django.utils.html import escape
 
-from apps.engine.mirror import REQUIREMENT
-from apps.engine.packages import install_command
+from apps.catalogue.extras import REQUIREMENT, install_command
 from apps.experiments.models import Run
 from tests.api.conftest import ApiClient, assert_problem
 

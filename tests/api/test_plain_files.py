@@ -6,11 +6,11 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from apps.engine import events
-from apps.engine.logged import LoggedSpec
 from apps.experiments.models import Run, Video
-from apps.jobs import logged
-from apps.jobs.naming import Naming
+from apps.jobs.verbs import logged
+from apps.jobs.verbs.naming import Naming
+from apps.rundir import events
+from apps.spec.logged import LoggedSpec
 from tests.api.conftest import ApiClient, assert_problem
 from tests.conftest import make_run
 from tests.intruders import INTRUDERS, SECRET, Intruder, put

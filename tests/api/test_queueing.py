@@ -1,6 +1,7 @@
 """Many runs, and their order, through the API."""
 
-from apps.experiments.models import Run, RunStatus
+from apps.experiments.models import Run
+from apps.experiments.statuses import RunStatus
 from tests.api.conftest import ApiClient, assert_problem
 from tests.conftest import TINY_PPO, make_run
 

@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from apps.engine.algorithms import ALGORITHMS
-from apps.engine.environments import ENVIRONMENTS
-from apps.engine.sbx_algorithms import SBX_ALGORITHMS
-from apps.engine.spec import RunSpec
-from apps.experiments.models import Checkpoint, Evaluation, JobStatus, Run, Video
+from apps.catalogue.algorithms.sb3 import ALGORITHMS
+from apps.catalogue.algorithms.sbx import SBX_ALGORITHMS
+from apps.catalogue.environments.cards import ENVIRONMENTS
+from apps.experiments.models import Checkpoint, Evaluation, Run, Video
+from apps.experiments.statuses import JobStatus
+from apps.spec.run import RunSpec
 from tests.api.conftest import ApiClient, assert_problem
 from tests.conftest import make_run
 

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from apps.engine import events
-from apps.experiments.models import Checkpoint, Run, RunStatus
-from apps.jobs.preflight import AT_ONCE, _slots
+from apps.experiments.models import Checkpoint, Run
+from apps.experiments.statuses import RunStatus
+from apps.jobs.verbs.preflight import AT_ONCE, _slots
+from apps.rundir import events
 from tests.api.conftest import ApiClient, assert_problem
 from tests.conftest import TINY_PPO, make_run
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from apps.engine.rundir import RunDirectory
-from apps.engine.training import Attempt, train
+from apps.engine.training.training import Attempt, train
+from apps.rundir.directory import RunDirectory
 from tests.engine.conftest import make_directory
 from tests.engine.test_resume import assert_same_run, spec_of, train_with_pauses
 from tests.engine.test_trainer_process import send, start

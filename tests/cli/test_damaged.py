@@ -19,9 +19,10 @@ from pytest_django import Settings
 
 from apps.api.router import api as ninja_api
 from apps.cli.management.commands import reindex as reindex_command
-from apps.dashboard.views.broken import server_error
+from apps.dashboard.broken import server_error
 from apps.experiments.models import Run
-from apps.jobs import presence, reindexing, soundness
+from apps.jobs import presence, soundness
+from apps.jobs.verbs import reindex
 from tests.conftest import TINY_PPO
 from tests.full_disk import small_disk
 from tests.live_stack import ROOT
@@ -159,7 +160,7 @@ def test_a_damaged_file_stops_no_rebuild(tmp_path: Path, settings: Settings, tex
     (tmp_path / "experiments" / "x.json").write_text(text)
     (tmp_path / "runs" / "broken").mkdir(parents=True)
     (tmp_path / "runs" / "broken" / "spec.json").write_text(text)
-    report = reindexing.reindex()
+    report = reindex.reindex()
     assert "x.json" in report.refused
     assert all(report.refused.values())
     assert not Run.objects.filter(name="never").exists()

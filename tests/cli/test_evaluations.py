@@ -10,8 +10,9 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from apps.cli.shapes import evaluations_as_dicts
-from apps.engine.spec import EvalSpec
-from apps.experiments.models import Evaluation, JobStatus, Run, RunStatus, Video
+from apps.experiments.models import Evaluation, Run, Video
+from apps.experiments.statuses import JobStatus, RunStatus
+from apps.spec.evaluation import EvalSpec
 from tests.conftest import make_run
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]

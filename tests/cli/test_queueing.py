@@ -7,7 +7,8 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from apps.experiments.models import Run, RunStatus
+from apps.experiments.models import Run
+from apps.experiments.statuses import RunStatus
 from tests.conftest import make_run
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]

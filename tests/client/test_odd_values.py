@@ -17,11 +17,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from apps.api.schemas import LoggedRunIn
+from apps.api.schemas.runs import LoggedRunIn
 from apps.client import rlgym_client
 from apps.client.rlgym_client import Away, Damaged, Refused, Run, main, send_file
-from apps.engine.incoming import Batch, read_rows
-from apps.engine.logged import LoggedSpec
+from apps.foreign.rows import Batch, read_rows
+from apps.spec.logged import LoggedSpec
 from tests.client.conftest import FakeServer, wait_until
 from tests.client.test_client import begin
 

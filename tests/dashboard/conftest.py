@@ -7,8 +7,9 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from apps.accounts.models import first_admin
-from apps.engine import events
-from apps.experiments.models import Checkpoint, Evaluation, JobStatus, Run, RunStatus, Video
+from apps.experiments.models import Checkpoint, Evaluation, Run, Video
+from apps.experiments.statuses import JobStatus, RunStatus
+from apps.rundir import events
 from tests.conftest import make_run
 
 

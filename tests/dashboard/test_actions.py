@@ -6,7 +6,8 @@ from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 
-from apps.experiments.models import Checkpoint, Run, RunStatus
+from apps.experiments.models import Checkpoint, Run
+from apps.experiments.statuses import RunStatus
 from tests.conftest import make_run
 
 

@@ -8,7 +8,8 @@ from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
 from apps.accounts.models import ApiToken
-from apps.experiments.models import Checkpoint, Experiment, Run, RunStatus
+from apps.experiments.models import Checkpoint, Experiment, Run
+from apps.experiments.statuses import RunStatus
 from tests.conftest import give_checkpoint, make_run
 
 RUNS = "/admin/experiments/run/"

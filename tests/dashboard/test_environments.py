@@ -8,8 +8,9 @@ from django.test import Client
 from django.urls import reverse
 from django.utils.html import escape
 
-from apps.engine.environments import ENVIRONMENTS, FAMILIES
-from apps.jobs.own_environments import own_environments
+from apps.catalogue.environments.cards import ENVIRONMENTS
+from apps.catalogue.environments.families import FAMILIES
+from apps.jobs.verbs.own_environments import own_environments
 from tests.conftest import make_run
 from tests.dashboard.test_pages import inline_parts
 

@@ -5,8 +5,9 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from apps.engine.spec import EvalSpec
-from apps.experiments.models import Evaluation, JobStatus, Run, RunStatus, Video
+from apps.experiments.models import Evaluation, Run, Video
+from apps.experiments.statuses import JobStatus, RunStatus
+from apps.spec.evaluation import EvalSpec
 from tests.conftest import make_run
 
 

@@ -9,9 +9,10 @@ from django.urls import reverse
 from django.utils import timezone
 
 from apps.dashboard.templatetags.instruments import FIDELITIES
-from apps.engine import events
-from apps.engine.spec import RunSpec
-from apps.experiments.models import Checkpoint, Relation, Run, RunStatus
+from apps.experiments.models import Checkpoint, Run
+from apps.experiments.statuses import Relation, RunStatus
+from apps.rundir import events
+from apps.spec.run import RunSpec
 from tests.conftest import give_checkpoint, make_run
 from tests.dashboard.test_actions import press
 from tests.dashboard.test_run_page import page

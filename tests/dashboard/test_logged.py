@@ -7,11 +7,12 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from apps.engine import events
-from apps.engine.logged import LoggedSpec
 from apps.experiments.models import Run
-from apps.jobs import bookkeeping, logged
-from apps.jobs.naming import Naming
+from apps.jobs import rows
+from apps.jobs.verbs import logged
+from apps.jobs.verbs.naming import Naming
+from apps.rundir import events
+from apps.spec.logged import LoggedSpec
 
 CONFIG = {"lr": 2.5e-4, "seed": 3, "optimizer": {"name": "adam"}}
 
@@ -130,6 +131,6 @@ def test_its_film_is_on_its_page(reader: Client, outside: Run) -> None:
         height=48,
         size_bytes=9,
     )
-    video = bookkeeping.record_told_film(outside, film)
+    video = rows.record_told_film(outside, film)
     html = reader.get(outside.get_absolute_url()).content.decode()
     assert f'src="/api/v1/videos/{video.pk}/file"' in html

@@ -8,7 +8,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from apps.experiments.models import Run, RunStatus
+from apps.experiments.models import Run
+from apps.experiments.statuses import RunStatus
 from tests.conftest import make_run
 
 PAGES = (
@@ -146,7 +147,7 @@ def test_a_broken_page_is_a_page_of_ours(
     def broken(*_: object) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr("apps.dashboard.views.overview.latest_video", broken)
+    monkeypatch.setattr("apps.dashboard.overview.views.latest_video", broken)
     client.force_login(admin)
     client.raise_request_exception = False
     response = client.get("/")

@@ -3,7 +3,8 @@
 import pytest
 from django.test import Client
 
-from apps.experiments.models import Run, RunStatus
+from apps.experiments.models import Run
+from apps.experiments.statuses import RunStatus
 from tests.conftest import make_run
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from django.test import Client
 
-from apps.engine.environments import ENVIRONMENTS
-from apps.jobs.environments import profile_of
+from apps.catalogue.environments.cards import ENVIRONMENTS
+from apps.jobs.verbs.environments import profile_of
 
 
 def offered(reader: Client, **query: str) -> tuple[list[str], str]:

@@ -8,11 +8,12 @@ from django.http import HttpResponse
 from django.test import Client
 from pytest_django import Settings
 
-from apps.dashboard.forms import RunForm
-from apps.engine.algorithms import ALGORITHMS
-from apps.engine.backends import BACKENDS
-from apps.engine.presets import preset_for
-from apps.experiments.models import Run, RunStatus
+from apps.catalogue.algorithms.backends import BACKENDS
+from apps.catalogue.algorithms.sb3 import ALGORITHMS
+from apps.catalogue.presets.presets import preset_for
+from apps.dashboard.new_run.forms import RunForm
+from apps.experiments.models import Run
+from apps.experiments.statuses import RunStatus
 from tests.full_disk import fill, small_disk
 
 PLAIN = {

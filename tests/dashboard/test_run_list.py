@@ -4,8 +4,9 @@ import pytest
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
-from apps.experiments.listing import SORTS
-from apps.experiments.models import Experiment, RunStatus
+from apps.experiments.listing.filters import SORTS
+from apps.experiments.models import Experiment
+from apps.experiments.statuses import RunStatus
 from tests.conftest import make_run
 
 

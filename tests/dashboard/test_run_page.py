@@ -6,8 +6,9 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from apps.engine.spec import EvalSpec
-from apps.experiments.models import Checkpoint, Evaluation, JobStatus, Run, RunStatus
+from apps.experiments.models import Checkpoint, Evaluation, Run
+from apps.experiments.statuses import JobStatus, RunStatus
+from apps.spec.evaluation import EvalSpec
 from tests.conftest import make_run
 
 

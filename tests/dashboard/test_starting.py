@@ -4,8 +4,9 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from stable_baselines3 import PPO
 
-from apps.engine import events
-from apps.experiments.models import Run, RunStatus
+from apps.experiments.models import Run
+from apps.experiments.statuses import RunStatus
+from apps.rundir import events
 from tests.conftest import make_run
 from tests.dashboard.test_run_form import PLAIN, refusals
 

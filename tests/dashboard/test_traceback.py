@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.dashboard.templatetags.instruments import last_exception
-from apps.experiments.models import Evaluation, JobStatus, Run, RunStatus
+from apps.experiments.models import Evaluation, Run
+from apps.experiments.statuses import JobStatus, RunStatus
 from tests.conftest import make_run
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from apps.engine.rundir import RunDirectory
-from apps.engine.spec import RunSpec
-from apps.engine.training import train
+from apps.engine.training.training import train
+from apps.rundir.directory import RunDirectory
+from apps.spec.run import RunSpec
 from tests.conftest import TINY_DQN, TINY_PPO
 
 os.environ.setdefault("MUJOCO_GL", "egl")  # As a trainer does: there may be no screen.

@@ -4,16 +4,12 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from apps.engine.algorithms import (
-    ALGORITHMS,
-    MAX_LAYER_WIDTH,
-    MAX_LAYERS,
-    Algorithm,
-    Hyperparameter,
-)
-from apps.engine.normalization import NORMALIZATION
-from apps.engine.presets import PRESET_TITLES
-from apps.engine.spec import BOUNDS, DEVICES
+from apps.catalogue.algorithms.algorithm import Algorithm
+from apps.catalogue.algorithms.sb3 import ALGORITHMS
+from apps.catalogue.algorithms.schema import MAX_LAYER_WIDTH, MAX_LAYERS, Hyperparameter
+from apps.catalogue.normalizing import NORMALIZATION
+from apps.catalogue.presets.presets import PRESET_TITLES
+from apps.spec.run import BOUNDS, DEVICES
 
 scalars = (
     st.none()

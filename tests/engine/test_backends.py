@@ -8,16 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps.engine.algorithms import ALGORITHMS
-from apps.engine.backends import BACKENDS, algorithm_of
-from apps.engine.building import class_for
-from apps.engine.environment_cards import ENVIRONMENTS
-from apps.engine.errors import EngineError, InvalidSpec
-from apps.engine.expansion import configuration_hash
-from apps.engine.packages import install_command
-from apps.engine.presets import ENVIRONMENT_PRESETS, PRESET_TITLES, preset_for
-from apps.engine.sbx_algorithms import SBX_ALGORITHMS
-from apps.engine.spec import RunSpec
+from apps.catalogue.algorithms.backends import BACKENDS, algorithm_of
+from apps.catalogue.algorithms.sb3 import ALGORITHMS
+from apps.catalogue.algorithms.sbx import SBX_ALGORITHMS
+from apps.catalogue.environments.cards import ENVIRONMENTS
+from apps.catalogue.extras import install_command
+from apps.catalogue.presets.presets import ENVIRONMENT_PRESETS, PRESET_TITLES, preset_for
+from apps.engine.models.classes import class_for
+from apps.errors import EngineError, InvalidSpec
+from apps.spec.run import RunSpec
+from apps.spec.seeds import configuration_hash
 
 SAC: dict[str, Any] = {"backend": "sbx", "algorithm": "sac", "environment": "a.b:C-v1"}
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps.engine.batch_files import MAX_RUNS, read_batch
-from apps.engine.errors import InvalidSpec
-from apps.engine.spec import RunSpec
+from apps.errors import InvalidSpec
+from apps.foreign.batches import MAX_RUNS, read_batch
+from apps.spec.run import RunSpec
 from tests.engine.strategies import json_values
 
 

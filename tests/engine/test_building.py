@@ -16,24 +16,21 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckActionNoise
 from torch import nn
 
-from apps.engine import building, checkpoints
-from apps.engine.algorithms import ALGORITHMS
-from apps.engine.building import (
-    ALGORITHM_CLASSES,
-    build_model,
-    constructor_arguments,
-    make_env_for,
-    make_vec_env_for,
-    observation_kind,
-    policy_for,
-)
-from apps.engine.environments import is_installed, space_kind
-from apps.engine.errors import EngineError, InvalidSpec
-from apps.engine.evaluation import Player, evaluate, play
-from apps.engine.presets import PRESET_TITLES
-from apps.engine.rundir import RunDirectory
-from apps.engine.spec import EvalSpec, RunSpec
-from apps.engine.training import Outcome, train
+from apps.catalogue.algorithms.sb3 import ALGORITHMS
+from apps.catalogue.environments.ids import is_installed, space_kind
+from apps.catalogue.presets.presets import PRESET_TITLES
+from apps.engine.checkpoints import saving
+from apps.engine.models import building, devices
+from apps.engine.models.arguments import constructor_arguments, observation_kind, policy_for
+from apps.engine.models.building import build_model
+from apps.engine.models.classes import ALGORITHM_CLASSES
+from apps.engine.playing.evaluation import Player, evaluate, play
+from apps.engine.stepping.making import make_env_for, make_vec_env_for
+from apps.engine.training.training import Outcome, train
+from apps.errors import EngineError, InvalidSpec
+from apps.rundir.directory import RunDirectory
+from apps.spec.evaluation import EvalSpec
+from apps.spec.run import RunSpec
 from tests.engine import goal_walk, short_walk  # noqa: F401 - they register environments
 from tests.engine.conftest import make_directory
 from tests.engine.test_training import events_of, weights
@@ -116,8 +113,8 @@ def test_large_updates_from_experience_take_threads_of_their_share(
         "algorithm": algorithm, "environment": environment, "total_timesteps": 100,
         "hyperparameters": hyperparameters,
     })  # fmt: skip
-    assert building.threads_for(spec, is_image=False, share=share) == threads
-    assert building.threads_for(spec, is_image=True, share=share) == (share or 8)
+    assert devices.threads_for(spec, is_image=False, share=share) == threads
+    assert devices.threads_for(spec, is_image=True, share=share) == (share or 8)
 
 
 @each_algorithm
@@ -379,7 +376,7 @@ def test_random_search_saves_and_stops_between_its_updates(tmp_path: Path) -> No
     saved = [event["step"] for event in events_of(directory, "checkpoint")]
     # Two directions, both ways, ten steps an episode: an update is forty steps.
     assert saved == list(range(40, 321, 40))
-    assert checkpoints.steps_of(directory) == saved
+    assert saving.steps_of(directory) == saved
 
 
 def test_an_algorithm_of_the_other_library_costs_nothing_until_it_is_asked_for() -> None:

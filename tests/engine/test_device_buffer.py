@@ -14,8 +14,8 @@ from stable_baselines3.common.envs import FakeImageEnv
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecTransposeImage
 
-from apps.engine.lean.device_buffer import DeviceRolloutBuffer, buffer_for
-from apps.engine.lean.on_policy import LeanPPO
+from apps.engine.models.lean.device_buffer import DeviceRolloutBuffer, buffer_for
+from apps.engine.models.lean.on_policy import LeanPPO
 from tests.engine.test_lean_on_policy import PAIRS, SMALL, Rows, tensors_of
 
 PICTURES = {"screen_height": 40, "screen_width": 40}

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from apps.engine.errors import InvalidSpec
-from apps.engine.spec import RunSpec
+from apps.errors import InvalidSpec
+from apps.spec.run import RunSpec
 
 
 @pytest.mark.parametrize(

@@ -14,18 +14,15 @@ from stable_baselines3.common.buffers import (
 )
 from stable_baselines3.common.preprocessing import is_image_space
 
-from apps.engine.algorithms import ALGORITHMS
-from apps.engine.descriptions import EnvironmentDescription, known_descriptions
-from apps.engine.environment_profiles import known_profile, make_profile, misfit
-from apps.engine.environments import (
-    ENVIRONMENTS,
-    FAMILIES,
-    EnvironmentCard,
-    _describe_space,
-    describe,
-    is_installed,
-)
-from apps.engine.storage import buffer_bytes
+from apps.catalogue.algorithms.sb3 import ALGORITHMS
+from apps.catalogue.environments.cards import ENVIRONMENTS, EnvironmentCard
+from apps.catalogue.environments.descriptions import EnvironmentDescription, known_descriptions
+from apps.catalogue.environments.families import FAMILIES
+from apps.catalogue.environments.ids import is_installed
+from apps.catalogue.environments.profiles import known_profile, make_profile
+from apps.catalogue.environments.storage import buffer_bytes
+from apps.catalogue.fitting import misfit
+from apps.engine.environments.making import _describe_space, describe
 
 each_card = pytest.mark.parametrize("card", ENVIRONMENTS.values(), ids=ENVIRONMENTS)
 

@@ -13,22 +13,20 @@ import orjson
 import pytest
 from gymnasium import spaces
 
-from apps.engine.environments import (
-    ENVIRONMENTS,
-    FAMILIES,
-    EnvironmentCard,
-    EnvironmentDescription,
-    describe,
+from apps.catalogue.environments.cards import ENVIRONMENTS, EnvironmentCard
+from apps.catalogue.environments.descriptions import EnvironmentDescription
+from apps.catalogue.environments.families import FAMILIES
+from apps.catalogue.environments.ids import (
     family_of,
     is_installed,
     known_ids,
-    make_env,
     space_kind,
     unknown_message,
 )
-from apps.engine.errors import UnknownEnvironment
-from apps.engine.packages import install_command
-from apps.engine.spec import RunSpec
+from apps.catalogue.extras import install_command
+from apps.engine.environments.making import describe, make_env
+from apps.errors import UnknownEnvironment
+from apps.spec.run import RunSpec
 
 # What needs no more packages than ours: found in the registry, so that a new one is tested too.
 INSTALLED = [

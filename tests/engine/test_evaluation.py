@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.engine import checkpoints, evaluation
-from apps.engine.building import ALGORITHM_CLASSES
+from apps.engine.checkpoints import loading, saving
 from apps.engine.control import Control
-from apps.engine.errors import DamagedCheckpoint
-from apps.engine.evaluation import (
+from apps.engine.models.classes import ALGORITHM_CLASSES
+from apps.engine.playing import evaluation
+from apps.engine.playing.evaluation import (
     Deadline,
     Episode,
     EvalResult,
@@ -24,8 +24,12 @@ from apps.engine.evaluation import (
     evaluate,
     play,
 )
-from apps.engine.rundir import RunDirectory, read_json, read_lines, sha256_of, write_json
-from apps.engine.spec import EvalSpec, RunSpec
+from apps.errors import DamagedCheckpoint
+from apps.rundir.directory import RunDirectory
+from apps.rundir.files import read_json, sha256_of, write_json
+from apps.rundir.log import read_lines
+from apps.spec.evaluation import EvalSpec
+from apps.spec.run import RunSpec
 from tests.engine.conftest import TINY, make_directory
 from tests.engine.test_training import events_of, train_tiny
 
@@ -38,7 +42,7 @@ def tiny_run(tmp_path: Path) -> tuple[RunSpec, RunDirectory]:
 
 def test_the_same_seeds_give_the_same_episodes(trained: tuple[RunSpec, RunDirectory]) -> None:
     _, directory = trained
-    model = checkpoints.load(ALGORITHM_CLASSES["ppo"], directory, 256, "cpu")
+    model = loading.load(ALGORITHM_CLASSES["ppo"], directory, 256, "cpu")
     spec = EvalSpec(is_deterministic=False)
     env = gymnasium.make("CartPole-v1")
     first = [play(Player(model), env, spec, seed) for seed in (5, 6, 5)]
@@ -186,5 +190,5 @@ def test_a_checkpoint_that_never_was_is_refused(tiny_run: tuple[RunSpec, RunDire
 
 def test_an_untrained_directory_has_no_checkpoints(tmp_path: Path) -> None:
     directory = make_directory(tmp_path / "run", RunSpec.from_dict(TINY["ppo"]))
-    assert checkpoints.steps_of(directory) == []
+    assert saving.steps_of(directory) == []
     assert read_lines(directory.log) == ([], 0)

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from apps.engine import events
-from apps.engine.events import EVENT_TYPES, MalformedLine, decode, encode, return_of, value_of
+from apps.rundir import events
+from apps.rundir.events import EVENT_TYPES, MalformedLine, decode, encode, return_of, value_of
 from tests.engine.strategies import json_values
 
 LAW = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])

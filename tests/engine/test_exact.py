@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from apps.engine.algorithms import ALGORITHMS
-from apps.engine.environments import ENVIRONMENTS, is_installed
-from apps.engine.rundir import RunDirectory
-from apps.engine.spec import RunSpec
-from apps.engine.training import Attempt, train
+from apps.catalogue.algorithms.sb3 import ALGORITHMS
+from apps.catalogue.environments.cards import ENVIRONMENTS
+from apps.catalogue.environments.ids import is_installed
+from apps.engine.training.training import Attempt, train
+from apps.rundir.directory import RunDirectory
+from apps.spec.run import RunSpec
 from tests.engine.conftest import make_directory
 from tests.engine.test_building import SMALL
 from tests.engine.test_resume import assert_same_run, train_with_pauses, wait_for_step

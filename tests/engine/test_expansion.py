@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps.engine.errors import InvalidSpec
-from apps.engine.expansion import configuration_hash, with_seeds
-from apps.engine.spec import MAX_SEED, RunSpec
+from apps.errors import InvalidSpec
+from apps.spec.fields import MAX_SEED
+from apps.spec.run import RunSpec
+from apps.spec.seeds import configuration_hash, with_seeds
 from tests.conftest import TINY_PPO
 from tests.engine.strategies import spec_data
 

@@ -13,15 +13,17 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from apps import words
-from apps.engine import evaluation
 from apps.engine.control import Control
-from apps.engine.errors import EngineError, FilmFailed
-from apps.engine.evaluation import Deadline, Interrupted, evaluate
-from apps.engine.filming import FilmLimits, film, scenes_of, what_was_cut
-from apps.engine.rundir import RunDirectory, read_json
-from apps.engine.spec import EvalSpec, RunSpec
-from apps.engine.training import NoEpisode
-from apps.engine.video import MAX_HEIGHT, MAX_WIDTH, Film, frame_rate, picture_size
+from apps.engine.playing import evaluation
+from apps.engine.playing.evaluation import Deadline, Interrupted, evaluate
+from apps.engine.playing.scenes import FilmLimits, film, scenes_of, what_was_cut
+from apps.engine.playing.video import MAX_HEIGHT, MAX_WIDTH, Film, frame_rate, picture_size
+from apps.engine.training.training import NoEpisode
+from apps.errors import EngineError, FilmFailed
+from apps.rundir.directory import RunDirectory
+from apps.rundir.files import read_json
+from apps.spec.evaluation import EvalSpec
+from apps.spec.run import RunSpec
 from tests.engine.conftest import TINY
 from tests.engine.test_training import events_of, train_tiny
 
@@ -118,7 +120,7 @@ def test_a_renderer_that_raises_leaves_the_figures_and_no_half_film(tmp_path: Pa
 def test_a_run_without_an_episode_tells_no_mean_return(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("INFO", "apps.engine.callbacks")
+    caplog.set_level("INFO", "apps.engine.training.callback")
     with suppress(NoEpisode):
         train_tiny(tmp_path / "run", "ppo", environment=f"{WORLDS}:Endless-v0")
     assert "step 256 of 256, no episode yet, completed" in caplog.text

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from apps.engine import checkpoints
-from apps.engine.errors import NotFinite
-from apps.engine.rundir import RunDirectory
-from apps.engine.spec import RunSpec
-from apps.engine.training import train
+from apps.engine.checkpoints import saving
+from apps.engine.training.training import train
+from apps.errors import NotFinite
 from apps.metrics.summary import RunSummary
+from apps.rundir.directory import RunDirectory
+from apps.spec.run import RunSpec
 from tests.engine.conftest import make_directory
 
 ON_POLICY = {"n_steps": 64, "batch_size": 32, "n_epochs": 1, "net_arch": [8]}
@@ -105,7 +105,7 @@ def test_the_step_is_right_with_several_environments(algorithm: str, tmp_path: P
 def test_no_checkpoint_is_kept_of_what_was_learnt_from_nothing(tmp_path: Path) -> None:
     kwargs = {"what": "reward", "at": 333}
     directory = trained(tmp_path, "dqn", environment_kwargs=kwargs, save_freq=100)
-    assert checkpoints.steps_of(directory) == [100, 200, 300]
+    assert saving.steps_of(directory) == [100, 200, 300]
 
 
 def test_an_update_that_breaks_the_weights_is_named(tmp_path: Path) -> None:
@@ -173,4 +173,4 @@ def test_a_checkpoint_right_after_a_look_has_nothing_new_to_look_at(tmp_path: Pa
     })  # fmt: skip
     directory = make_directory(tmp_path / "run", spec)
     train(spec, directory)
-    assert checkpoints.steps_of(directory) == [2000, 2500]
+    assert saving.steps_of(directory) == [2000, 2500]

@@ -24,16 +24,17 @@ from hypothesis import strategies as st
 from stable_baselines3 import A2C, PPO, SAC
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from apps.engine import model_files
-from apps.engine.algorithms import ALGORITHMS
-from apps.engine.building import build_model, make_vec_env_for
-from apps.engine.errors import RefusedFile
-from apps.engine.model_files import ModelFile
-from apps.engine.network_shapes import networks_of
-from apps.engine.rundir import sha256_of
-from apps.engine.spec import RunSpec
-from apps.engine.state_dicts import TensorShape
-from apps.engine.weights import load_weights
+from apps.catalogue.algorithms.sb3 import ALGORITHMS
+from apps.engine.models.building import build_model
+from apps.engine.models.weights import load_weights
+from apps.engine.stepping.making import make_vec_env_for
+from apps.errors import RefusedFile
+from apps.foreign import models
+from apps.foreign.models import ModelFile
+from apps.foreign.shapes import networks_of
+from apps.foreign.tensors import TensorShape
+from apps.rundir.files import sha256_of
+from apps.spec.run import RunSpec
 from tests.engine.test_building import SMALL
 
 WORLDS = {"maskable_ppo": "tests.engine.short_walk:ShortWalk-v0"}
@@ -110,7 +111,7 @@ def test_a_file_tells_what_networks_it_needs_and_every_tensor_of_it_arrives(
     small = {name: value for name, value in SMALL[algorithm].items() if name not in shaping}
     model = model_of(algorithm, **small, **shaping).learn(64)
     model.save(tmp_path / "model.zip")
-    file = model_files.read(tmp_path / "model.zip")
+    file = models.read(tmp_path / "model.zip")
     networks = networks_of(file, algorithm)
     assert file.algorithms[0] == algorithm
     assert shaping.items() <= networks.hyperparameters.items()
@@ -128,7 +129,7 @@ def test_a_file_tells_what_networks_it_needs_and_every_tensor_of_it_arrives(
 
 
 def test_a_file_of_the_bare_library_acts_the_same_here(stock: Path) -> None:
-    file = model_files.read(stock)
+    file = models.read(stock)
     networks = networks_of(file, "ppo")
     assert networks.hyperparameters == {
         "net_arch": [9, 5], "critic_net_arch": [7], "use_sde": False, "activation_fn": "relu",
@@ -153,7 +154,7 @@ def test_settings_of_the_optimizer_are_the_spec_s_and_its_moments_the_file_s(
         content["policy.optimizer.pth"] = saved(state)
 
     path = rewritten(stock, tmp_path / "model.zip", slow_down)
-    model = model_of("ppo", **networks_of(model_files.read(path), "ppo").hyperparameters)
+    model = model_of("ppo", **networks_of(models.read(path), "ppo").hyperparameters)
     before = model.policy.optimizer.state_dict()["param_groups"]
     load_weights(model, path, sha256_of(path))
     after = model.policy.optimizer.state_dict()
@@ -181,7 +182,7 @@ def evil_data(content: dict[str, bytes], mark: Path) -> None:
 def test_pickles_in_the_settings_are_never_run(stock: Path, tmp_path: Path) -> None:
     mark = tmp_path / "owned"
     path = rewritten(stock, tmp_path / "model.zip", lambda content: evil_data(content, mark))
-    file = model_files.read(path)
+    file = models.read(path)
     assert file.algorithms == ()
     model = model_of("ppo", net_arch=[9, 5], critic_net_arch=[7])
     load_weights(model, path, file.sha256)
@@ -228,7 +229,7 @@ def test_a_state_dict_that_would_run_code_is_refused_and_leaves_no_trace(
         lambda content: content.update({f"{member}.pth": make(mark)}),
     )
     model = model_of("ppo", net_arch=[9, 5], critic_net_arch=[7])
-    for look in (model_files.read, lambda path: load_weights(model, path, sha256_of(path))):
+    for look in (models.read, lambda path: load_weights(model, path, sha256_of(path))):
         with pytest.raises(RefusedFile, match=r"names 'posix\.system'|1\.6"):
             look(path)
     assert not mark.exists()
@@ -274,7 +275,7 @@ def test_a_state_dict_that_lies_is_refused(
         lambda content: content.update({"policy.pth": as_state_dict(pickled)}),
     )
     with pytest.raises(RefusedFile, match=said):
-        model_files.read(path)
+        models.read(path)
 
 
 def test_a_state_dict_described_by_hand_is_read(stock: Path, tmp_path: Path) -> None:
@@ -282,7 +283,7 @@ def test_a_state_dict_described_by_hand_is_read(stock: Path, tmp_path: Path) -> 
     path = rewritten(
         stock, tmp_path / "model.zip", lambda content: content.update({"policy.pth": sound})
     )
-    assert model_files.read(path).policy == {"w": (2, 2)}
+    assert models.read(path).policy == {"w": (2, 2)}
 
 
 def zip_of(members: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes:
@@ -337,7 +338,7 @@ def test_what_is_no_sound_model_file_is_refused_in_words(case: str, tmp_path: Pa
     path = tmp_path / "model.zip"
     path.write_bytes(data)
     with pytest.raises(RefusedFile, match=said):
-        model_files.read(path)
+        models.read(path)
 
 
 def test_bytes_are_counted_while_they_are_read(
@@ -346,9 +347,9 @@ def test_bytes_are_counted_while_they_are_read(
     size_bytes = stock.stat().st_size
     for name, said in (("MAX_TOTAL_BYTES", "unpacks to more"), ("MAX_FILE_BYTES", "larger than")):
         with monkeypatch.context() as patch:
-            patch.setattr(f"apps.engine.archives.{name}", size_bytes // 2)
+            patch.setattr(f"apps.foreign.archives.{name}", size_bytes // 2)
             with pytest.raises(RefusedFile, match=said):
-                model_files.read(stock)
+                models.read(stock)
 
 
 @pytest.mark.parametrize(
@@ -384,7 +385,7 @@ def test_a_model_that_has_diverged_is_refused(stock: Path, tmp_path: Path, harm:
         content[member] = saved(state)
 
     path = rewritten(stock, tmp_path / "model.zip", spoil)
-    model = model_of("ppo", **networks_of(model_files.read(path), "ppo").hyperparameters)
+    model = model_of("ppo", **networks_of(models.read(path), "ppo").hyperparameters)
     with pytest.raises(RefusedFile, match="NaN or infinity"):
         load_weights(model, path, sha256_of(path))
 
@@ -397,15 +398,15 @@ def test_a_file_whose_networks_no_spec_can_describe_is_refused(tmp_path: Path) -
         model = PPO("MlpPolicy", "CartPole-v1", policy_kwargs=kwargs)
         model.save(tmp_path / "model.zip")
         with pytest.raises(RefusedFile, match=said):
-            networks_of(model_files.read(tmp_path / "model.zip"), "ppo")
+            networks_of(models.read(tmp_path / "model.zip"), "ppo")
 
 
 def test_the_same_networks_of_other_algorithms_are_told_apart(tmp_path: Path) -> None:
     path = tmp_path / "model.zip"
     A2C("MlpPolicy", "CartPole-v1").save(path)
-    assert model_files.read(path).algorithms == ("a2c",)
+    assert models.read(path).algorithms == ("a2c",)
     SAC("MlpPolicy", "Pendulum-v1", ent_coef=0.2, buffer_size=10).save(path)
-    file = model_files.read(path)
+    file = models.read(path)
     assert (file.algorithms, networks_of(file, "sac").hyperparameters["ent_coef"]) == (
         ("sac",), 0.2,
     )  # fmt: skip
@@ -415,7 +416,7 @@ def test_the_same_networks_of_other_algorithms_are_told_apart(tmp_path: Path) ->
 
 @pytest.fixture(scope="module")
 def like_stock(stock: Path) -> BaseAlgorithm:
-    return model_of("ppo", **networks_of(model_files.read(stock), "ppo").hyperparameters)
+    return model_of("ppo", **networks_of(models.read(stock), "ppo").hyperparameters)
 
 
 @settings(
@@ -457,7 +458,7 @@ def test_a_state_dict_of_flipped_bytes_is_read_or_refused(
 
     path = rewritten(stock, tmp_path / "flipped.zip", flip)
     with suppress(RefusedFile):
-        networks_of(model_files.read(path), "ppo")
+        networks_of(models.read(path), "ppo")
         load_weights(like_stock, path, sha256_of(path))
 
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pynvml
 import pytest
 
-from apps.engine import gpu
+from apps.machine import gpu
 
 GPUS = {
     "GPU-5f7c1d2a": SimpleNamespace(free=60 << 30, total=80 << 30),

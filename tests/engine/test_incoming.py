@@ -8,17 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from apps.engine import events
-from apps.engine.errors import InvalidSpec
-from apps.engine.incoming import (
-    MAX_KEY_LENGTH,
-    MAX_ROWS,
-    MAX_VALUES,
-    Batch,
-    read_batch,
-    read_rows,
-)
-from apps.engine.logged import LoggedSpec
+from apps.errors import InvalidSpec
+from apps.foreign.rows import MAX_KEY_LENGTH, MAX_ROWS, MAX_VALUES, Batch, read_batch, read_rows
+from apps.rundir import events
+from apps.spec.logged import LoggedSpec
 from tests.engine.strategies import json_values
 
 LAW = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])

@@ -15,9 +15,9 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.logger import KVWriter, Logger
 
 import tests.engine.short_walk  # noqa: F401 - registers ShortWalk-v0
-from apps.engine.errors import Diverged
-from apps.engine.lean.on_policy import LeanA2C, LeanPPO, _PPOUpdate
-from apps.engine.lean.policy import can_be_lean
+from apps.engine.models.lean.on_policy import LeanA2C, LeanPPO, _PPOUpdate
+from apps.engine.models.lean.policy import can_be_lean
+from apps.errors import Diverged
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL: dict[str, Any] = {"n_steps": 32, "batch_size": 64, "n_epochs": 3}

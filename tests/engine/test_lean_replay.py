@@ -17,9 +17,9 @@ from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.vec_env import VecNormalize
 
 import tests.engine.short_walk  # noqa: F401 - registers ShortWalk-v0
-from apps.engine.errors import Diverged
-from apps.engine.lean.replay import LeanDDPG, LeanDQN, LeanTD3
-from apps.engine.lean.sac import LeanSAC
+from apps.engine.models.lean.replay import LeanDDPG, LeanDQN, LeanTD3
+from apps.engine.models.lean.sac import LeanSAC
+from apps.errors import Diverged
 from tests.engine.test_lean_on_policy import Rows
 
 PAIRS: dict[str, tuple[Any, Any]] = {

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from apps.engine.algorithms import ALGORITHMS
-from apps.engine.loading_script import loading_script
-from apps.engine.spec import RunSpec
+from apps.catalogue.algorithms.sb3 import ALGORITHMS
+from apps.spec.run import RunSpec
+from apps.spec.script import loading_script
 
 HOSTILE = "evil'''\"\"\"\n__import__('os').system('true')#"
 

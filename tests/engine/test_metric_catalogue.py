@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from apps.engine.evaluation import Episode, EvalResult
-from apps.engine.metric_aliases import ALIASES, names_of
-from apps.engine.metric_catalogue import EVALUATION_FIELDS, METRICS
-from apps.engine.spec import EvalSpec
+from apps.catalogue.metrics.aliases import ALIASES, names_of
+from apps.catalogue.metrics.keys import EVALUATION_FIELDS, METRICS
+from apps.engine.playing.evaluation import Episode, EvalResult
+from apps.spec.evaluation import EvalSpec
 
 ENGINE = Path(__file__).resolve().parents[2] / "apps" / "engine"
 KEY = re.compile(r"(rollout|train|time|eval|rlgym|episode)/[a-z_0-9]+")

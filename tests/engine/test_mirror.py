@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from apps.engine import events, mirror
-from apps.engine.rundir import RunDirectory, read_lines
-from apps.engine.spec import RunSpec
-from apps.engine.training import Attempt, train
+from apps.catalogue import extras
+from apps.engine.training import mirror
+from apps.engine.training.training import Attempt, train
+from apps.rundir import events
+from apps.rundir.directory import RunDirectory
+from apps.rundir.log import read_lines
+from apps.spec.run import RunSpec
 from tests.conftest import TINY_PPO
 from tests.engine.conftest import make_directory
 
@@ -76,9 +79,9 @@ def test_a_mirror_that_cannot_be_written_ends_no_training(
 ) -> None:
     directory = make_directory(tmp_path / "run", SPEC)
     if trouble == "the library is gone":
-        for name in ("tensorboard", "apps.engine.tensorboard_files"):
+        for name in ("tensorboard", "apps.engine.training.tensorboard"):
             monkeypatch.setitem(sys.modules, name, None)
-        assert "-m pip install 'tensorboard" in mirror.missing()
+        assert "-m pip install 'tensorboard" in extras.missing()
     else:
         directory.tensorboard.write_text("in the way")
     assert train(SPEC, directory).status == "completed"

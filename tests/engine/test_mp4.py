@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from apps.engine.errors import RefusedFile
-from apps.engine.mp4 import FilmIndex, read_index, write_poster
+from apps.errors import RefusedFile
+from apps.foreign.videos import FilmIndex, read_index, write_poster
 
 LAW = settings(
     deadline=None,

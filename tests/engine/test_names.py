@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.engine import names
-from apps.engine.errors import InvalidSpec
+from apps.errors import InvalidSpec
+from apps.text import names
 
 ANY_TEXT = st.text(st.characters(exclude_categories=[]), max_size=40)
 ODD = st.sampled_from(

@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 from stable_baselines3 import PPO
 
-from apps.engine.building import load_model, make_vec_env_for
-from apps.engine.environments import is_installed
-from apps.engine.errors import InvalidSpec
-from apps.engine.native_atari import NativeAtari, make_native_atari
-from apps.engine.native_vec_env import NoNative
-from apps.engine.rundir import read_json
-from apps.engine.spec import MAX_SEED, RunSpec
-from apps.engine.vectorization import MADE_OF
+from apps.catalogue.environments.ids import is_installed
+from apps.catalogue.stepping import MADE_OF
+from apps.engine.checkpoints.loading import load_model
+from apps.engine.stepping.atari import NativeAtari, make_native_atari
+from apps.engine.stepping.making import make_vec_env_for
+from apps.engine.stepping.native import NoNative
+from apps.errors import InvalidSpec
+from apps.rundir.files import read_json
+from apps.spec.fields import MAX_SEED
+from apps.spec.run import RunSpec
 from tests.engine.test_resume import spec_of, train_with_pauses
 from tests.engine.test_training import events_of
 

@@ -12,18 +12,21 @@ from gymnasium import spaces
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecNormalize
 
-from apps.engine import checkpoints
-from apps.engine.algorithms import ALGORITHMS
-from apps.engine.building import build_model, constructor_arguments, make_vec_env_for
-from apps.engine.checkpoint_files import copy_checkpoint
-from apps.engine.environments import describe
-from apps.engine.errors import InvalidSpec
-from apps.engine.evaluation import Player, evaluate, play
-from apps.engine.normalization import NORMALIZATION, check_observations, what_is_normalized
-from apps.engine.rundir import RunDirectory
-from apps.engine.spec import EvalSpec, RunSpec
-from apps.engine.training import train
-from apps.engine.vec_normalize import STATISTICS, FrozenStatistics, restore, save_statistics
+from apps.catalogue.algorithms.sb3 import ALGORITHMS
+from apps.catalogue.normalizing import NORMALIZATION, check_observations, what_is_normalized
+from apps.engine.checkpoints import saving
+from apps.engine.environments.making import describe
+from apps.engine.models.arguments import constructor_arguments
+from apps.engine.models.building import build_model
+from apps.engine.playing.evaluation import Player, evaluate, play
+from apps.engine.stepping.making import make_vec_env_for
+from apps.engine.stepping.normalized import STATISTICS, FrozenStatistics, restore, save_statistics
+from apps.engine.training.training import train
+from apps.errors import InvalidSpec
+from apps.rundir.checkpoints import copy_checkpoint
+from apps.rundir.directory import RunDirectory
+from apps.spec.evaluation import EvalSpec
+from apps.spec.run import RunSpec
 from tests.engine.conftest import make_directory
 from tests.engine.test_resume import visible
 from tests.engine.test_training import events_of, weights
@@ -318,7 +321,7 @@ def test_statistics_are_covered_by_the_manifest(
     data = path.read_bytes()
     path.unlink()  # The original's file has the same inode.
     path.write_bytes(data[:-1] + b"x")
-    with pytest.raises(checkpoints.DamagedCheckpoint, match=rf"{STATISTICS} does not match"):
+    with pytest.raises(saving.DamagedCheckpoint, match=rf"{STATISTICS} does not match"):
         Player.of_checkpoint(spec, copy, 64)
 
 

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from apps.engine import checkpoints
-from apps.engine.errors import NotFinite
-from apps.engine.evaluation import evaluate
-from apps.engine.rundir import RunDirectory
-from apps.engine.spec import EvalSpec, RunSpec
-from apps.engine.training import Attempt, train
+from apps.engine.checkpoints import saving
+from apps.engine.playing.evaluation import evaluate
+from apps.engine.training.training import Attempt, train
+from apps.errors import NotFinite
+from apps.rundir.directory import RunDirectory
+from apps.spec.evaluation import EvalSpec
+from apps.spec.run import RunSpec
 from tests.engine.conftest import make_directory
 from tests.engine.test_training import events_of
 from tests.worlds import odd_worlds
@@ -50,7 +51,7 @@ def test_a_world_is_trained_evaluated_and_gone_on_with(world: str, tmp_path: Pat
     expected = pytest.approx(1e-7 if world == "TinyReward" else 10.0, rel=1e-6)
     episodes = events_of(directory, "episode")
     assert [event["return"] for event in episodes] == [expected] * len(episodes)
-    step = checkpoints.steps_of(directory)[-1]
+    step = saving.steps_of(directory)[-1]
     result = evaluate(directory, spec, step, EvalSpec(2, should_film=False), "eval_test")
     told = json.loads((directory.evaluations / "eval_test.json").read_text())
     assert result.summary()["return_mean"] == expected

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from apps.engine import events
-from apps.engine.errors import RunDirectoryError
-from apps.engine.plain_files import NotPlainFile, open_below, reading, size_of
-from apps.engine.rundir import LogWriter, RunDirectory, read_json, read_lines, sha256_of
+from apps.errors import RunDirectoryError
+from apps.rundir import events
+from apps.rundir.directory import RunDirectory
+from apps.rundir.files import read_json, sha256_of
+from apps.rundir.log import LogWriter, read_lines
+from apps.rundir.plain_files import NotPlainFile, open_below, reading, size_of
 from tests.intruders import INTRUDERS, SECRET, Intruder, pipe, put
 
 pytestmark = pytest.mark.timeout(20)

@@ -14,15 +14,17 @@ from gymnasium import spaces
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from apps.engine.algorithms import ALGORITHMS
-from apps.engine.environment_profiles import unfit
-from apps.engine.environments import describe, make_env
-from apps.engine.errors import InvalidSpec, UnknownEnvironment
-from apps.engine.evaluation import evaluate
-from apps.engine.plain_spaces import TAKEN_NAMES, PlainSpaces
-from apps.engine.rundir import RunDirectory, read_json
-from apps.engine.spec import EvalSpec, RunSpec
-from apps.engine.training import Attempt, train
+from apps.catalogue.algorithms.sb3 import ALGORITHMS
+from apps.engine.environments.making import describe, make_env
+from apps.engine.environments.plain_spaces import TAKEN_NAMES, PlainSpaces
+from apps.engine.playing.evaluation import evaluate
+from apps.engine.training.training import Attempt, train
+from apps.errors import InvalidSpec, UnknownEnvironment
+from apps.rundir.directory import RunDirectory
+from apps.rundir.files import read_json
+from apps.spec.evaluation import EvalSpec
+from apps.spec.fitting import unfit
+from apps.spec.run import RunSpec
 from tests.engine.any_spaces import AnySpaces
 from tests.engine.conftest import make_directory
 

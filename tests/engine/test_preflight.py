@@ -9,14 +9,16 @@ import orjson
 import pytest
 import torch
 
-from apps.engine import building, probing, rehearsing, vectorizing, verdicts
-from apps.engine.descriptions import known_descriptions
-from apps.engine.gpu import GpuMemory
-from apps.engine.preflight import Memory, Preflight, Probe
-from apps.engine.preflighting import preflight
-from apps.engine.probing import MIN_LEAK_BYTES, leak
-from apps.engine.rehearsing import shortened
-from apps.engine.spec import RunSpec
+from apps.catalogue.environments.descriptions import known_descriptions
+from apps.engine.checker import preflight
+from apps.engine.models import building
+from apps.engine.preflight import probe, rehearsal, verdicts
+from apps.engine.preflight.probe import MIN_LEAK_BYTES, leak
+from apps.engine.preflight.rehearsal import shortened
+from apps.engine.stepping import choosing
+from apps.machine.gpu import GpuMemory
+from apps.protocol.preflight import Memory, Preflight, Probe
+from apps.spec.run import RunSpec
 from tests.conftest import TINY_PPO
 
 BEHAVING = {**TINY_PPO, "environment": "tests.misbehaving:Behaving-v0"}
@@ -24,8 +26,8 @@ BEHAVING = {**TINY_PPO, "environment": "tests.misbehaving:Behaving-v0"}
 
 @pytest.fixture(autouse=True)
 def short_check(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probing, "MAX_PROBE_STEPS", 500)
-    monkeypatch.setattr(rehearsing, "REHEARSAL_S", 0.05)
+    monkeypatch.setattr(probe, "MAX_PROBE_STEPS", 500)
+    monkeypatch.setattr(rehearsal, "REHEARSAL_S", 0.05)
 
 
 def checked(**changes: Any) -> tuple[Preflight, list[str]]:
@@ -125,7 +127,7 @@ def test_what_is_wrong_with_an_environment_is_said(
 def test_how_environments_will_be_stepped_is_said(
     monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], severity: str, words: str
 ) -> None:
-    monkeypatch.setattr(vectorizing, "usable_cores", lambda: 2)
+    monkeypatch.setattr(choosing, "usable_cores", lambda: 2)
     result, _ = checked(**changes)
     assert re.search(words, said(result, severity))
 
@@ -162,8 +164,8 @@ def test_memory_that_grows_with_each_step_is_told_from_memory_that_settles() -> 
 def test_an_environment_that_leaks_is_told_what_it_would_take(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(probing, "MAX_PROBE_STEPS", 2000)
-    monkeypatch.setattr(probing, "MEMORY_INTERVAL_S", 0.001)
+    monkeypatch.setattr(probe, "MAX_PROBE_STEPS", 2000)
+    monkeypatch.setattr(probe, "MEMORY_INTERVAL_S", 0.001)
     result, _ = checked(environment="tests.misbehaving:Leaks-v0", total_timesteps=10**9)
     assert result.probe is not None
     # What this process has free already is taken before any more is asked for.

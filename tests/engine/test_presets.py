@@ -4,9 +4,11 @@ from collections.abc import Callable
 
 import pytest
 
-from apps.engine.algorithms import ALGORITHMS
-from apps.engine.environments import ENVIRONMENTS, FAMILIES
-from apps.engine.presets import (
+from apps.catalogue.algorithms.sb3 import ALGORITHMS
+from apps.catalogue.environments.cards import ENVIRONMENTS
+from apps.catalogue.environments.families import FAMILIES
+from apps.catalogue.pages import DOCS, algorithms_page, metrics_page, presets_page
+from apps.catalogue.presets.presets import (
     ENVIRONMENT_PRESETS,
     GENERAL_PRESETS,
     LENGTH_TITLES,
@@ -17,8 +19,7 @@ from apps.engine.presets import (
     lengths_for,
     preset_for,
 )
-from apps.engine.reference import DOCS, algorithms_page, metrics_page, presets_page
-from apps.engine.spec import BOUNDS, RunSpec
+from apps.spec.run import BOUNDS, RunSpec
 
 WHERE_IT_CAN_ACT = [
     (algorithm.name, environment)
@@ -148,7 +149,7 @@ def test_what_was_tuned_with_normalisation_is_offered_with_it() -> None:
 )
 def test_a_reference_page_is_what_the_catalogues_say(name: str, page: Callable[[], str]) -> None:
     written = (DOCS / name).read_text(encoding="utf-8")
-    assert written == page(), "run python -m apps.engine.presets"
+    assert written == page(), "run python -m apps.catalogue"
 
 
 @pytest.mark.parametrize("environment", ["BreakoutNoFrameskip-v4", "ALE/Alien-v5"])

@@ -8,13 +8,13 @@ import gymnasium
 import psutil
 import pytest
 
-from apps.engine import vectorizing
 from apps.engine.control import Control
-from apps.engine.rundir import read_json
-from apps.engine.spec import RunSpec
-from apps.engine.subprocess_vec_env import ProcessEnded
-from apps.engine.training import train
-from apps.engine.vectorizing import Choice, suiting
+from apps.engine.stepping import choosing
+from apps.engine.stepping.choosing import Choice, suiting
+from apps.engine.stepping.subprocesses import ProcessEnded
+from apps.engine.training.training import train
+from apps.rundir.files import read_json
+from apps.spec.run import RunSpec
 from tests.engine.conftest import make_directory
 from tests.engine.short_walk import ShortWalk
 from tests.engine.test_resume import assert_same_run, spec_of, train_with_pauses
@@ -123,8 +123,8 @@ def test_a_run_goes_on_as_it_began_without_another_look(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     choices = iter(["subprocess"])
-    monkeypatch.setattr(vectorizing, "usable_cores", lambda: 2)
-    monkeypatch.setattr(vectorizing, "suiting", lambda *_: Choice("auto", next(choices)))
+    monkeypatch.setattr(choosing, "usable_cores", lambda: 2)
+    monkeypatch.setattr(choosing, "suiting", lambda *_: Choice("auto", next(choices)))
     spec = spec_of("ppo", "CartPole-v1", n_envs=2, total_timesteps=400)
     directory, _ = train_with_pauses(tmp_path / "run", spec, 200)
     chosen = read_json(directory.provenance)["vectorization"]

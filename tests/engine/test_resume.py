@@ -16,24 +16,29 @@ import torch
 from gymnasium import spaces
 from gymnasium.utils import EzPickle
 
-from apps.engine import building, checkpoints, transitions
-from apps.engine.building import ALGORITHM_CLASSES, make_env_for
-from apps.engine.callbacks import EventLog, TrainingCallback
-from apps.engine.checkpoint_files import copy_checkpoint
+from apps.catalogue.environments.cards import ENVIRONMENTS
+from apps.catalogue.environments.ids import is_installed
+from apps.engine.checkpoints import buffer, loading, saving
 from apps.engine.control import Control
-from apps.engine.environments import ENVIRONMENTS, is_installed
-from apps.engine.errors import RefusedFile
-from apps.engine.journal import MAX_JOURNAL_STEPS, Journal, only_pretends_to_pickle, with_journal
-from apps.engine.rundir import (
-    LogWriter,
-    RunDirectory,
-    read_json,
-    sha256_of,
-    take_weights,
+from apps.engine.environments.journal import (
+    MAX_JOURNAL_STEPS,
+    Journal,
+    only_pretends_to_pickle,
+    with_journal,
 )
-from apps.engine.spec import RunSpec
-from apps.engine.training import Attempt, Outcome, train
+from apps.engine.models import building
+from apps.engine.models.classes import ALGORITHM_CLASSES
+from apps.engine.stepping.making import make_env_for
+from apps.engine.training.callback import TrainingCallback
+from apps.engine.training.log import EventLog
+from apps.engine.training.training import Attempt, Outcome, train
+from apps.errors import RefusedFile
 from apps.metrics import store
+from apps.rundir.checkpoints import copy_checkpoint
+from apps.rundir.directory import RunDirectory, take_weights
+from apps.rundir.files import read_json, sha256_of
+from apps.rundir.log import LogWriter
+from apps.spec.run import RunSpec
 from tests.engine.conftest import make_directory
 from tests.engine.test_trainer_process import send, start
 from tests.engine.test_training import events_of
@@ -143,24 +148,24 @@ def visible(directory: RunDirectory) -> list[object]:
 
 
 def weights(spec: RunSpec, directory: RunDirectory) -> dict[str, torch.Tensor]:
-    step = checkpoints.steps_of(directory)[-1]
-    model = checkpoints.load(ALGORITHM_CLASSES[spec.algorithm], directory, step, "cpu")
+    step = saving.steps_of(directory)[-1]
+    model = loading.load(ALGORITHM_CLASSES[spec.algorithm], directory, step, "cpu")
     return model.policy.state_dict()
 
 
 def arrays(directory: RunDirectory) -> dict[str, bytes]:
     """The last checkpoint's replay buffer and statistics."""
-    folder = directory.checkpoints / str(checkpoints.steps_of(directory)[-1])
+    folder = directory.checkpoints / str(saving.steps_of(directory)[-1])
     kept = [path for path in folder.iterdir() if path.suffix in {".arrays", ".npz"}]
     return {path.name: path.read_bytes() for path in kept}
 
 
 def position(directory: RunDirectory) -> Any:
-    return checkpoints.load_state(directory, checkpoints.steps_of(directory)[-1])["buffer"]
+    return loading.load_state(directory, saving.steps_of(directory)[-1])["buffer"]
 
 
 def assert_same_run(spec: RunSpec, one: RunDirectory, other: RunDirectory) -> None:
-    assert checkpoints.steps_of(one)[-1] == checkpoints.steps_of(other)[-1]
+    assert saving.steps_of(one)[-1] == saving.steps_of(other)[-1]
     first, second = weights(spec, one), weights(spec, other)
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert arrays(one) == arrays(other)
@@ -177,7 +182,7 @@ def test_a_paused_run_ends_as_the_one_that_was_never_paused(
     changes: dict[str, Any],
     hyperparameters: dict[str, Any],
 ) -> None:
-    monkeypatch.setattr(transitions, "MAX_CHUNK_ROWS", 64)
+    monkeypatch.setattr(buffer, "MAX_CHUNK_ROWS", 64)
     spec = spec_of(algorithm, environment, hyperparameters=hyperparameters, **changes)
     whole, _ = train_with_pauses(tmp_path / "whole", spec)
     broken, outcome = train_with_pauses(tmp_path / "broken", spec, 200, 500, 900)
@@ -260,11 +265,11 @@ def test_a_damaged_checkpoint_costs_time_but_not_exactness(tmp_path: Path, harm:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TrainingCallback, "_on_rollout_start", on_rollout_start)
         train(spec, directory, control)
-    *_, before, last = checkpoints.steps_of(directory)
+    *_, before, last = saving.steps_of(directory)
     folder = directory.checkpoints / str(last)
     manifests = {
         step: sha256_of(directory.checkpoints / str(step) / "manifest.json")
-        for step in checkpoints.steps_of(directory)
+        for step in saving.steps_of(directory)
     }
     if harm == "manifest":
         manifests[last] = "0" * 64
@@ -326,7 +331,7 @@ def test_a_branch_into_another_environment_keeps_the_weights_and_says_what_is_ne
     parent, _ = train_with_pauses(tmp_path / "parent", spec)
     other = spec_of("ppo", "CartPole-v0", total_timesteps=1600)
     child = make_directory(tmp_path / "child", other)
-    child.append(copy_checkpoint(parent, child, checkpoints.steps_of(parent)[-1]))
+    child.append(copy_checkpoint(parent, child, saving.steps_of(parent)[-1]))
     train(other, child)
     (attempt,) = events_of(child, "attempt")
     assert attempt["fidelity"] == "warm"
@@ -338,8 +343,8 @@ def test_a_branch_whose_networks_do_not_fit_is_refused_in_words(tmp_path: Path) 
     parent, _ = train_with_pauses(tmp_path / "parent", spec)
     wider = spec_of("ppo", "CartPole-v1", total_timesteps=1600, hyperparameters={"net_arch": [9]})
     child = make_directory(tmp_path / "child", wider)
-    child.append(copy_checkpoint(parent, child, checkpoints.steps_of(parent)[-1]))
-    with pytest.raises(checkpoints.DamagedCheckpoint, match="keeps net_arch"):
+    child.append(copy_checkpoint(parent, child, saving.steps_of(parent)[-1]))
+    with pytest.raises(saving.DamagedCheckpoint, match="keeps net_arch"):
         train(wider, child)
     assert events_of(child)[-1]["status"] == "failed"
 
@@ -514,7 +519,7 @@ def test_a_journal_goes_on_as_the_environment_would_have(
 
 
 def test_a_journal_gives_up_on_an_episode_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("apps.engine.journal.MAX_JOURNAL_STEPS", 3)
+    monkeypatch.setattr("apps.engine.environments.journal.MAX_JOURNAL_STEPS", 3)
     assert MAX_JOURNAL_STEPS > 3
     journal = Journal(Pretender())
     journal.reset(seed=1)
@@ -526,7 +531,7 @@ def test_a_journal_gives_up_on_an_episode_without_end(monkeypatch: pytest.Monkey
 def test_a_state_file_that_is_not_ours_is_never_unpickled(tmp_path: Path) -> None:
     spec = spec_of("ppo", "CartPole-v1", save_freq=640)
     directory, _ = train_with_pauses(tmp_path / "run", spec, 700)
-    folder = directory.checkpoints / str(checkpoints.steps_of(directory)[-1])
+    folder = directory.checkpoints / str(saving.steps_of(directory)[-1])
     evil = b"cos\nsystem\n(S'touch " + str(tmp_path / "owned").encode() + b"'\ntR."
     (folder / "state.pkl").write_bytes(evil)
     train(spec, directory, attempt=Attempt(3))
@@ -539,7 +544,7 @@ def test_a_damaged_manifest_stops_no_later_save(tmp_path: Path) -> None:
     spec = spec_of("ppo", "CartPole-v1", total_timesteps=256, save_freq=64)
     directory = make_directory(tmp_path / "run", spec)
     train(spec, directory)
-    assert checkpoints.steps_of(directory) == [128, 192, 256]
+    assert saving.steps_of(directory) == [128, 192, 256]
     for damaged in (directory.checkpoints, directory.checkpoints / "192"):
         (damaged / "manifest.json").write_bytes(b"{")
     longer = replace(spec, total_timesteps=512)
@@ -547,4 +552,4 @@ def test_a_damaged_manifest_stops_no_later_save(tmp_path: Path) -> None:
     assert (outcome.status, outcome.step) == ("completed", 512)
     pointers = read_json(directory.checkpoints / "manifest.json")
     assert pointers["last"] == 512
-    assert 192 not in checkpoints.steps_of(directory)
+    assert 192 not in saving.steps_of(directory)

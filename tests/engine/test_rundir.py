@@ -21,19 +21,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from apps.engine import events
-from apps.engine.errors import DiskFull, RunDirectoryBusy, RunDirectoryError
-from apps.engine.rundir import (
-    READ_CHUNK_BYTES,
-    LogWriter,
-    RunDirectory,
-    publish_directory,
-    read_json,
-    read_lines,
-    sha256_of,
-    write_json,
-    write_whole,
-)
+from apps.errors import DiskFull, RunDirectoryBusy, RunDirectoryError
+from apps.rundir import events
+from apps.rundir.directory import RunDirectory
+from apps.rundir.files import publish_directory, read_json, sha256_of, write_json, write_whole
+from apps.rundir.log import READ_CHUNK_BYTES, LogWriter, read_lines
 
 ROOT = Path(__file__).resolve().parents[2]
 LAW = settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])

@@ -8,9 +8,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.engine.batch_files import read_batch
-from apps.engine.errors import InvalidSpec
-from apps.engine.safe_yaml import read
+from apps.errors import InvalidSpec
+from apps.foreign.batches import read_batch
+from apps.foreign.plain_yaml import read
 
 
 @pytest.mark.parametrize(

@@ -14,22 +14,20 @@ import numpy as np
 import pytest
 from stable_baselines3.common.env_util import make_vec_env
 
-from apps.engine import checkpoints
-from apps.engine.algorithms import Algorithm
-from apps.engine.building import (
-    build_model,
-    constructor_arguments,
-    load_model,
-    make_env_for,
-    make_vec_env_for,
-    policy_for,
-)
-from apps.engine.errors import DamagedCheckpoint, InvalidSpec
-from apps.engine.evaluation import evaluate
-from apps.engine.rundir import RunDirectory, read_json
-from apps.engine.sbx_algorithms import SBX_ALGORITHMS
-from apps.engine.spec import EvalSpec, RunSpec
-from apps.engine.training import Attempt, train
+from apps.catalogue.algorithms.algorithm import Algorithm
+from apps.catalogue.algorithms.sbx import SBX_ALGORITHMS
+from apps.engine.checkpoints import saving
+from apps.engine.checkpoints.loading import load_model
+from apps.engine.models.arguments import constructor_arguments, policy_for
+from apps.engine.models.building import build_model
+from apps.engine.playing.evaluation import evaluate
+from apps.engine.stepping.making import make_env_for, make_vec_env_for
+from apps.engine.training.training import Attempt, train
+from apps.errors import DamagedCheckpoint, InvalidSpec
+from apps.rundir.directory import RunDirectory
+from apps.rundir.files import read_json
+from apps.spec.evaluation import EvalSpec
+from apps.spec.run import RunSpec
 from tests.engine.conftest import make_directory
 from tests.engine.test_resume import (
     arrays,
@@ -86,7 +84,7 @@ def small_spec(algorithm: str, **changes: Any) -> RunSpec:
 
 def networks(directory: RunDirectory) -> bytes:
     """The networks of a run's last checkpoint, optimizers and random keys included."""
-    step = checkpoints.steps_of(directory)[-1]
+    step = saving.steps_of(directory)[-1]
     return (directory.checkpoints / str(step) / "networks.msgpack").read_bytes()
 
 
@@ -116,7 +114,7 @@ def test_a_run_ends_with_the_networks_of_the_bare_port_and_can_be_played(
     logged = {key for event in events_of(directory, "metrics") for key in event["values"]}
     assert {*algorithm.diagnostics, "rollout/ep_rew_mean"} <= logged
     asked = EvalSpec(n_episodes=2, is_deterministic=False, should_film=False)
-    step = checkpoints.steps_of(directory)[-1]
+    step = saving.steps_of(directory)[-1]
     played = [evaluate(directory, spec, step, asked, name).episodes for name in ("one", "two")]
     assert [e.episode_return for e in played[0]] == [e.episode_return for e in played[1]]
 

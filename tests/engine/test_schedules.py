@@ -9,12 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stable_baselines3.common.utils import LinearSchedule
 
-from apps.engine import checkpoints, schedules
-from apps.engine.building import constructor_arguments
-from apps.engine.checkpoint_files import copy_checkpoint
-from apps.engine.rundir import RunDirectory
-from apps.engine.spec import RunSpec
-from apps.engine.training import train
+from apps.engine.checkpoints import saving
+from apps.engine.models.arguments import constructor_arguments
+from apps.engine.training.training import train
+from apps.rundir.checkpoints import copy_checkpoint
+from apps.rundir.directory import RunDirectory
+from apps.spec import schedules
+from apps.spec.run import RunSpec
 from tests.engine.conftest import make_directory
 from tests.engine.test_training import events_of
 
@@ -36,7 +37,7 @@ def continued(folder: Path, spec: RunSpec, schedule_timesteps: int) -> RunDirect
     train(spec, parent)
     more = replace(spec, total_timesteps=1280, schedule_timesteps=schedule_timesteps)
     child = make_directory(folder / "child", more)
-    child.append(copy_checkpoint(parent, child, checkpoints.steps_of(parent)[-1]))
+    child.append(copy_checkpoint(parent, child, saving.steps_of(parent)[-1]))
     train(more, child)
     return child
 

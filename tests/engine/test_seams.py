@@ -9,11 +9,11 @@ import pytest
 from stable_baselines3 import DQN
 from stable_baselines3.common.buffers import NStepReplayBuffer
 
-from apps.engine import checkpoints, transitions
-from apps.engine.checkpoint_files import copy_checkpoint
-from apps.engine.rundir import RunDirectory
-from apps.engine.spec import RunSpec
-from apps.engine.training import train
+from apps.engine.checkpoints import loading, saving
+from apps.engine.training.training import train
+from apps.rundir.checkpoints import copy_checkpoint
+from apps.rundir.directory import RunDirectory
+from apps.spec.run import RunSpec
 from tests.engine.conftest import make_directory
 from tests.engine.test_training import events_of
 
@@ -32,7 +32,7 @@ def branched(folder: Path, spec: RunSpec, **changes: Any) -> RunDirectory:
     """Train a spec, then a child of its last checkpoint for as many steps again."""
     parent = make_directory(folder / "parent", spec)
     train(spec, parent)
-    step = checkpoints.steps_of(parent)[-1]
+    step = saving.steps_of(parent)[-1]
     other = replace(spec, total_timesteps=2 * step, **changes)
     child = make_directory(folder / "child", other)
     child.append(copy_checkpoint(parent, child, step))
@@ -41,7 +41,7 @@ def branched(folder: Path, spec: RunSpec, **changes: Any) -> RunDirectory:
 
 
 def last_state(directory: RunDirectory) -> dict[str, Any]:
-    return checkpoints.load_state(directory, checkpoints.steps_of(directory)[-1])
+    return loading.load_state(directory, saving.steps_of(directory)[-1])
 
 
 @pytest.mark.parametrize("buffer_size", [1000, 150])
@@ -85,7 +85,7 @@ def test_returns_over_several_steps_end_at_the_seam() -> None:
 
     for _ in range(5):
         add(1.0)
-    transitions.cut_episodes(model)
+    buffer.cut_episodes(model)
     for _ in range(5):
         add(100.0)
     before_the_seam = buffer._get_samples(np.arange(5)).rewards

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from apps.engine.presets import SEARCHES, preset_for
-from apps.engine.searched_presets import Estimate, Finalist, Search
+from apps.catalogue.presets.presets import SEARCHES, preset_for
+from apps.catalogue.presets.searched import Estimate, Finalist, Search
 
 ROUNDED = Estimate(9.0, 8.0, 10.0)
 TUNED = Finalist(

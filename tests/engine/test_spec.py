@@ -9,26 +9,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from apps.engine.algorithms import (
-    ALGORITHMS,
-    MAX_LAYER_WIDTH,
-    MAX_LAYERS,
-    Hyperparameter,
-)
-from apps.engine.assignments import parse_assignments
-from apps.engine.environments import ENVIRONMENTS
-from apps.engine.errors import FieldError, InvalidSpec
-from apps.engine.presets import LENGTH_TITLES, PRESET_TITLES, lengths_for, preset_for
-from apps.engine.spec import (
-    BOUNDS,
+from apps.catalogue.algorithms.sb3 import ALGORITHMS
+from apps.catalogue.algorithms.schema import MAX_LAYER_WIDTH, MAX_LAYERS, Hyperparameter
+from apps.catalogue.environments.cards import ENVIRONMENTS
+from apps.catalogue.presets.presets import LENGTH_TITLES, PRESET_TITLES, lengths_for, preset_for
+from apps.errors import FieldError, InvalidSpec
+from apps.spec.assignments import parse_assignments
+from apps.spec.evaluation import (
     EVALUATION_BOUNDS,
     EVALUATION_SEED_OFFSET,
-    MAX_KWARGS_BYTES,
-    MAX_SEED,
     EvalSpec,
-    RunSpec,
     default_evaluation_seed,
 )
+from apps.spec.fields import MAX_SEED
+from apps.spec.run import BOUNDS, MAX_KWARGS_BYTES, RunSpec
 from tests.engine.strategies import json_values, spec_data
 
 LAW = settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.too_slow])

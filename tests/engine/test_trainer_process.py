@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from apps.engine import checkpoints
-from apps.engine.rundir import RunDirectory
+from apps.engine.checkpoints import saving
+from apps.rundir.directory import RunDirectory
 from tests.conftest import TINY_PPO
 from tests.engine.test_training import events_of
 from tests.misbehaving import is_gone
@@ -152,7 +152,7 @@ def test_a_stop_saves_and_ends_in_order(tmp_path: Path, how: str) -> None:
     assert process.returncode == 0
     result = json.loads(output.splitlines()[-1])["result"]
     assert result["status"] == "stopped"
-    assert checkpoints.steps_of(directory)[-1] == result["step"]
+    assert saving.steps_of(directory)[-1] == result["step"]
     assert events_of(directory)[-1]["status"] == "stopped"
     assert directory.lock_holder() is None
 

@@ -10,15 +10,18 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common.env_util import make_vec_env
 
-from apps.engine import checkpoints
-from apps.engine.building import ALGORITHM_CLASSES, constructor_arguments, device_for
-from apps.engine.callbacks import EventLog, scalar_logger
+from apps.engine.checkpoints import loading, saving
 from apps.engine.control import Control
-from apps.engine.errors import DiskFull, EngineError, RunDirectoryBusy
-from apps.engine.events import Event, decode
-from apps.engine.rundir import LogWriter, RunDirectory, read_lines
-from apps.engine.spec import RunSpec
-from apps.engine.training import NoEpisode, Outcome, train
+from apps.engine.models.arguments import constructor_arguments
+from apps.engine.models.classes import ALGORITHM_CLASSES
+from apps.engine.models.devices import device_for
+from apps.engine.training.log import EventLog, scalar_logger
+from apps.engine.training.training import NoEpisode, Outcome, train
+from apps.errors import DiskFull, EngineError, RunDirectoryBusy
+from apps.rundir.directory import RunDirectory
+from apps.rundir.events import Event, decode
+from apps.rundir.log import LogWriter, read_lines
+from apps.spec.run import RunSpec
 from tests.engine.conftest import TINY, make_directory
 
 
@@ -34,8 +37,8 @@ def train_tiny(folder: Path, algorithm: str, **changes: object) -> tuple[RunDire
 
 
 def weights(algorithm: str, directory: RunDirectory) -> dict[str, torch.Tensor]:
-    step = checkpoints.steps_of(directory)[-1]
-    model = checkpoints.load(ALGORITHM_CLASSES[algorithm], directory, step, "cpu")
+    step = saving.steps_of(directory)[-1]
+    model = loading.load(ALGORITHM_CLASSES[algorithm], directory, step, "cpu")
     return model.policy.state_dict()
 
 
@@ -48,7 +51,7 @@ def test_a_run_directory_holds_spec_provenance_log_and_checkpoints(
     assert provenance["device"] == "cpu"
     assert provenance["packages"]["torch"].startswith("2.13.0")
     assert provenance["torch_threads"] == 1
-    assert checkpoints.steps_of(directory) == [256]
+    assert saving.steps_of(directory) == [256]
     statuses = [event["status"] for event in events_of(directory, "status")]
     assert statuses == ["running", "completed"]
 
@@ -116,7 +119,7 @@ def test_a_stop_ends_at_the_next_rollout_with_a_checkpoint(tmp_path: Path) -> No
     control.request_stop(reason="enough")
     outcome = train(spec, directory, control)
     assert (outcome.status, outcome.step, outcome.reason) == ("stopped", 0, "enough")
-    assert checkpoints.steps_of(directory) == [0]
+    assert saving.steps_of(directory) == [0]
     last = events_of(directory)[-1]
     assert (last["type"], last["status"], last["reason"]) == ("status", "stopped", "enough")
 
@@ -127,7 +130,7 @@ def test_checkpoints_come_at_the_asked_frequency_and_old_ones_go(tmp_path: Path)
     train(spec, directory, keep_checkpoints=2)
     saved = [event["step"] for event in events_of(directory, "checkpoint")]
     assert saved == [64, 128, 192, 256, 320, 384, 448, 512, 576, 640]
-    kept = checkpoints.steps_of(directory)
+    kept = saving.steps_of(directory)
     pointers = json.loads((directory.checkpoints / "manifest.json").read_text())
     assert kept[-2:] == [576, 640]
     assert set(kept) == {pointers["best"], 576, 640}
@@ -142,14 +145,14 @@ def test_checkpoints_that_ask_for_an_evaluation_are_kept(tmp_path: Path) -> None
     train(spec, directory, keep_checkpoints=1)
     asked = [e["step"] for e in events_of(directory, "checkpoint") if e["evaluate"]]
     assert asked == [128, 256, 384, 512, 640]
-    assert set(asked) <= set(checkpoints.steps_of(directory))
+    assert set(asked) <= set(saving.steps_of(directory))
 
 
 def test_milestones_ask_for_an_evaluation_of_each_tenth(tmp_path: Path) -> None:
     directory, _ = train_tiny(tmp_path / "run", "ppo", milestones=True, total_timesteps=640)
     saved = events_of(directory, "checkpoint")
     assert [event["step"] for event in saved if event["evaluate"]] == [*range(64, 641, 64)]
-    assert checkpoints.steps_of(directory) == [*range(64, 641, 64)]
+    assert saving.steps_of(directory) == [*range(64, 641, 64)]
 
 
 def test_a_second_trainer_in_the_same_directory_is_refused(tmp_path: Path) -> None:
@@ -255,7 +258,7 @@ def test_schedules_and_networks_reach_the_library(tmp_path: Path) -> None:
         if "train/learning_rate" in event["values"]
     ]
     assert rates == pytest.approx([0.00075, 0.0005, 0.00025, 0.0])
-    model = checkpoints.load(ALGORITHM_CLASSES["ppo"], directory, 256, "cpu")
+    model = loading.load(ALGORITHM_CLASSES["ppo"], directory, 256, "cpu")
     assert [layer.out_features for layer in model.policy.mlp_extractor.policy_net[::2]] == [8]
     assert isinstance(model.policy.mlp_extractor.policy_net[1], torch.nn.ReLU)
 
@@ -273,7 +276,7 @@ def test_a_full_disk_fails_the_run_and_keeps_the_log_whole(
             return real_write(fd, data[:11])
         return real_write(fd, data)
 
-    monkeypatch.setattr("apps.engine.rundir.os.write", write)
+    monkeypatch.setattr("apps.rundir.directory.os.write", write)
     with pytest.raises(DiskFull, match="free some space"):
         train(spec, directory)
     assert directory.log.read_bytes().endswith(b"\n")

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from stable_baselines3 import HerReplayBuffer
 from stable_baselines3.common.buffers import DictReplayBuffer, ReplayBuffer
 
-from apps.engine import transitions
-from apps.engine.rundir import FULL_DISK_ERRORS, sha256_of
-from apps.engine.transitions import FileEntry, SharedChunks, load_buffer, position_of
+from apps.engine.checkpoints import buffer
+from apps.engine.checkpoints.buffer import FileEntry, SharedChunks, load_buffer, position_of
+from apps.rundir.files import FULL_DISK_ERRORS, sha256_of
 
 SIZE = 23
 N_ENVS = 2
@@ -85,7 +85,7 @@ def resumed(model: Any, folder: Path) -> Any:
 
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transitions, "MAX_CHUNK_ROWS", CHUNK_ROWS)
+    monkeypatch.setattr(buffer, "MAX_CHUNK_ROWS", CHUNK_ROWS)
 
 
 @pytest.mark.parametrize("buffer_class", [ReplayBuffer, DictReplayBuffer, HerReplayBuffer])
@@ -165,7 +165,7 @@ def test_a_larger_buffer_takes_what_a_smaller_one_held(tmp_path: Path) -> None:
 def test_rows_of_pixels_make_chunks_of_few_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transitions, "MAX_CHUNK_BYTES", 100)
+    monkeypatch.setattr(buffer, "MAX_CHUNK_BYTES", 100)
     model = model_with()
     play(model, 4)
     # A row holds 2 environments x (2 x 2 x 4 bytes of observations + 8 + 3 x 4) bytes.

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.engine.algorithms import shown
-from apps.engine.environment_cards import FAMILIES
-from apps.engine.spec import RunSpec
-from apps.engine.trust import WRAPPERS, Registered, leads_outside, refusals
+from apps.catalogue.environments.families import FAMILIES
+from apps.spec.run import RunSpec
+from apps.spec.trust import WRAPPERS, Registered, leads_outside, refusals
+from apps.words import shown
 
 
 @pytest.fixture

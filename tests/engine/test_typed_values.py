@@ -9,15 +9,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from apps.engine import strict_json
-from apps.engine.algorithms import ALGORITHMS
-from apps.engine.assignments import parse_assignments
-from apps.engine.errors import InvalidSpec
-from apps.engine.expressions import read_typed
-from apps.engine.spec import RunSpec
-from apps.engine.strict_json import GivenTwice
-from apps.engine.suggestions import did_you_mean
-from apps.engine.whole_numbers import MAX_DIGITS, whole_number
+from apps.catalogue.algorithms.sb3 import ALGORITHMS
+from apps.errors import InvalidSpec
+from apps.spec.assignments import parse_assignments
+from apps.spec.run import RunSpec
+from apps.text import strict_json
+from apps.text.expressions import read_typed
+from apps.text.strict_json import GivenTwice
+from apps.text.suggestions import did_you_mean
+from apps.text.whole_numbers import MAX_DIGITS, whole_number
 
 
 @pytest.mark.parametrize(

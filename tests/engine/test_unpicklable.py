@@ -9,11 +9,12 @@ import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
 from stable_baselines3 import PPO
 
-from apps.engine.journal import CannotPickle, CannotRestore, pickled, unpickled
-from apps.engine.native_vec_env import NativeVecEnv
-from apps.engine.rundir import RunDirectory, write_json
-from apps.engine.spec import RunSpec
-from apps.engine.training import Attempt, train
+from apps.engine.environments.journal import CannotPickle, CannotRestore, pickled, unpickled
+from apps.engine.stepping.native import NativeVecEnv
+from apps.engine.training.training import Attempt, train
+from apps.rundir.directory import RunDirectory
+from apps.rundir.files import write_json
+from apps.spec.run import RunSpec
 from tests.engine.conftest import make_directory
 from tests.engine.holding import ERRORS, HELD, Holds
 from tests.engine.test_trainer_process import run_one

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from stable_baselines3.common.env_util import make_vec_env
 
 import tests.engine.short_walk  # noqa: F401 - registers ShortWalk-v0
-from apps.engine.building import make_env_for, make_vec_env_for
-from apps.engine.errors import InvalidSpec
-from apps.engine.native_vec_env import SameStepCartPole, make_native
-from apps.engine.presets import Preset
-from apps.engine.rundir import read_json
-from apps.engine.spec import RunSpec
-from apps.engine.spec_defaults import apply_preset
+from apps.catalogue.presets.presets import Preset
+from apps.engine.stepping.making import make_env_for, make_vec_env_for
+from apps.engine.stepping.native import SameStepCartPole, make_native
+from apps.errors import InvalidSpec
+from apps.rundir.files import read_json
+from apps.spec.defaults import apply_preset
+from apps.spec.run import RunSpec
 from tests.engine.test_resume import assert_same_run, spec_of, train_with_pauses
 from tests.engine.test_training import events_of
 
@@ -180,7 +180,7 @@ def test_a_preset_may_ask_for_it_but_not_of_a_spec_from_before(
 ) -> None:
     spec = RunSpec.from_dict({"preset": "high_score"})
     preset = Preset(vectorization="native")
-    monkeypatch.setattr("apps.engine.spec_defaults.preset_for", lambda *_: preset)
+    monkeypatch.setattr("apps.spec.defaults.preset_for", lambda *_: preset)
     values = {"environment": "CartPole-v1", "preset": "fast"}
     apply_preset(values, {}, spec.schema, [])
     assert values["vectorization"] == "native"

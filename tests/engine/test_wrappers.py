@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack
 
-from apps.engine.environments import describe, is_installed, make_env, training_wrapper
-from apps.engine.errors import UnknownEnvironment
-from apps.engine.spec import RunSpec
+from apps.catalogue.environments.ids import is_installed
+from apps.engine.environments.making import describe, make_env, training_wrapper
 from apps.engine.wrappers import AtariFrames, ClipReward, FrameStack, LifeIsEpisode
+from apps.errors import UnknownEnvironment
+from apps.spec.run import RunSpec
 
 HERE = "tests.engine.test_wrappers"
 

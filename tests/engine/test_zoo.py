@@ -10,19 +10,14 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from apps.engine.algorithms import ALGORITHMS
-from apps.engine.errors import InvalidSpec
-from apps.engine.expressions import MAX_EXPRESSION_LENGTH, parse_expression
-from apps.engine.presets import ZOO_FILE, ZOO_PRESETS
-from apps.engine.safe_yaml import MAX_YAML_BYTES
-from apps.engine.spec import RunSpec
-from apps.engine.zoo import (
-    ZooEntry,
-    find_zoo_entry,
-    read_zoo_yaml,
-    spec_data_over,
-)
-from apps.engine.zoo_presets import collect_presets
+from apps.catalogue.algorithms.sb3 import ALGORITHMS
+from apps.catalogue.presets.presets import ZOO_FILE, ZOO_PRESETS
+from apps.errors import InvalidSpec
+from apps.foreign.plain_yaml import MAX_YAML_BYTES
+from apps.foreign.zoo import ZooEntry, find_zoo_entry, read_zoo_yaml, spec_data_over
+from apps.foreign.zoo_collect import collect_presets
+from apps.spec.run import RunSpec
+from apps.text.expressions import MAX_EXPRESSION_LENGTH, parse_expression
 from tests.engine.strategies import json_values
 
 LAW = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
@@ -388,4 +383,4 @@ def test_collecting_keeps_cards_of_ours_and_says_where_figures_come_from() -> No
 
 
 def test_the_data_file_is_beside_the_code() -> None:
-    assert Path("apps/engine/data/zoo_presets.json").resolve() == ZOO_FILE
+    assert Path("apps/catalogue/presets/tuned.json").resolve() == ZOO_FILE

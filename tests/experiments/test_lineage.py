@@ -1,7 +1,7 @@
 """What a child's spec has otherwise than its parent's."""
 
-from apps.engine.spec import RunSpec
-from apps.experiments.lineage import Difference, differences
+from apps.experiments.differences import Difference, differences
+from apps.spec.run import RunSpec
 from tests.conftest import TINY_PPO
 
 PARENT = RunSpec.from_dict(TINY_PPO).as_dict()

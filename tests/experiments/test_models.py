@@ -11,23 +11,20 @@ from django.db import IntegrityError, connection, connections, transaction
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from apps.engine.spec import EvalSpec
-from apps.experiments.leases import SILENT_AFTER_BEATS, Leased
+from apps.experiments.listing.queries import RunNotFound
 from apps.experiments.models import (
     ID_ALPHABET,
     ID_LENGTH,
-    LEGAL_MOVES,
     Checkpoint,
     Evaluation,
     Experiment,
-    IllegalMove,
-    JobStatus,
     Run,
-    RunStatus,
     Video,
     new_run_id,
 )
-from apps.experiments.queries import RunNotFound
+from apps.experiments.models.leases import SILENT_AFTER_BEATS, Leased
+from apps.experiments.statuses import LEGAL_MOVES, IllegalMove, JobStatus, RunStatus
+from apps.spec.evaluation import EvalSpec
 
 STAMPS = {"queued": "queued_at", "running": "started_at"}
 N_RACES = 50

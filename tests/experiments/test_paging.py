@@ -13,10 +13,11 @@ from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from apps.engine.errors import InvalidSpec
-from apps.experiments.listing import SORTS, RunFilter
-from apps.experiments.models import Experiment, Run, RunStatus
-from apps.experiments.paging import Order, Page, page
+from apps.errors import InvalidSpec
+from apps.experiments.listing.filters import SORTS, RunFilter
+from apps.experiments.listing.pages import Order, Page, page
+from apps.experiments.models import Experiment, Run
+from apps.experiments.statuses import RunStatus
 
 START = datetime(2026, 11, 21, tzinfo=UTC)
 ids = count()

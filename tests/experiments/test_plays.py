@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.engine.spec import EvalSpec
-from apps.experiments.models import Evaluation, Experiment, JobStatus, Run, RunStatus
-from apps.experiments.plays import jobs_in_turn
+from apps.experiments.models import Evaluation, Experiment, Run
+from apps.experiments.models.plays import jobs_in_turn
+from apps.experiments.statuses import JobStatus, RunStatus
+from apps.spec.evaluation import EvalSpec
 from tests.conftest import make_run
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

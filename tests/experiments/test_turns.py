@@ -9,7 +9,8 @@ from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from apps.experiments.models import Experiment, Run, RunStatus
+from apps.experiments.models import Experiment, Run
+from apps.experiments.statuses import RunStatus
 from tests.experiments.test_models import make_row
 
 pytestmark = pytest.mark.django_db

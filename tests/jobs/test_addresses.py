@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytest_django import Settings
 
-from apps.jobs.addresses import AddressRefused, refuse_unusable, url_of
-from apps.jobs.stack import LOCK_FILE, Stack, StackFailed, only_one
+from apps.jobs.worker.addresses import AddressRefused, refuse_unusable, url_of
+from apps.jobs.worker.stack import LOCK_FILE, Stack, StackFailed, only_one
 from tests.live_stack import ROOT, free_port
 
 

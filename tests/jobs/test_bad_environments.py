@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from apps.engine.errors import InvalidSpec
-from apps.experiments.models import Run, RunStatus
-from apps.jobs import control, requests, supervisor
-from apps.jobs.trainer import TRAINER, TrainerProcess
+from apps.errors import InvalidSpec
+from apps.experiments.models import Run
+from apps.experiments.statuses import RunStatus
+from apps.jobs.trainers import TRAINER, TrainerProcess
+from apps.jobs.verbs import checking, life
+from apps.jobs.worker import requests, supervisor
 from tests.conftest import TINY_PPO
 from tests.misbehaving import is_gone
 
@@ -23,7 +25,7 @@ def hanging(place: str, pid_file: Path) -> dict[str, object]:
 
 
 def test_what_a_described_environment_started_ends_with_its_description(tmp_path: Path) -> None:
-    control.check_spec(hanging("", tmp_path / "pid"))
+    checking.check_spec(hanging("", tmp_path / "pid"))
     assert is_gone(tmp_path / "pid")
 
 
@@ -34,12 +36,12 @@ def test_a_constructor_that_hangs_is_given_up_and_named(
     with pytest.raises(
         InvalidSpec, match=r"within 1 s: it hung in _hang \(.*misbehaving.py, line"
     ):
-        control.check_spec(hanging("constructor", tmp_path / "pid"))
+        checking.check_spec(hanging("constructor", tmp_path / "pid"))
     assert is_gone(tmp_path / "pid")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("verb", [control.stop, control.pause])
+@pytest.mark.parametrize("verb", [life.stop, life.pause])
 def test_a_run_that_hangs_ends_as_it_was_asked_to_and_leaves_nothing(
     verb: Callable[[Run], Run],
     tmp_path: Path,
@@ -48,7 +50,7 @@ def test_a_run_that_hangs_ends_as_it_was_asked_to_and_leaves_nothing(
 ) -> None:
     settings.WARM_TRAINER = False
     monkeypatch.setattr(requests, "FORCE_AFTER_S", 0.5)
-    run = control.launch(control.check_spec(hanging("step", tmp_path / "pid")))
+    run = life.launch(checking.check_spec(hanging("step", tmp_path / "pid")))
     assert run.claim(supervisor.new_owner())
 
     def end_once_it_hangs(now: Run) -> None:
@@ -58,7 +60,7 @@ def test_a_run_that_hangs_ends_as_it_was_asked_to_and_leaves_nothing(
 
     trainer = TrainerProcess(*TRAINER)
     supervisor.supervise_run(run, trainer, lambda: None, end_once_it_hangs)
-    asked = RunStatus.STOPPED if verb is control.stop else RunStatus.PAUSED
+    asked = RunStatus.STOPPED if verb is life.stop else RunStatus.PAUSED
     assert (run.status, trainer.is_running()) == (asked, False)
     assert "showed no progress for" in run.status_reason
     assert "no checkpoint yet: retry begins anew" in run.status_reason
@@ -74,14 +76,14 @@ def test_a_run_that_computes_for_long_in_one_update_is_waited_for_and_saves(
     # Thousands of small minibatches: one update takes three times as long and more.
     slow = {"n_steps": 2048, "batch_size": 8, "n_epochs": 100, "net_arch": [8]}
     spec = {**TINY_PPO, "total_timesteps": 100_000, "hyperparameters": slow}
-    run = control.launch(control.check_spec(spec))
+    run = life.launch(checking.check_spec(spec))
     assert run.claim(supervisor.new_owner())
     asked_at: list[float] = []
 
     def pause_amid_the_update(now: Run) -> None:
         if now.episodes and not asked_at:
             asked_at.append(time.monotonic())
-            control.pause(Run.objects.get(pk=now.pk))
+            life.pause(Run.objects.get(pk=now.pk))
 
     supervisor.supervise_run(run, TrainerProcess(*TRAINER), lambda: None, pause_amid_the_update)
     assert time.monotonic() - asked_at[0] > requests.FORCE_AFTER_S

@@ -6,17 +6,18 @@ from pathlib import Path
 import pytest
 from django.db import connection
 
-from apps.engine.expansion import configuration_hash, with_seeds
 from apps.experiments.groups import groups_of
-from apps.experiments.models import Experiment, Run, RunStatus
-from apps.jobs import batches, control, lineage, reindexing
-from apps.jobs.batches import PlannedLine
-from apps.jobs.naming import Naming
+from apps.experiments.models import Experiment, Run
+from apps.experiments.statuses import RunStatus
+from apps.jobs.verbs import batches, checking, life, lineage, refusals, reindex
+from apps.jobs.verbs.batches import PlannedLine
+from apps.jobs.verbs.naming import Naming
+from apps.spec.seeds import configuration_hash, with_seeds
 from tests.conftest import TINY_PPO
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
 ROOT = Path(__file__).resolve().parents[2]
-SPEC = control.check_spec(TINY_PPO)
+SPEC = checking.check_spec(TINY_PPO)
 
 
 @pytest.mark.parametrize(
@@ -61,17 +62,17 @@ def test_workers_are_rung_for_each_run_when_all_of_them_wait(
 
 
 def test_a_configuration_s_hash_outlives_the_database() -> None:
-    run = control.create(SPEC)
+    run = life.create(SPEC)
     Run.objects.all().delete()
-    reindexing.reindex()
+    reindex.reindex()
     again = Run.objects.get(pk=run.pk)
     assert again.configuration_hash == run.configuration_hash == configuration_hash(SPEC.as_dict())
 
 
 def test_an_experiment_s_seeds_are_taken_together() -> None:
     runs = batches.launch_all(with_seeds(SPEC, 3), Naming(experiment="Q"))
-    other = control.create(
-        control.check_spec({**TINY_PPO, "total_timesteps": 512}), Naming(experiment="Q")
+    other = life.create(
+        checking.check_spec({**TINY_PPO, "total_timesteps": 512}), Naming(experiment="Q")
     )
     for run, figure in zip(runs, (10.0, 20.0, 60.0), strict=True):
         Run.objects.filter(pk=run.pk).update(status=RunStatus.COMPLETED, return_last=figure)
@@ -167,7 +168,7 @@ def test_nothing_is_queued_when_a_line_is_refused(entry: str, field: str) -> Non
     good, bad = batches.plan(f"runs: [{{seeds: 2}}, {entry}]")
     assert not good.errors
     assert [error.field for error in bad.errors] == [field]
-    with pytest.raises(control.Refused, match="1 of 2 lines are refused"):
+    with pytest.raises(refusals.Refused, match="1 of 2 lines are refused"):
         batches.carry_out([good, bad])
     assert not Run.objects.exists()
 

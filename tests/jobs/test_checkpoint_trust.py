@@ -14,18 +14,22 @@ from django.test import Client
 from pytest_django import Settings
 
 from apps.accounts.models import ApiToken
-from apps.engine.checkpoint_files import steps_of
-from apps.engine.errors import InvalidSpec
-from apps.engine.rundir import RunDirectory, read_json, sha256_of, write_json
-from apps.engine.spec import RunSpec
-from apps.engine.training import train as train_here
-from apps.experiments.models import Evaluation, JobStatus, Run, RunStatus
-from apps.jobs import bookkeeping, control, lineage, plays, reindexing, starting, supervisor
-from apps.jobs.bookkeeping import LogCopier
-from apps.jobs.control import Refused
-from apps.jobs.preflight import preflight
-from apps.jobs.trainer import TRAINER, TrainerProcess
+from apps.engine.training.training import train as train_here
+from apps.errors import InvalidSpec
+from apps.experiments.models import Evaluation, Run
+from apps.experiments.statuses import JobStatus, RunStatus
+from apps.jobs import rows
+from apps.jobs.rows import LogCopier
+from apps.jobs.trainers import TRAINER, TrainerProcess
+from apps.jobs.verbs import evaluations, lineage, reindex, weights
+from apps.jobs.verbs.preflight import preflight
+from apps.jobs.verbs.refusals import Refused
+from apps.jobs.worker import plays, supervisor
 from apps.metrics import store
+from apps.rundir.checkpoints import steps_of
+from apps.rundir.directory import RunDirectory
+from apps.rundir.files import read_json, sha256_of, write_json
+from apps.spec.run import RunSpec
 from tests.conftest import TINY_PPO, make_run
 from tests.engine.conftest import make_directory
 
@@ -268,7 +272,7 @@ def test_what_begins_anew_reads_no_checkpoint(
 @pytest.mark.parametrize("name", ["state.pkl", "model.zip"])
 def test_an_exchanged_checkpoint_is_not_played(parent: Run, struck: Path, name: str) -> None:
     exchange(parent, 256, struck, name)
-    control.evaluate(parent, "256")
+    evaluations.evaluate(parent, "256")
     plays.evaluate_queued(lambda: None)
     evaluation = Evaluation.objects.get()
     assert evaluation.status == JobStatus.FAILED
@@ -280,7 +284,7 @@ def test_an_exchanged_checkpoint_is_not_played(parent: Run, struck: Path, name: 
 def test_a_checkpoint_that_the_record_does_not_know_is_not_played(
     parent: Run, struck: Path
 ) -> None:
-    control.evaluate(parent, "256")
+    evaluations.evaluate(parent, "256")
     parent.checkpoints.all().delete()
     plays.evaluate_queued(lambda: None)
     evaluation = Evaluation.objects.get()
@@ -292,10 +296,10 @@ def test_a_checkpoint_that_the_record_does_not_know_is_not_played(
 @pytest.mark.parametrize("name", ["state.pkl", "model.zip"])
 def test_an_exchanged_checkpoint_gives_no_weights(parent: Run, struck: Path, name: str) -> None:
     exchange(parent, 256, struck, name)
-    for read in (lambda: starting.given("parent"), lambda: starting.from_text("parent@256")):
+    for read in (lambda: weights.given("parent"), lambda: weights.from_text("parent@256")):
         with pytest.raises(InvalidSpec, match="not the one that was recorded"):
             read()
-    start = starting.from_run("parent@128")
+    start = weights.from_run("parent@128")
     assert preflight(SPEC.as_dict() | {"total_timesteps": 64}, start).severity != "refusal"
     assert not struck.exists()
 
@@ -323,12 +327,12 @@ def test_over_rest_it_is_said_plainly(exchanged: Run, admin_user: Any, struck: P
 class TestRebuilding:
     def test_rows_outlast_a_log_that_was_mended(self, exchanged: Run, struck: Path) -> None:
         mend_log(exchanged, 256)
-        reindexing.reindex()
+        reindex.reindex()
         assert lineage.continue_run(exchanged, 50).parent_step == 128
 
     def test_without_rows_the_log_remembers(self, exchanged: Run, struck: Path) -> None:
         Run.objects.all().delete()
-        reindexing.reindex()
+        reindex.reindex()
         again = Run.objects.get(pk=exchanged.pk)
         assert lineage.continue_run(again, 50).parent_step == 128
 
@@ -348,7 +352,7 @@ class TestRebuilding:
         parent.directory.append({**event, "sha256": "1" * 64})
         copier.advance()
         assert parent.checkpoints.get(step=event["step"]).sha256 == "1" * 64
-        bookkeeping.sync_checkpoints(parent, copier.summary)
+        rows.sync_checkpoints(parent, copier.summary)
         assert parent.checkpoints.get(step=event["step"]).sha256 == "1" * 64
 
 

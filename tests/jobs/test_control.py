@@ -5,22 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from apps.engine.errors import InvalidSpec
-from apps.engine.spec import RunSpec
-from apps.experiments.models import (
-    Checkpoint,
-    Evaluation,
-    Experiment,
-    IllegalMove,
-    JobStatus,
-    Run,
-    RunStatus,
-)
-from apps.jobs import control, records
-from apps.jobs.naming import Naming
+from apps.errors import InvalidSpec
+from apps.experiments.models import Checkpoint, Evaluation, Experiment, Run
+from apps.experiments.statuses import IllegalMove, JobStatus, RunStatus
 from apps.jobs.queue import huey
-from apps.jobs.registered import Asker
+from apps.jobs.verbs import checking, evaluations, life, records, refusals
+from apps.jobs.verbs.checking import Asker
+from apps.jobs.verbs.naming import Naming
 from apps.metrics import store
+from apps.spec.run import RunSpec
 from tests.conftest import TINY_PPO, make_run
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
@@ -32,8 +25,8 @@ def statuses(run: Run) -> list[str]:
 
 
 def test_creating_a_run_makes_its_directory_and_then_its_row() -> None:
-    spec = control.check_spec(TINY_PPO)
-    run = control.create(spec, Naming(name="mine", experiment="First", command="typed"))
+    spec = checking.check_spec(TINY_PPO)
+    run = life.create(spec, Naming(name="mine", experiment="First", command="typed"))
     assert run.status == RunStatus.DRAFT
     assert RunSpec.from_dict(json.loads(run.directory.spec.read_text())) == spec
     record = json.loads(run.directory.record.read_text())
@@ -43,8 +36,8 @@ def test_creating_a_run_makes_its_directory_and_then_its_row() -> None:
 
 
 def test_runs_are_named_after_their_spec_and_numbered() -> None:
-    spec = control.check_spec(TINY_PPO)
-    names = [control.create(spec).name for _ in range(3)]
+    spec = checking.check_spec(TINY_PPO)
+    names = [life.create(spec).name for _ in range(3)]
     assert names == ["ppo-CartPole-v1-s1", "ppo-CartPole-v1-s1-2", "ppo-CartPole-v1-s1-3"]
     assert Experiment.objects.get().name == "PPO on CartPole-v1"
 
@@ -52,7 +45,7 @@ def test_runs_are_named_after_their_spec_and_numbered() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_launching_queues_and_rings() -> None:
     huey.flush()
-    run = control.launch(control.check_spec(TINY_PPO))
+    run = life.launch(checking.check_spec(TINY_PPO))
     assert run.status == RunStatus.QUEUED
     assert run.queued_at is not None
     assert statuses(run) == ["draft", "queued"]
@@ -60,9 +53,9 @@ def test_launching_queues_and_rings() -> None:
 
 
 def test_a_run_is_queued_once() -> None:
-    run = control.launch(control.check_spec(TINY_PPO))
+    run = life.launch(checking.check_spec(TINY_PPO))
     with pytest.raises(IllegalMove, match="queued cannot become queued"):
-        control.queue(run)
+        life.queue(run)
     assert statuses(run) == ["draft", "queued"]
 
 
@@ -105,7 +98,7 @@ def test_a_run_is_queued_once() -> None:
 )
 def test_a_bad_spec_is_refused_by_field(change: dict[str, object], field: str, said: str) -> None:
     with pytest.raises(InvalidSpec) as refusal:
-        control.check_spec({**TINY_PPO, **change})
+        checking.check_spec({**TINY_PPO, **change})
     assert [error.field for error in refusal.value.errors] == [field]
     assert said in refusal.value.errors[0].message
     assert not Run.objects.exists()
@@ -117,18 +110,18 @@ def test_an_environment_that_exits_the_interpreter_harms_nobody(
     (tmp_path / "suicidal.py").write_text("import os\nos._exit(3)\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(InvalidSpec, match="ended with code 3"):
-        control.check_spec({**TINY_PPO, "environment": "suicidal:Env-v0"}, Asker.TERMINAL)
+        checking.check_spec({**TINY_PPO, "environment": "suicidal:Env-v0"}, Asker.TERMINAL)
 
 
 def test_stopping_a_queued_run_ends_it_at_once() -> None:
-    run = control.stop(control.launch(control.check_spec(TINY_PPO)), "not needed")
+    run = life.stop(life.launch(checking.check_spec(TINY_PPO)), "not needed")
     assert (run.status, run.status_reason) == (RunStatus.STOPPED, "not needed")
     assert statuses(run) == ["draft", "queued", "stopped"]
 
 
 def test_stopping_a_running_run_leaves_a_request() -> None:
     run = make_run(status=RunStatus.RUNNING, owner="host:1:x", attempt=1)
-    control.stop(run)
+    life.stop(run)
     assert run.status == RunStatus.RUNNING
     assert run.stop_requested_at is not None
 
@@ -136,7 +129,7 @@ def test_stopping_a_running_run_leaves_a_request() -> None:
 @pytest.mark.parametrize("status", [RunStatus.DRAFT, RunStatus.COMPLETED, RunStatus.FAILED])
 def test_a_run_that_does_not_run_cannot_be_stopped(status: RunStatus) -> None:
     with pytest.raises(IllegalMove, match=f"{status} cannot become stopped"):
-        control.stop(make_run(status=status))
+        life.stop(make_run(status=status))
 
 
 @pytest.mark.parametrize(("at", "step"), [("last", 300), ("best", 200), ("100", 100)])
@@ -144,7 +137,7 @@ def test_an_evaluation_is_asked_of_a_checkpoint(at: str, step: int) -> None:
     run = make_run(status=RunStatus.COMPLETED)
     for saved in (100, 200, 300):
         Checkpoint.objects.create(run=run, step=saved, is_best=saved == 200)
-    evaluation = control.evaluate(run, at, {"n_episodes": 3})
+    evaluation = evaluations.evaluate(run, at, {"n_episodes": 3})
     assert (evaluation.step, evaluation.n_episodes) == (step, 3)
     assert evaluation.seed == 10_001
     assert evaluation.status == JobStatus.QUEUED
@@ -154,8 +147,8 @@ def test_an_evaluation_is_asked_of_a_checkpoint(at: str, step: int) -> None:
 def test_an_evaluation_of_no_checkpoint_is_refused(at: str) -> None:
     run = make_run(status=RunStatus.COMPLETED)
     Checkpoint.objects.create(run=run, step=100)
-    with pytest.raises(control.Refused, match="it has checkpoints at 100"):
-        control.evaluate(run, at)
+    with pytest.raises(refusals.Refused, match="it has checkpoints at 100"):
+        evaluations.evaluate(run, at)
     assert not Evaluation.objects.exists()
 
 
@@ -163,7 +156,7 @@ def test_an_evaluation_with_bad_options_is_refused() -> None:
     run = make_run(status=RunStatus.COMPLETED)
     Checkpoint.objects.create(run=run, step=100)
     with pytest.raises(InvalidSpec, match="n_episodes"):
-        control.evaluate(run, options={"n_episodes": 0})
+        evaluations.evaluate(run, options={"n_episodes": 0})
 
 
 def test_renaming_changes_directory_and_row() -> None:
@@ -188,12 +181,12 @@ def test_a_deleted_run_can_be_brought_back_whole() -> None:
 @pytest.mark.parametrize("status", [RunStatus.QUEUED, RunStatus.RUNNING])
 def test_an_active_run_cannot_be_deleted(status: RunStatus) -> None:
     run = make_run(status=status, owner="host:1:x")
-    with pytest.raises(control.Refused, match="stop it or wait"):
+    with pytest.raises(refusals.Refused, match="stop it or wait"):
         records.delete(run)
     assert run.directory.path.exists()
 
 
 @pytest.mark.parametrize("run_id", ["nothere", "../runs", "", "a/b", "\x00"])
 def test_only_what_is_in_the_trash_can_be_restored(run_id: str) -> None:
-    with pytest.raises(control.Refused, match="in the trash"):
+    with pytest.raises(refusals.Refused, match="in the trash"):
         records.restore(run_id)

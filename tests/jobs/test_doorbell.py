@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from apps.experiments.models import Evaluation, RunStatus
-from apps.jobs import control, lineage, queue, tasks
+from apps.experiments.models import Evaluation
+from apps.experiments.statuses import RunStatus
+from apps.jobs import queue, tasks
 from apps.jobs.queue import Doorbell, huey
-from apps.jobs.watchdog import Watchdog
+from apps.jobs.verbs import checking, life, lineage
+from apps.jobs.worker.watchdog import Watchdog
 from tests.conftest import TINY_PPO, make_run
 
 Spoil = Callable[[Path], object]
@@ -155,7 +157,7 @@ def test_no_verb_fails_over_a_doorbell_that_cannot_be_rung(settings: Settings) -
     huey.flush()
     be_a_folder(file)
     try:
-        run = control.launch(control.check_spec(TINY_PPO))
+        run = life.launch(checking.check_spec(TINY_PPO))
         assert run.status == RunStatus.QUEUED
         done = make_run(status=RunStatus.STOPPED)
         assert lineage.retry(done).status == RunStatus.QUEUED

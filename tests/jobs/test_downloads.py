@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from apps.engine.rundir import json_bytes, sha256_of
-from apps.experiments.models import Checkpoint, Run, RunKind
-from apps.jobs import downloads
-from apps.jobs.control import Refused
+from apps.experiments.models import Checkpoint, Run
+from apps.experiments.statuses import RunKind
+from apps.jobs.verbs import downloads
+from apps.jobs.verbs.refusals import Refused
+from apps.rundir.files import json_bytes, sha256_of
 from tests.conftest import make_run
 
 FILES = {"model.zip": b"networks", "normalization.npz": b"numbers", "state.pkl": b"a state"}

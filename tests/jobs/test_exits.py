@@ -5,10 +5,12 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
-from apps.engine.errors import InvalidSpec
-from apps.experiments.models import Run, RunStatus
-from apps.jobs import control, supervisor
-from apps.jobs.trainer import TRAINER, TrainerProcess
+from apps.errors import InvalidSpec
+from apps.experiments.models import Run
+from apps.experiments.statuses import RunStatus
+from apps.jobs.trainers import TRAINER, TrainerProcess
+from apps.jobs.verbs import checking, life
+from apps.jobs.worker import supervisor
 from tests.conftest import TINY_PPO
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("home")]
@@ -21,7 +23,7 @@ def in_world(name: str) -> dict[str, Any]:
 
 def trained(name: str, settings: Settings) -> Run:
     settings.WARM_TRAINER = False
-    run = control.launch(control.check_spec(in_world(name)))
+    run = life.launch(checking.check_spec(in_world(name)))
     assert run.claim(supervisor.new_owner())
     return supervisor.supervise_run(run, TrainerProcess(*TRAINER), lambda: None)
 
@@ -48,5 +50,5 @@ def test_a_polite_exit_is_a_failure_with_its_place(settings: Settings) -> None:
 
 def test_a_gpu_that_is_not_there_is_refused_before_the_queue() -> None:
     with pytest.raises(InvalidSpec, match="no GPU is found; use auto or cpu") as refused:
-        control.check_spec({**TINY_PPO, "device": "cuda"})
+        checking.check_spec({**TINY_PPO, "device": "cuda"})
     assert [error.field for error in refused.value.errors] == ["device"]

@@ -10,11 +10,14 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from apps.engine import events
-from apps.engine.rundir import RunDirectory, read_json, write_json
-from apps.experiments.models import Evaluation, Experiment, Run, RunStatus, Video
-from apps.jobs import checks, control, presence, records, reindexing, system
+from apps.experiments.models import Evaluation, Experiment, Run, Video
+from apps.experiments.statuses import RunStatus
+from apps.jobs import checks, presence
 from apps.jobs.presence import Worker
+from apps.jobs.verbs import records, refusals, reindex, system
+from apps.rundir import events
+from apps.rundir.directory import RunDirectory
+from apps.rundir.files import read_json, write_json
 from tests.conftest import make_run
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
@@ -65,9 +68,9 @@ def test_rebuilding_twice_gives_the_same_rows() -> None:
     write_result(run, "eval_a")
     write_result(run, "eval_b", return_mean=12.0)
     Run.objects.all().delete()
-    assert reindexing.reindex().runs == [run.pk]
+    assert reindex.reindex().runs == [run.pk]
     first = rows()
-    reindexing.reindex()
+    reindex.reindex()
     assert rows() == first
     rebuilt = Run.objects.get()
     assert (rebuilt.name, rebuilt.experiment.name) == ("tiny", "Tests")
@@ -93,7 +96,7 @@ def test_the_log_says_what_a_run_is(lines: list[str], status: str) -> None:
     run = make_run()
     run.directory.append(*(events.status(0, line) for line in lines))
     Run.objects.all().delete()
-    assert reindexing.reindex_run(run.directory).status == status
+    assert reindex.reindex_run(run.directory).status == status
 
 
 def test_each_episode_counts_once_though_an_attempt_begins_amid_what_is_read() -> None:
@@ -101,17 +104,17 @@ def test_each_episode_counts_once_though_an_attempt_begins_amid_what_is_read() -
     played = [(4, 1.0), (9, 50.0), (8, 4.0)]
     first, superseded, again = (events.episode(step, won, 4, 0) for step, won in played)
     run.directory.append(first, superseded, events.attempt(5, 2, "exact"), again)
-    found = reindexing.reindex_run(run.directory)
+    found = reindex.reindex_run(run.directory)
     assert (found.episodes, found.return_mean, found.step) == (2, 2.5, 8)
 
 
 def test_a_hypothesis_outlives_the_database() -> None:
     made = records.create_experiment("Löwe / ../x", "It learns.")
     records.set_hypothesis(made, "It learns faster.")
-    with pytest.raises(control.Refused, match="exists already"):
+    with pytest.raises(refusals.Refused, match="exists already"):
         records.create_experiment("Löwe / ../x")
     Experiment.objects.all().delete()
-    reindexing.reindex()
+    reindex.reindex()
     again = Experiment.objects.get()
     assert (again.name, again.hypothesis) == ("Löwe / ../x", "It learns faster.")
     assert again.created_at == made.created_at
@@ -120,7 +123,7 @@ def test_a_hypothesis_outlives_the_database() -> None:
 def test_a_run_that_is_supervised_keeps_its_status() -> None:
     run = make_run(status=RunStatus.RUNNING, owner="host:1:x", attempt=3)
     run.directory.append(events.status(0, "running"), events.episode(40, 12.0, 12, 0))
-    rebuilt = reindexing.reindex_run(run.directory)
+    rebuilt = reindex.reindex_run(run.directory)
     assert (rebuilt.status, rebuilt.owner, rebuilt.attempt) == (RunStatus.RUNNING, "host:1:x", 3)
     assert rebuilt.step == 40
 
@@ -130,7 +133,7 @@ def test_one_unreadable_directory_stops_no_other() -> None:
     bad.directory.spec.write_text("{ torn")
     (bad.directory.path.parent / "stray.txt").write_text("not a run")
     (bad.directory.path.parent / "empty").mkdir()
-    report = reindexing.reindex()
+    report = reindex.reindex()
     assert report.runs == [good.pk]
     assert set(report.refused) == {bad.pk, "empty"}
     assert "damaged" in report.refused[bad.pk]
@@ -140,11 +143,11 @@ def test_lineage_on_disk_that_goes_in_a_circle_is_refused_where_it_closes() -> N
     older, younger = make_run(), make_run()
     for run, parent in ((older, younger), (younger, older)):
         write_json(run.directory.record, {**read_json(run.directory.record), "parent": parent.pk})
-    report = reindexing.reindex()
+    report = reindex.reindex()
     assert report.runs == [younger.pk]
     assert "is not older than itself" in report.refused[older.pk]
     Run.objects.all().delete()
-    reindexing.reindex()  # Nothing is known of the younger one when the older is read.
+    reindex.reindex()  # Nothing is known of the younger one when the older is read.
     assert Run.objects.get(pk=older.pk).parent is None
     assert Run.objects.get(pk=younger.pk).parent == older
 
@@ -154,7 +157,7 @@ def test_a_record_with_a_time_that_is_none_stops_no_other() -> None:
     record = read_json(bad.directory.record)
     write_json(bad.directory.record, {**record, "created_at": "yesterday"})
     Run.objects.all().delete()
-    report = reindexing.reindex()
+    report = reindex.reindex()
     assert report.runs == [good.pk]
     assert "yesterday" in report.refused[bad.pk]
 
@@ -164,7 +167,7 @@ def test_a_directory_from_elsewhere_is_taken_in(home: Path) -> None:
     run.directory.record.unlink()
     Run.objects.all().delete()
     moved = RunDirectory(run.directory.path.rename(run.directory.path.parent / "found"))
-    assert reindexing.reindex_run(moved).name == "found"
+    assert reindex.reindex_run(moved).name == "found"
     assert Run.objects.get().experiment.name == "Found on disk"
 
 

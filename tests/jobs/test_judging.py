@@ -5,16 +5,18 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
-from apps.engine import early_stop
-from apps.engine.expansion import configuration_hash
-from apps.engine.spec import RunSpec
 from apps.experiments.groups import groups_of
-from apps.experiments.models import Relation, Run, RunStatus
-from apps.jobs import control, supervisor
-from apps.jobs.bookkeeping import LogCopier
-from apps.jobs.judging import Judge
-from apps.jobs.trainer import TRAINER, TrainerProcess
+from apps.experiments.models import Run
+from apps.experiments.statuses import Relation, RunStatus
+from apps.jobs.rows import LogCopier
+from apps.jobs.trainers import TRAINER, TrainerProcess
+from apps.jobs.verbs import checking, life
+from apps.jobs.worker import supervisor
+from apps.jobs.worker.early_stop import Judge
 from apps.metrics.summary import RunSummary
+from apps.spec import early_stop
+from apps.spec.run import RunSpec
+from apps.spec.seeds import configuration_hash
 from tests.conftest import TINY_PPO, make_run
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("home")]
@@ -82,7 +84,7 @@ def test_two_others_are_too_few_but_a_given_threshold_needs_none() -> None:
 def test_who_asked_first_or_took_the_run_over_wins() -> None:
     others(10.0, 40.0, 20.0)
     run = running(best=1.0)
-    control.pause(run)
+    life.pause(run)
     assert reason_after_judging(run) == "Paused by its user."
     taken = running(best=1.0)
     Run.objects.filter(pk=taken.pk).update(attempt=2)
@@ -109,8 +111,8 @@ def test_a_hopeless_run_ends_stopped_with_a_checkpoint_and_its_reason(settings: 
     settings.WARM_TRAINER = False
     supervisor.shutdown.clear()
     option = {"after_fraction": 0.1, "below": 1e9}
-    spec = control.check_spec({**TINY_PPO, "total_timesteps": 30_000, "early_stop": option})
-    run = control.launch(spec)
+    spec = checking.check_spec({**TINY_PPO, "total_timesteps": 30_000, "early_stop": option})
+    run = life.launch(spec)
     assert run.claim(supervisor.new_owner())
     supervisor.supervise_run(run, TrainerProcess(*TRAINER), lambda: None)
     assert run.status == RunStatus.STOPPED

@@ -9,11 +9,13 @@ from django.test import Client
 from pytest_django import Settings
 
 from apps.accounts.models import ApiToken
-from apps.engine.errors import InvalidSpec
-from apps.experiments.models import IllegalMove, Run, RunStatus
-from apps.jobs import control, lineage, records, reindexing, supervisor
-from apps.jobs.naming import Naming
-from apps.jobs.trainer import TRAINER, TrainerProcess
+from apps.errors import InvalidSpec
+from apps.experiments.models import Run
+from apps.experiments.statuses import IllegalMove, RunStatus
+from apps.jobs.trainers import TRAINER, TrainerProcess
+from apps.jobs.verbs import checking, life, lineage, records, refusals, reindex
+from apps.jobs.verbs.naming import Naming
+from apps.jobs.worker import supervisor
 from tests.conftest import TINY_PPO, give_checkpoint, make_run
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("home")]
@@ -26,7 +28,7 @@ def ended(settings: Settings) -> Run:
     """A tiny run, trained to its end by a real trainer."""
     settings.WARM_TRAINER = False
     supervisor.shutdown.clear()
-    run = control.launch(control.check_spec(TINY_PPO), Naming(experiment="Life"))
+    run = life.launch(checking.check_spec(TINY_PPO), Naming(experiment="Life"))
     return train(run)
 
 
@@ -43,20 +45,20 @@ def with_checkpoint(status: RunStatus, step: int = 128) -> Run:
 
 def test_pausing_asks_a_running_run_only() -> None:
     run = make_run(status=RunStatus.RUNNING, owner="host:1:x", attempt=1)
-    assert control.pause(run).stop_as == RunStatus.PAUSED
+    assert life.pause(run).stop_as == RunStatus.PAUSED
     for status in (RunStatus.DRAFT, RunStatus.QUEUED, RunStatus.COMPLETED, RunStatus.PAUSED):
         with pytest.raises(IllegalMove, match="cannot become paused"):
-            control.pause(make_run(status=status))
+            life.pause(make_run(status=status))
 
 
 def test_saving_asks_a_running_run_only() -> None:
     run = make_run(status=RunStatus.RUNNING, owner="host:1:x", attempt=1)
-    assert control.save(run).save_requested_at is not None
+    assert life.save(run).save_requested_at is not None
     run.move_to(RunStatus.QUEUED)
     assert run.save_requested_at is None
     for status in (RunStatus.DRAFT, RunStatus.QUEUED, RunStatus.COMPLETED, RunStatus.PAUSED):
-        with pytest.raises(control.Refused, match=f"is {status}; only a run that goes on"):
-            control.save(make_run(status=status))
+        with pytest.raises(refusals.Refused, match=f"is {status}; only a run that goes on"):
+            life.save(make_run(status=status))
 
 
 @pytest.mark.parametrize("status", ENDED)
@@ -72,7 +74,7 @@ def test_what_ended_early_with_a_checkpoint_can_be_resumed(status: RunStatus) ->
 @pytest.mark.parametrize("status", ENDED)
 def test_without_a_checkpoint_there_is_nothing_to_resume(status: RunStatus) -> None:
     run = make_run(status=status)
-    with pytest.raises(control.Refused, match="`retry` starts it anew"):
+    with pytest.raises(refusals.Refused, match="`retry` starts it anew"):
         lineage.resume(run)
     run.refresh_from_db()
     assert run.status == status
@@ -155,7 +157,7 @@ def test_lineage_outlives_the_database(ended: Run) -> None:
     child = lineage.continue_run(ended, 256)
     grandchild = lineage.continue_run(train(child), 256)
     Run.objects.all().delete()
-    assert set(reindexing.reindex().runs) == {ended.pk, child.pk, grandchild.pk}
+    assert set(reindex.reindex().runs) == {ended.pk, child.pk, grandchild.pk}
     again = Run.objects.get(pk=grandchild.pk)
     assert (again.parent_id, again.parent_step, again.relation) == (child.pk, 512, "continue")
     assert again.parent.parent_id == ended.pk
@@ -166,7 +168,7 @@ def test_lineage_outlives_the_database(ended: Run) -> None:
     [
         ({"total_timesteps": 128}, InvalidSpec, "it must be more"),
         ({"hyperparameters": {"buffer_size": 3}}, InvalidSpec, "PPO has no such"),
-        ({"algorithm": "dqn"}, control.Refused, "keeps its algorithm"),
+        ({"algorithm": "dqn"}, refusals.Refused, "keeps its algorithm"),
         ({"colour": "red"}, InvalidSpec, "colour: unknown"),
     ],
 )
@@ -193,16 +195,16 @@ def test_an_active_run_has_no_children_yet(status: RunStatus) -> None:
         lambda: lineage.continue_run(run, 100),
         lambda: lineage.branch(run, "last", {"total_timesteps": 999}),
     ):
-        with pytest.raises(control.Refused, match="stop or pause it first"):
+        with pytest.raises(refusals.Refused, match="stop or pause it first"):
             verb()
 
 
 def test_a_branch_from_a_checkpoint_that_is_gone_is_refused_and_leaves_nothing() -> None:
     run = with_checkpoint(RunStatus.COMPLETED)
     (run.directory.checkpoints / "128" / "manifest.json").unlink()
-    with pytest.raises(control.Refused, match="files of checkpoint 128"):
+    with pytest.raises(refusals.Refused, match="files of checkpoint 128"):
         lineage.branch(run, "128", {"total_timesteps": 999})
-    with pytest.raises(control.Refused, match="it has checkpoints at 128"):
+    with pytest.raises(refusals.Refused, match="it has checkpoints at 128"):
         lineage.branch(run, "64", {"total_timesteps": 999})
     assert len(list(run.directory.path.parent.iterdir())) == 1
 
@@ -210,7 +212,7 @@ def test_a_branch_from_a_checkpoint_that_is_gone_is_refused_and_leaves_nothing()
 @pytest.mark.parametrize(("field", "value"), [("algorithm", "a2c"), ("backend", "sbx")])
 def test_a_branch_keeps_what_reads_its_networks(field: str, value: str) -> None:
     run = with_checkpoint(RunStatus.COMPLETED)
-    with pytest.raises(control.Refused, match=f"a branch keeps its {field}"):
+    with pytest.raises(refusals.Refused, match=f"a branch keeps its {field}"):
         lineage.branch(run, "last", {"total_timesteps": 999, field: value})
 
 

@@ -17,13 +17,14 @@ from django.utils.module_loading import import_string
 from stable_baselines3 import PPO
 
 from apps.accounts.models import ApiToken
-from apps.engine.errors import InvalidSpec
-from apps.engine.logged import LoggedSpec
-from apps.engine.names import LineFormatter
-from apps.engine.rundir import read_json, write_json
-from apps.experiments.models import Experiment, Run, RunStatus
-from apps.jobs import batches, control, lineage, logged, records, reindexing, starting
-from apps.jobs.naming import Naming, free_name
+from apps.errors import InvalidSpec
+from apps.experiments.models import Experiment, Run
+from apps.experiments.statuses import RunStatus
+from apps.jobs.verbs import batches, checking, life, lineage, logged, records, reindex, weights
+from apps.jobs.verbs.naming import Naming, free_name
+from apps.rundir.files import read_json, write_json
+from apps.spec.logged import LoggedSpec
+from apps.text.names import LineFormatter
 from rlgym.settings import LOGGING
 from tests.conftest import TINY_PPO, make_run
 from tests.jobs.test_life import with_checkpoint
@@ -137,7 +138,7 @@ def test_a_token_and_an_experiment_of_the_admin_have_their_spaces_stripped(
 @pytest.mark.parametrize("name", ["x" * 200 + ".zip", "red\x1b[31m.zip"])
 def test_a_file_s_name_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(InvalidSpec, match=r"file: .* is not allowed") as refused:
-        starting.from_file(starting_file(tmp_path), name)
+        weights.from_file(starting_file(tmp_path), name)
     assert "\x1b" not in str(refused.value)
 
 
@@ -159,7 +160,7 @@ def test_a_name_that_would_hide_another_run_s_id_is_refused() -> None:
     run = make_run(name="first")
     for name in (run.pk[:3], run.pk[:9]):
         for give in (
-            lambda name=name: control.create(control.check_spec(TINY_PPO), Naming(name)),
+            lambda name=name: life.create(checking.check_spec(TINY_PPO), Naming(name)),
             lambda name=name: logged.begin(LoggedSpec(), Naming(name)),
             lambda name=name: records.rename(run, name),
         ):
@@ -180,7 +181,7 @@ def test_names_that_are_made_are_never_refused() -> None:
 
 
 def test_spaces_around_a_name_are_stripped_everywhere() -> None:
-    run = control.create(control.check_spec(TINY_PPO), Naming("  mine ", " ours\u00a0 "))
+    run = life.create(checking.check_spec(TINY_PPO), Naming("  mine ", " ours\u00a0 "))
     assert (run.name, run.experiment.name) == ("mine", "ours")
     assert read_json(run.directory.record)["name"] == "mine"
     assert records.rename(run, " other ").name == "other"
@@ -256,7 +257,7 @@ def test_reindex_refuses_no_name_and_shows_it_escaped() -> None:
     run = make_run()
     record = {**read_json(run.directory.record), "name": EVIL, "experiment": "e" * 300 + "\0"}
     write_json(run.directory.record, record)
-    report = reindexing.reindex()
+    report = reindex.reindex()
     assert report.refused == {}
     run = Run.objects.select_related("experiment").get(pk=run.pk)
     assert run.name == SHOWN
@@ -270,4 +271,4 @@ def test_reasons_are_one_line_however_they_come() -> None:
         logged.finish(run, "failed", EVIL + "x" * 600).status_reason == (SHOWN + "x" * 600)[:500]
     )
     queued = make_run(status=RunStatus.QUEUED)
-    assert control.stop(queued, EVIL).status_reason == SHOWN
+    assert life.stop(queued, EVIL).status_reason == SHOWN

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from apps.engine.errors import InvalidSpec
+from apps.errors import InvalidSpec
 from apps.experiments.models import Run
-from apps.jobs import control
-from apps.jobs.preflight import preflight
+from apps.jobs.verbs import checking
+from apps.jobs.verbs.preflight import preflight
 from tests.conftest import TINY_PPO
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
@@ -26,7 +26,7 @@ def in_world(name: str) -> dict[str, Any]:
 )
 def test_what_nothing_can_be_trained_in_is_refused_before_the_queue(name: str, words: str) -> None:
     with pytest.raises(InvalidSpec, match=words) as refused:
-        control.check_spec(in_world(name))
+        checking.check_spec(in_world(name))
     assert [error.field for error in refused.value.errors] == ["environment"]
     checked = preflight(in_world(name))
     assert [finding.message for finding in checked.findings] == [refused.value.errors[0].message]
@@ -36,4 +36,4 @@ def test_what_nothing_can_be_trained_in_is_refused_before_the_queue(name: str, w
 
 @pytest.mark.parametrize("name", ["Offset", "Grid", "SmallPicture"])
 def test_what_can_be_shifted_is_taken(name: str) -> None:
-    assert control.check_spec(in_world(name)).environment.endswith(f"{name}-v0")
+    assert checking.check_spec(in_world(name)).environment.endswith(f"{name}-v0")

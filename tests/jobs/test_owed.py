@@ -9,12 +9,15 @@ from collections.abc import Iterator
 import pytest
 from pytest_django import Settings
 
-from apps.engine.spec import EvalSpec
-from apps.experiments.models import Evaluation, JobStatus, Run, RunStatus
-from apps.jobs import bookkeeping, control, plays, supervisor
-from apps.jobs.bookkeeping import LogCopier
-from apps.jobs.trainer import TRAINER, TrainerProcess
-from apps.jobs.watchdog import Watchdog
+from apps.experiments.models import Evaluation, Run
+from apps.experiments.statuses import JobStatus, RunStatus
+from apps.jobs import rows
+from apps.jobs.rows import LogCopier
+from apps.jobs.trainers import TRAINER, TrainerProcess
+from apps.jobs.verbs import checking, life
+from apps.jobs.worker import plays, supervisor
+from apps.jobs.worker.watchdog import Watchdog
+from apps.spec.evaluation import EvalSpec
 from tests.conftest import TINY_PPO, make_run
 
 pytestmark = [
@@ -39,7 +42,7 @@ def dead_owner() -> str:
 
 def trained_without_a_word_to_its_row(**changes: object) -> Run:
     """A run whose worker died after the log's last line and before it wrote a row."""
-    run = control.launch(control.check_spec({**TINY_PPO, "eval_episodes": 3, **changes}))
+    run = life.launch(checking.check_spec({**TINY_PPO, "eval_episodes": 3, **changes}))
     assert run.claim(dead_owner())
     with TrainerProcess(*TRAINER) as trainer:
         trainer.send({"job": "train", "directory": str(run.directory.path)})
@@ -87,8 +90,7 @@ def test_of_several_who_look_at_once_one_asks() -> None:
     _, asked = LogCopier(run).advance()
     told: list[bool] = []
     threads = [
-        threading.Thread(target=lambda: told.append(bookkeeping.ask_owed(run, asked)))
-        for _ in range(4)
+        threading.Thread(target=lambda: told.append(rows.ask_owed(run, asked))) for _ in range(4)
     ]
     for thread in threads:
         thread.start()
@@ -100,7 +102,7 @@ def test_of_several_who_look_at_once_one_asks() -> None:
 
 def test_what_was_superseded_or_pruned_is_not_owed() -> None:
     run = make_run(status=RunStatus.RUNNING, owner="elsewhere:1:x", attempt=1)
-    assert bookkeeping.ask_owed(run, [64, 128]) is False
+    assert rows.ask_owed(run, [64, 128]) is False
     assert not run.evaluations.exists()
 
 
@@ -115,7 +117,7 @@ def test_an_evaluation_is_completed_with_all_that_follows_or_not_at_all(
     def die(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(bookkeeping, "update_evaluation_summary", die)
+    monkeypatch.setattr(rows, "update_evaluation_summary", die)
     with pytest.raises(KeyboardInterrupt):
         plays._finish_evaluation(evaluation, {"reply": "done", "result": result})
     assert Evaluation.objects.get(pk=evaluation.pk).status == JobStatus.RUNNING

@@ -8,11 +8,11 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from pytest_django import Settings
 
-from apps.engine.algorithms import ALGORITHMS
-from apps.engine.errors import UnknownEnvironment
-from apps.jobs import control
-from apps.jobs.environments import cards_for, profile_of
-from apps.jobs.own_environments import Source, own_environment, own_environments, sources
+from apps.catalogue.algorithms.sb3 import ALGORITHMS
+from apps.errors import UnknownEnvironment
+from apps.jobs.verbs import checking
+from apps.jobs.verbs.environments import cards_for, profile_of
+from apps.jobs.verbs.own_environments import Source, own_environment, own_environments, sources
 from rlgym import settings as settings_module
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -90,7 +90,7 @@ def test_an_installed_package_names_its_environments_by_an_entry_point(
     assert sources() == [Source("walks 1.2", "packaged_walks")]
     (walk,) = [each for each in own_environments(wait_s=60) if each.state == "ready"]
     assert (walk.id, walk.origin) == ("packaged_walks:Walk-v0", "walks 1.2")
-    spec = control.check_spec({"environment": walk.id, "algorithm": "dqn"})
+    spec = checking.check_spec({"environment": walk.id, "algorithm": "dqn"})
     assert spec.environment == walk.id
 
 

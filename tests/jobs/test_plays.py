@@ -10,21 +10,15 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from apps.engine.spec import EvalSpec
-from apps.experiments.models import Evaluation, JobStatus, Play, Run, RunStatus, Video
-from apps.jobs import (
-    control,
-    evaluations,
-    leftovers,
-    plays,
-    records,
-    reindexing,
-    supervisor,
-    worker,
-)
-from apps.jobs.trainer import TRAINER, TrainerProcess
-from apps.jobs.waiting import why_play_waits
-from apps.jobs.watchdog import Watchdog
+from apps.experiments.models import Evaluation, Play, Run, Video
+from apps.experiments.statuses import JobStatus, RunStatus
+from apps.jobs import leftovers
+from apps.jobs.trainers import TRAINER, TrainerProcess
+from apps.jobs.verbs import checking, evaluations, life, records, refusals, reindex
+from apps.jobs.verbs.waiting import why_play_waits
+from apps.jobs.worker import plays, supervisor, worker
+from apps.jobs.worker.watchdog import Watchdog
+from apps.spec.evaluation import EvalSpec
 from tests.conftest import TINY_PPO, make_run
 from tests.worlds import give_odd_worlds
 
@@ -54,7 +48,7 @@ def quiet_worker(home: Path, settings: Settings) -> Iterator[None]:
 def trained(environment: str = "CartPole-v1", **changes: object) -> Run:
     """Train a run for a moment; what follows it is left undone."""
     data = {**TINY_PPO, "environment": environment, "eval_episodes": 2, **changes}
-    run = control.create(control.check_spec(data))
+    run = life.create(checking.check_spec(data))
     assert run.claim(supervisor.new_owner())
     supervisor.supervise_run(run, TrainerProcess(*TRAINER), lambda: None)
     return run
@@ -103,7 +97,7 @@ def test_a_broken_renderer_leaves_the_figures_and_the_video_says_why() -> None:
     assert evaluation.film is None
     assert halves(run) == []
     run.evaluations.all().delete()
-    reindexing.reindex_run(run.directory)  # The file remembers it.
+    reindex.reindex_run(run.directory)  # The file remembers it.
     again = run.evaluations.select_related("video").get()
     assert (again.video.status, again.film_error) == ("failed", "RuntimeError: no display")
 
@@ -171,7 +165,7 @@ def test_what_waits_is_cancelled_at_once_and_never_begins() -> None:
     plays.evaluate_queued(lambda: None)
     evaluation.refresh_from_db()
     assert (evaluation.status, evaluation.attempt) == (JobStatus.CANCELLED, 0)
-    with pytest.raises(control.Refused, match="is cancelled; only what waits or is worked on"):
+    with pytest.raises(refusals.Refused, match="is cancelled; only what waits or is worked on"):
         evaluations.cancel(evaluation)
 
 
@@ -219,7 +213,7 @@ def test_cancelling_a_film_keeps_the_figures_and_says_why_there_is_none(
     )
     assert [path.suffix for path in run.directory.evaluations.iterdir()] == [".json"]
     run.evaluations.all().delete()
-    reindexing.reindex_run(run.directory)
+    reindex.reindex_run(run.directory)
     assert Video.objects.get().status == JobStatus.CANCELLED
     assert video.status == JobStatus.CANCELLED
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from apps.jobs.preflight import AT_ONCE, Busy, _slots, preflight
+from apps.jobs.verbs.preflight import AT_ONCE, Busy, _slots, preflight
 from tests.conftest import TINY_PPO
 from tests.misbehaving import is_gone
 

@@ -10,11 +10,12 @@ from django.test import Client
 from pytest_django import Settings
 
 from apps.accounts.models import ApiToken
-from apps.engine.errors import InvalidSpec
-from apps.experiments.models import Run, RunStatus
-from apps.jobs import control, starting
-from apps.jobs.preflight import preflight
-from apps.jobs.registered import Asker
+from apps.errors import InvalidSpec
+from apps.experiments.models import Run
+from apps.experiments.statuses import RunStatus
+from apps.jobs.verbs import checking, weights
+from apps.jobs.verbs.checking import Asker
+from apps.jobs.verbs.preflight import preflight
 from tests.conftest import TINY_PPO
 from tests.jobs.test_life import with_checkpoint
 
@@ -119,8 +120,8 @@ def test_the_terminal_names_whatever_it_imports(marker: Path, tmp_path: Path) ->
     wrapper = {"path": MONITOR, "kwargs": {"filename": str(tmp_path / "log")}}
     data = {**TINY_PPO, "environment": "elsewhere:Walk-v0", "wrappers": [wrapper]}
     with pytest.raises(InvalidSpec):
-        starting.check_spec(data, None)
-    assert starting.check_spec(data, None, Asker.TERMINAL).wrappers == [wrapper]
+        weights.check_spec(data, None)
+    assert weights.check_spec(data, None, Asker.TERMINAL).wrappers == [wrapper]
     assert marker.exists()
     call_command("train", "--queue", "--env", "elsewhere:Walk-v0", "-n", "300")
     assert Run.objects.get().environment == "elsewhere:Walk-v0"
@@ -168,4 +169,4 @@ def test_what_the_terminal_began_may_be_gone_on_with_from_a_page(api: Client) ->
     answer = post(api, f"/{parent.pk}/branch", {"changes": {"wrappers": other}})
     assert answer.status_code == 422
     assert post(api, f"/{parent.pk}/retry", {}).status_code == 201
-    assert control.check_spec(parent.spec, inherited=parent.spec).wrappers[0]["path"] == MONITOR
+    assert checking.check_spec(parent.spec, inherited=parent.spec).wrappers[0]["path"] == MONITOR

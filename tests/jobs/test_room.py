@@ -9,13 +9,17 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
-from apps.engine import gpu, machine
-from apps.engine.machine import PROCESS_BYTES
-from apps.engine.rundir import RunDirectory, write_json
-from apps.experiments.models import Run, RunStatus
-from apps.jobs import control, reindexing, room, supervisor
+from apps.experiments.models import Run
+from apps.experiments.statuses import RunStatus
+from apps.jobs import room
 from apps.jobs.presence import Worker, announced
-from apps.jobs.waiting import why_it_waits, why_runs_wait
+from apps.jobs.verbs import checking, life, reindex
+from apps.jobs.verbs.waiting import why_it_waits, why_runs_wait
+from apps.jobs.worker import supervisor
+from apps.machine import gpu, host
+from apps.machine.host import PROCESS_BYTES
+from apps.rundir.directory import RunDirectory
+from apps.rundir.files import write_json
 from tests.conftest import TINY_DQN, TINY_PPO, make_run
 from tests.jobs.test_supervisor import quiet_worker  # noqa: F401 - a fixture
 
@@ -82,7 +86,7 @@ def test_without_a_limit_what_is_free_decides() -> None:
 def test_runs_share_the_cores_and_a_reproduction_takes_as_many_as_its_original(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(machine, "cores", lambda: 8)
+    monkeypatch.setattr(host, "cores", lambda: 8)
     first = running(1)
     assert room.threads_for(first, at_most=8) == 8
     for _ in range(3):
@@ -103,7 +107,7 @@ def test_runs_share_the_cores_and_a_reproduction_takes_as_many_as_its_original(
 def test_a_check_counts_its_run_with_those_that_train_and_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(machine, "cores", lambda: 8)
+    monkeypatch.setattr(host, "cores", lambda: 8)
     assert room.share_of_cores(at_most=8, more=1) == 8
     running(1)
     assert room.share_of_cores(at_most=8, more=1) == 4
@@ -221,20 +225,20 @@ def test_what_a_run_takes_is_reckoned_from_its_buffer_and_outlives_the_database(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(gpu, "look", lambda: gpu.GpuMemory(10**10, 10**10, {}))
-    small = control.create(control.check_spec(TINY_DQN))
-    large = control.create(control.check_spec({
+    small = life.create(checking.check_spec(TINY_DQN))
+    large = life.create(checking.check_spec({
         "algorithm": "dqn", "environment": "CartPole-v1", "total_timesteps": 10_000_000,
         "hyperparameters": {"buffer_size": 5_000_000},
     }))  # fmt: skip
     # Two observations of 4 floats, an action of 8 bytes, 3 floats.
     assert small.memory_bytes == PROCESS_BYTES + 256 * 52
     assert large.memory_bytes == PROCESS_BYTES + 5_000_000 * 52
-    cuda = control.create(control.check_spec({**TINY_PPO, "device": "cuda"}))
+    cuda = life.create(checking.check_spec({**TINY_PPO, "device": "cuda"}))
     # Minibatches of 32 observations of 4 floats.
     assert cuda.gpu_memory_bytes == gpu.PROCESS_BYTES + gpu.BATCH_COPIES * 32 * 16
     assert (small.gpu_memory_bytes, large.gpu_memory_bytes) == (0, 0)
     Run.objects.all().delete()
-    reindexing.reindex()
+    reindex.reindex()
     assert Run.objects.get(pk=large.pk).memory_bytes == large.memory_bytes
     assert Run.objects.get(pk=cuda.pk).gpu_memory_bytes == cuda.gpu_memory_bytes
 
@@ -245,7 +249,7 @@ def test_what_a_run_takes_is_reckoned_from_its_buffer_and_outlives_the_database(
 def test_more_runs_than_memory_train_one_after_another(settings: Settings) -> None:
     settings.WORKERS = 2
     settings.MAX_MEMORY_MB = 500  # For one.
-    runs = [control.launch(control.check_spec({**TINY_PPO, "seed": seed})) for seed in (1, 2)]
+    runs = [life.launch(checking.check_spec({**TINY_PPO, "seed": seed})) for seed in (1, 2)]
     slots = [threading.Thread(target=supervisor.train_queued, args=(lambda: None,)) for _ in runs]
     for slot in slots:
         slot.start()

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from apps.jobs import stack
+from apps.jobs.worker import stack
 
 
 @pytest.fixture

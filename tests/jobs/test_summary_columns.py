@@ -9,10 +9,11 @@ from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from apps.experiments.models import Evaluation, JobStatus, Run
-from apps.jobs import bookkeeping
-from apps.jobs.bookkeeping import LogCopier
-from apps.jobs.reindexing import reindex_run
+from apps.experiments.models import Evaluation, Run
+from apps.experiments.statuses import JobStatus
+from apps.jobs import rows
+from apps.jobs.rows import LogCopier
+from apps.jobs.verbs.reindex import reindex_run
 from apps.metrics import store
 from tests.conftest import make_run
 from tests.metrics.logs import attempt, episode, joined, point
@@ -94,7 +95,7 @@ def test_evaluation_columns_are_over_episodes_and_along_steps(home: object, db: 
             finished_at=timezone.now() + timedelta(seconds=order),
         )  # fmt: skip
     Evaluation.objects.create(run=run, step=400)  # Has not played yet.
-    bookkeeping.update_evaluation_summary(run)
+    rows.update_evaluation_summary(run)
     names = [f"evaluation_{name}" for name in ("min", "max", "mean", "last", "best", "auc")]
     (figures,) = Run.objects.values_list(*names)
     assert figures == (0.0, 50.0, 22.0, 30.0, 30.0, 20.0)

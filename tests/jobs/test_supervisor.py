@@ -12,16 +12,18 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from apps.engine import events
-from apps.engine.spec import EvalSpec
-from apps.experiments.models import Evaluation, JobStatus, Run, RunStatus, Video
-from apps.jobs import control, plays, supervisor
-from apps.jobs.naming import Naming
-from apps.jobs.registered import Asker
-from apps.jobs.requests import SHUTDOWN_REASON
-from apps.jobs.trainer import TRAINER, TrainerProcess
+from apps.experiments.models import Evaluation, Run, Video
+from apps.experiments.statuses import JobStatus, RunStatus
+from apps.jobs.trainers import TRAINER, TrainerProcess
+from apps.jobs.verbs import checking, life, refusals
+from apps.jobs.verbs.checking import Asker
+from apps.jobs.verbs.naming import Naming
+from apps.jobs.worker import plays, supervisor
+from apps.jobs.worker.requests import SHUTDOWN_REASON
 from apps.metrics import store
 from apps.metrics.columns import SIDE_FILE
+from apps.rundir import events
+from apps.spec.evaluation import EvalSpec
 from tests.conftest import TINY_PPO, make_run
 
 pytestmark = [
@@ -56,13 +58,13 @@ class Bell:
 
 
 def claimed(**changes: object) -> Run:
-    run = control.launch(control.check_spec({**TINY_PPO, **changes}, Asker.TERMINAL))
+    run = life.launch(checking.check_spec({**TINY_PPO, **changes}, Asker.TERMINAL))
     assert run.claim(supervisor.new_owner())
     return run
 
 
 def test_a_queued_run_is_trained_evaluated_and_filmed() -> None:
-    run = control.launch(control.check_spec({**TINY_PPO, "eval_episodes": 2}))
+    run = life.launch(checking.check_spec({**TINY_PPO, "eval_episodes": 2}))
     bell = Bell()
     supervisor.train_queued(bell)
     run.refresh_from_db()
@@ -90,13 +92,13 @@ def test_a_queued_run_is_trained_evaluated_and_filmed() -> None:
 
 
 def test_a_run_that_is_not_to_be_filmed_is_evaluated_without() -> None:
-    control.launch(control.check_spec({**TINY_PPO, "film": False}))
+    life.launch(checking.check_spec({**TINY_PPO, "film": False}))
     supervisor.train_queued(Bell())
     assert Evaluation.objects.get().should_film is False
 
 
 def test_queued_runs_are_trained_oldest_first_and_each_once() -> None:
-    runs = [control.launch(control.check_spec({**TINY_PPO, "seed": seed})) for seed in (1, 2, 3)]
+    runs = [life.launch(checking.check_spec({**TINY_PPO, "seed": seed})) for seed in (1, 2, 3)]
     supervisor.train_queued(Bell())
     for run in runs:
         run.refresh_from_db()
@@ -114,7 +116,7 @@ def test_a_long_log_is_kept_as_columns_by_the_end_of_its_run() -> None:
 
 
 def test_a_busy_worker_leaves_the_queue_alone() -> None:
-    run = control.launch(control.check_spec(TINY_PPO))
+    run = life.launch(checking.check_spec(TINY_PPO))
     assert supervisor.training_slots().acquire(blocking=False)
     supervisor.train_queued(Bell())
     run.refresh_from_db()
@@ -126,7 +128,7 @@ def test_a_stop_reaches_the_trainer_and_leaves_a_checkpoint() -> None:
 
     def stop_once_training(now: Run) -> None:
         if now.step > 0 and now.stop_requested_at is None:
-            control.stop(Run.objects.get(pk=now.pk), "seen enough")
+            life.stop(Run.objects.get(pk=now.pk), "seen enough")
             now.refresh_from_db()
 
     supervisor.supervise_run(run, TrainerProcess(*TRAINER), Bell(), stop_once_training)
@@ -142,13 +144,13 @@ def test_a_save_reaches_the_trainer_which_goes_on() -> None:
     def save_once_training_then_stop(now: Run) -> None:
         row = Run.objects.get(pk=now.pk)
         if now.step > 0 and not saved_at:
-            control.save(row)
+            life.save(row)
             saved_at.append(now.step)
         elif saved_at and row.save_requested_at is None and row.stop_requested_at is None:
             assert row.checkpoints.get().step >= saved_at[0]
-            control.stop(row)
-            with pytest.raises(control.Refused, match="about to end, with a checkpoint"):
-                control.save(row)
+            life.stop(row)
+            with pytest.raises(refusals.Refused, match="about to end, with a checkpoint"):
+                life.save(row)
 
     supervisor.supervise_run(run, TrainerProcess(*TRAINER), Bell(), save_once_training_then_stop)
     assert (run.status, run.save_requested_at) == (RunStatus.STOPPED, None)
@@ -234,7 +236,7 @@ def test_a_supervisor_that_was_given_up_on_ends_its_trainer_and_changes_nothing(
 
 
 def test_an_evaluation_of_a_damaged_checkpoint_fails_in_words() -> None:
-    run = control.launch(control.check_spec(TINY_PPO))
+    run = life.launch(checking.check_spec(TINY_PPO))
     supervisor.train_queued(Bell())
     (run.directory.checkpoints / "256" / "model.zip").write_bytes(b"not a zip")
     plays.evaluate_queued(Bell())
@@ -246,10 +248,10 @@ def test_an_evaluation_of_a_damaged_checkpoint_fails_in_words() -> None:
 
 
 def test_a_checkpoint_that_was_exchanged_with_its_manifest_is_never_unpickled() -> None:
-    run = control.launch(control.check_spec(TINY_PPO))
+    run = life.launch(checking.check_spec(TINY_PPO))
     supervisor.train_queued(Bell())
     folder = run.directory.checkpoints / "256"
-    other = control.launch(control.check_spec({**TINY_PPO, "seed": 2}))
+    other = life.launch(checking.check_spec({**TINY_PPO, "seed": 2}))
     supervisor.train_queued(Bell())
     shutil.rmtree(folder)
     shutil.copytree(other.directory.checkpoints / "256", folder)
@@ -273,7 +275,7 @@ def test_an_evaluation_goes_back_to_the_queue_when_the_worker_ends() -> None:
 
 def test_two_workers_in_one_queue_train_every_run_once(settings: Settings) -> None:
     settings.WORKERS = 2
-    runs = [control.launch(control.check_spec({**TINY_PPO, "seed": seed})) for seed in range(4)]
+    runs = [life.launch(checking.check_spec({**TINY_PPO, "seed": seed})) for seed in range(4)]
     threads = [threading.Thread(target=supervisor.train_queued, args=(Bell(),)) for _ in range(2)]
     for thread in threads:
         thread.start()
@@ -291,7 +293,7 @@ def test_two_workers_in_one_queue_train_every_run_once(settings: Settings) -> No
 
 
 def test_the_command_is_kept_in_the_provenance() -> None:
-    run = control.launch(control.check_spec(TINY_PPO), Naming(command="manage.py train"))
+    run = life.launch(checking.check_spec(TINY_PPO), Naming(command="manage.py train"))
     supervisor.train_queued(Bell())
     assert json.loads(run.directory.provenance.read_text())["command"] == "manage.py train"
 

@@ -3,7 +3,7 @@
 import psutil
 import pytest
 
-from apps.jobs.trainer import DEFAULTS, TRAINER, TrainerProcess
+from apps.jobs.trainers import DEFAULTS, TRAINER, TrainerProcess
 from tests.live_stack import wait_until
 
 pytestmark = pytest.mark.usefixtures("home")

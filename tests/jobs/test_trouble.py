@@ -16,14 +16,17 @@ import pytest
 from django.db import OperationalError, connection
 from pytest_django import Settings
 
-from apps.engine import events
-from apps.engine.errors import DiskFull
-from apps.engine.spec import EvalSpec
-from apps.experiments.models import Evaluation, JobStatus, Run, RunStatus
-from apps.jobs import control, endings, plays, presence, supervisor, tasks
-from apps.jobs.trainer import TRAINER, TrainerProcess
-from apps.jobs.waiting import why_it_waits, why_play_waits
-from apps.jobs.watchdog import Watchdog
+from apps.errors import DiskFull
+from apps.experiments.models import Evaluation, Run
+from apps.experiments.statuses import JobStatus, RunStatus
+from apps.jobs import endings, presence, tasks
+from apps.jobs.trainers import TRAINER, TrainerProcess
+from apps.jobs.verbs import checking, life
+from apps.jobs.verbs.waiting import why_it_waits, why_play_waits
+from apps.jobs.worker import plays, supervisor
+from apps.jobs.worker.watchdog import Watchdog
+from apps.rundir import events
+from apps.spec.evaluation import EvalSpec
 from tests.conftest import TINY_PPO, make_run
 from tests.full_disk import empty, fill, small_disk
 
@@ -129,7 +132,7 @@ def test_what_a_tick_raises_ends_no_worker(caplog: pytest.LogCaptureFixture) -> 
 @pytest.mark.slow
 @pytest.mark.usefixtures("quiet_worker")
 def test_a_run_whose_directory_is_deleted_while_it_trains_ends_at_once_and_says_so() -> None:
-    run = control.launch(control.check_spec({**TINY_PPO, "total_timesteps": 10_000_000}))
+    run = life.launch(checking.check_spec({**TINY_PPO, "total_timesteps": 10_000_000}))
     assert run.claim(supervisor.new_owner())
     trainer = TrainerProcess(*TRAINER)
 
@@ -145,9 +148,9 @@ def test_a_run_whose_directory_is_deleted_while_it_trains_ends_at_once_and_says_
 
 @pytest.mark.usefixtures("quiet_worker")
 def test_a_queued_run_whose_directory_is_gone_fails_and_the_next_one_has_its_turn() -> None:
-    gone = control.launch(control.check_spec(TINY_PPO))
+    gone = life.launch(checking.check_spec(TINY_PPO))
     shutil.rmtree(gone.directory.path)
-    following = control.launch(control.check_spec({**TINY_PPO, "seed": 2}))
+    following = life.launch(checking.check_spec({**TINY_PPO, "seed": 2}))
     supervisor.train_queued(lambda: None)
     gone.refresh_from_db()
     following.refresh_from_db()
@@ -169,7 +172,7 @@ def test_an_evaluation_of_a_run_whose_directory_is_gone_fails_alone() -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("quiet_worker")
 def test_training_goes_on_while_the_database_cannot_be_written() -> None:
-    run = control.launch(control.check_spec({**TINY_PPO, "total_timesteps": 10_000_000}))
+    run = life.launch(checking.check_spec({**TINY_PPO, "total_timesteps": 10_000_000}))
     assert run.claim(supervisor.new_owner())
     path = connection.settings_dict["NAME"]
     with connection.cursor() as cursor:
@@ -195,7 +198,7 @@ def test_training_goes_on_while_the_database_cannot_be_written() -> None:
             thread.start()
             locked.wait()
         elif released.is_set() and now.status == RunStatus.RUNNING:
-            control.stop(Run.objects.get(pk=now.pk))
+            life.stop(Run.objects.get(pk=now.pk))
 
     supervisor.supervise_run(run, TrainerProcess(*TRAINER), lambda: None, lock_then_stop)
     thread.join()
@@ -205,7 +208,7 @@ def test_training_goes_on_while_the_database_cannot_be_written() -> None:
 
 @pytest.mark.usefixtures("quiet_worker")
 def test_a_queued_run_waits_for_a_full_disk_and_says_so(disk: Path, home: Path) -> None:
-    run = control.launch(control.check_spec(TINY_PPO))
+    run = life.launch(checking.check_spec(TINY_PPO))
     evaluation = Evaluation.objects.ask(make_run(status=RunStatus.COMPLETED), 1, EvalSpec())
     fill(disk)
     for _ in range(3):
@@ -238,21 +241,21 @@ def test_a_vanished_run_is_settled_though_its_log_takes_no_line(disk: Path) -> N
 
 
 def test_a_run_that_a_full_disk_refuses_leaves_nothing(disk: Path, settings: Settings) -> None:
-    spec = control.check_spec(TINY_PPO)
-    control.create(spec)
+    spec = checking.check_spec(TINY_PPO)
+    life.create(spec)
     fill(disk)
     with pytest.raises(DiskFull, match="disk is full"):
-        control.create(spec)
+        life.create(spec)
     assert len(list(Path(settings.RUNS_ROOT).iterdir())) == Run.objects.count() == 1
 
 
 def test_a_run_that_the_database_refuses_leaves_nothing(settings: Settings) -> None:
-    spec = control.check_spec(TINY_PPO)
+    spec = checking.check_spec(TINY_PPO)
     with connection.cursor() as cursor:
         cursor.execute("PRAGMA query_only = ON")
     try:
         with pytest.raises(OperationalError):
-            control.create(spec)
+            life.create(spec)
     finally:
         with connection.cursor() as cursor:
             cursor.execute("PRAGMA query_only = OFF")
@@ -274,7 +277,7 @@ def test_an_evaluation_for_which_no_process_is_to_be_had_is_tried_three_times() 
 def test_what_waits_for_a_process_is_tried_once_a_ring_and_not_in_circles(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    run = control.launch(control.check_spec(TINY_PPO))
+    run = life.launch(checking.check_spec(TINY_PPO))
     evaluation = Evaluation.objects.ask(make_run(status=RunStatus.COMPLETED), 1, EvalSpec())
 
     def refuse(*_: object, **__: object) -> None:

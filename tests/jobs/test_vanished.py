@@ -16,11 +16,14 @@ from django.test import Client
 from django.utils import timezone
 
 from apps.accounts.models import ApiToken
-from apps.engine import events
-from apps.experiments.leases import TERMINAL
-from apps.experiments.models import IllegalMove, Run, RunStatus
-from apps.jobs import control, lineage, presence, supervisor, vanished
+from apps.experiments.models import Run
+from apps.experiments.models.leases import TERMINAL
+from apps.experiments.statuses import IllegalMove, RunStatus
+from apps.jobs import presence
+from apps.jobs.verbs import life, lineage, refusals, vanished
+from apps.jobs.worker import supervisor
 from apps.metrics import store
+from apps.rundir import events
 from tests.conftest import give_checkpoint, make_run
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("home")]
@@ -91,7 +94,7 @@ def test_over_rest_likewise(dead_pid: int, verb: str, admin_user: Any) -> None:
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_run_whose_process_lives_is_left_alone(verb: str) -> None:
     run = running(os.getpid())
-    with pytest.raises((IllegalMove, control.Refused), match=r"is running|that is running"):
+    with pytest.raises((IllegalMove, refusals.Refused), match=r"is running|that is running"):
         VERBS[verb](run)
     assert Run.objects.get().status == RunStatus.RUNNING
 
@@ -99,7 +102,7 @@ def test_a_run_whose_process_lives_is_left_alone(verb: str) -> None:
 def test_a_run_whose_trainer_holds_the_lock_is_left_alone(dead_pid: int) -> None:
     run = running(dead_pid)
     code = (
-        "import sys, pathlib; from apps.engine.rundir import RunDirectory\n"
+        "import sys, pathlib; from apps.rundir.directory import RunDirectory\n"
         "with RunDirectory(pathlib.Path(sys.argv[1])).locked(): print(flush=True); input()"
     )
     command = [sys.executable, "-c", code, str(run.directory.path)]
@@ -134,7 +137,7 @@ def test_a_run_ends_as_its_log_says(dead_pid: int) -> None:
         lineage.resume(run)
 
 
-@pytest.mark.parametrize(("ask", "status"), [(control.stop, "stopped"), (control.pause, "paused")])
+@pytest.mark.parametrize(("ask", "status"), [(life.stop, "stopped"), (life.pause, "paused")])
 def test_asked_to_end_after_its_terminal_is_gone_it_ends_as_asked(
     dead_pid: int, ask: Callable[[Run], Run], status: str
 ) -> None:
@@ -144,8 +147,8 @@ def test_asked_to_end_after_its_terminal_is_gone_it_ends_as_asked(
 
 
 def test_saving_after_its_terminal_is_gone_is_refused_in_words(dead_pid: int) -> None:
-    with pytest.raises(control.Refused, match="is lost; only a run that goes on running saves"):
-        control.save(running(dead_pid))
+    with pytest.raises(refusals.Refused, match="is lost; only a run that goes on running saves"):
+        life.save(running(dead_pid))
 
 
 def test_somebody_who_was_first_wins(dead_pid: int) -> None:
@@ -161,7 +164,7 @@ def test_a_refusal_never_lists_the_move_that_was_asked_for() -> None:
     assert "queued" not in caught.value.legal
     assert "legal moves: completed, failed, stopped, paused, lost" in str(caught.value)
     with pytest.raises(IllegalMove, match="lost cannot become queued; legal moves: none this"):
-        control.queue(make_run(status=RunStatus.LOST))
+        life.queue(make_run(status=RunStatus.LOST))
     with pytest.raises(IllegalMove, match="none: this is final"):
         lineage.resume(make_run(status=RunStatus.COMPLETED))
 

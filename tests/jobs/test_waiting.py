@@ -7,12 +7,15 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from apps.engine.errors import InvalidSpec
-from apps.experiments.models import Run, RunStatus
-from apps.jobs import control, presence, reindexing, supervisor
-from apps.jobs.naming import Naming
+from apps.errors import InvalidSpec
+from apps.experiments.models import Run
+from apps.experiments.statuses import RunStatus
+from apps.jobs import presence
 from apps.jobs.presence import Worker
-from apps.jobs.waiting import why_it_waits
+from apps.jobs.verbs import checking, life, refusals, reindex
+from apps.jobs.verbs.naming import Naming
+from apps.jobs.verbs.waiting import why_it_waits
+from apps.jobs.worker import supervisor
 from tests.conftest import TINY_PPO, make_run
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
@@ -51,10 +54,10 @@ def test_a_worker_leaves_the_queue_alone_while_its_machine_is_full(settings: Set
 
 @pytest.mark.parametrize("status", [RunStatus.DRAFT, RunStatus.QUEUED])
 def test_what_waits_can_be_given_another_priority(status: RunStatus) -> None:
-    run = control.set_priority(make_run(status=status), "-7")
+    run = life.set_priority(make_run(status=status), "-7")
     assert Run.objects.get(pk=run.pk).priority == run.priority == -7
     Run.objects.all().delete()
-    reindexing.reindex()
+    reindex.reindex()
     assert Run.objects.get(pk=run.pk).priority == -7
 
 
@@ -63,22 +66,22 @@ def test_a_record_whose_priority_cannot_be_stops_no_rebuild(priority: object) ->
     run = make_run()
     record = json.loads(run.directory.record.read_text())
     run.directory.record.write_text(json.dumps({**record, "priority": priority}))
-    assert reindexing.reindex_run(run.directory).priority == 0
+    assert reindex.reindex_run(run.directory).priority == 0
 
 
 @pytest.mark.parametrize("status", [RunStatus.RUNNING, RunStatus.COMPLETED, RunStatus.PAUSED])
 def test_what_does_not_wait_keeps_its_priority(status: RunStatus) -> None:
     run = make_run(status=status, owner="host:1:x")
-    with pytest.raises(control.Refused, match=f"is {status}; its priority counts only while"):
-        control.set_priority(run, 5)
+    with pytest.raises(refusals.Refused, match=f"is {status}; its priority counts only while"):
+        life.set_priority(run, 5)
 
 
 @pytest.mark.parametrize("priority", [101, -101, 1.5, True, "high", "", None])
 def test_a_priority_out_of_bounds_is_refused(priority: object) -> None:
     with pytest.raises(InvalidSpec, match=r"priority: .* from -100 to 100"):
-        control.set_priority(waiting(), priority)
+        life.set_priority(waiting(), priority)
 
 
 def test_a_run_is_made_with_its_priority() -> None:
-    run = control.launch(control.check_spec(TINY_PPO), Naming(priority=9))
+    run = life.launch(checking.check_spec(TINY_PPO), Naming(priority=9))
     assert Run.objects.get(pk=run.pk).priority == 9

@@ -9,16 +9,19 @@ from collections.abc import Callable
 import pytest
 from pytest_django import Settings
 
-from apps.engine import events
-from apps.engine.logged import LoggedSpec
-from apps.engine.spec import EvalSpec
-from apps.experiments.models import Evaluation, IllegalMove, JobStatus, Run, RunStatus
-from apps.jobs import control, endings, logged, watchdog
-from apps.jobs.naming import Naming
+from apps.experiments.models import Evaluation, Run
+from apps.experiments.statuses import IllegalMove, JobStatus, RunStatus
+from apps.jobs import endings
 from apps.jobs.queue import huey
-from apps.jobs.watchdog import Watchdog
+from apps.jobs.verbs import life, logged
+from apps.jobs.verbs.naming import Naming
+from apps.jobs.worker import watchdog
+from apps.jobs.worker.watchdog import Watchdog
 from apps.metrics import store
 from apps.metrics.columns import SIDE_FILE
+from apps.rundir import events
+from apps.spec.evaluation import EvalSpec
+from apps.spec.logged import LoggedSpec
 from tests.conftest import make_run
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("home")]
@@ -75,7 +78,7 @@ def test_a_run_of_a_dead_process_of_this_machine_is_lost_at_once(dead_pid: int) 
     assert store.tail(run.directory.log, 0).events[-1]["status"] == "lost"
 
 
-@pytest.mark.parametrize(("ask", "status"), [(control.stop, "stopped"), (control.pause, "paused")])
+@pytest.mark.parametrize(("ask", "status"), [(life.stop, "stopped"), (life.pause, "paused")])
 def test_a_run_asked_to_end_as_its_process_dies_ends_as_asked(
     ask: Callable[[Run], Run], status: str, dead_pid: int
 ) -> None:
@@ -107,7 +110,7 @@ def test_a_run_that_was_asked_to_stop_does_not_go_on_by_itself(
 ) -> None:
     settings.MAX_ATTEMPTS = 2
     run = running(f"{socket.gethostname()}:{dead_pid}:x")
-    control.stop(run)
+    life.stop(run)
     Watchdog().tick()
     run.refresh_from_db()
     assert run.status == RunStatus.STOPPED
@@ -150,7 +153,8 @@ def test_a_run_of_a_living_process_is_left_alone() -> None:
 def test_a_trainer_that_outlives_its_supervisor_is_ended(dead_pid: int) -> None:
     run = running(f"{socket.gethostname()}:{dead_pid}:x")
     code = (
-        "import sys, time; from pathlib import Path; from apps.engine.rundir import RunDirectory\n"
+        "import sys, time; from pathlib import Path; "
+        "from apps.rundir.directory import RunDirectory\n"
         "with RunDirectory(Path(sys.argv[1])).locked(): print('held', flush=True); time.sleep(60)"
     )
     holder = subprocess.Popen(

@@ -15,10 +15,11 @@ from django.test import Client
 from django.utils import timezone
 
 from apps.accounts.models import ApiToken
-from apps.engine import events
-from apps.experiments.models import Run, RunStatus
+from apps.experiments.models import Run
+from apps.experiments.statuses import RunStatus
 from apps.live import board, tail
 from apps.live.routing import websocket_application
+from apps.rundir import events
 from tests.conftest import make_run
 
 HOST = b"lab.example:8000"

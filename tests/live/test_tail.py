@@ -13,9 +13,10 @@ from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from apps.engine.rundir import RunDirectory
-from apps.experiments.models import Evaluation, Run, RunStatus
+from apps.experiments.models import Evaluation, Run
+from apps.experiments.statuses import RunStatus
 from apps.live import tail
+from apps.rundir.directory import RunDirectory
 from tests.live.conftest import finish, metric
 
 

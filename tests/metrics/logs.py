@@ -7,9 +7,9 @@ from typing import Any
 import orjson
 from hypothesis import strategies as st
 
-from apps.engine.events import MalformedLine, decode, return_of, value_of
 from apps.metrics.columns import LogColumns
 from apps.metrics.stretch import STEPS
+from apps.rundir.events import MalformedLine, decode, return_of, value_of
 
 # By key: step, value, unix seconds of each point in the order they were logged.
 Found = dict[str, list[tuple[float, str, float]]]

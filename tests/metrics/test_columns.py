@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from apps.engine import rundir
 from apps.metrics import columns
 from apps.metrics.columns import SEGMENT_BYTES, SIDE_FILE, LogColumns
+from apps.rundir.log import MAX_LINE_BYTES
 from tests.metrics import logs as made
 from tests.metrics.logs import (
     attempt,
@@ -244,14 +244,14 @@ def test_ten_thousand_names_are_read(folder: Path) -> None:
 
 def test_a_line_of_a_size_that_no_event_has_is_skipped_and_counted(folder: Path) -> None:
     giant = b'{"type":"metrics","t":1,"step":1,"values":{"a":1},"x":"%b"}\n'
-    log = begin(folder, joined(point(1, a=1.0), giant % (b"x" * rundir.MAX_LINE_BYTES)))
+    log = begin(folder, joined(point(1, a=1.0), giant % (b"x" * MAX_LINE_BYTES)))
     reader = LogColumns(log)
     with log.open("ab") as file:
         file.write(joined(point(2, a=2.0)))
     seen = reader.view(["a"])
     assert (seen.points["a"][1].tolist(), seen.malformed) == ([1.0, 2.0], 1)
     assert seen.cursor == log.stat().st_size
-    lines, cursor = rundir.read_lines(log, len(joined(point(1, a=1.0))))
+    lines, cursor = log.read_lines(log, len(joined(point(1, a=1.0))))
     assert (lines, cursor) == ([b""], len(log.read_bytes()) - len(joined(point(2, a=2.0))))
 
 

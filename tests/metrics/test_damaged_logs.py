@@ -7,10 +7,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from apps.engine import events
-from apps.engine.rundir import MAX_LINE_BYTES, LogWriter
-from apps.metrics.intake import Intake
+from apps.metrics.received import Intake
 from apps.metrics.store import read_all, series, tail
+from apps.rundir import events
+from apps.rundir.log import MAX_LINE_BYTES, LogWriter
 from tests.metrics.logs import point, write
 
 LAW = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])

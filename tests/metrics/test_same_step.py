@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from apps.engine import events
-from apps.engine.rundir import RunDirectory
 from apps.metrics.same_step import returns_at
+from apps.rundir import events
+from apps.rundir.directory import RunDirectory
 
 KEY = "rollout/ep_rew_mean"
 

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from apps.analysis.axes import Axis
 from apps.analysis.curves import smooth, windowed_mean
-from apps.engine import events
-from apps.engine.rundir import LogWriter, RunDirectory
 from apps.metrics import store
 from apps.metrics.store import Smoothing, last_lines, latest, moments, read_all, series, tail
+from apps.rundir import events
+from apps.rundir.directory import RunDirectory
+from apps.rundir.log import LogWriter
 from tests.metrics.logs import attempt, episode, evaluation, point, write
 
 LAW = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])

@@ -4,10 +4,10 @@ import math
 
 import pytest
 
-from apps.engine import events
-from apps.engine.events import Event
 from apps.metrics.figures import Figures
 from apps.metrics.summary import RunSummary
+from apps.rundir import events
+from apps.rundir.events import Event
 
 
 def fold(*several: Event) -> RunSummary:

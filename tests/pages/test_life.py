@@ -8,8 +8,8 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from apps.engine import events
-from apps.engine.rundir import RunDirectory
+from apps.rundir import events
+from apps.rundir.directory import RunDirectory
 from tests.pages.conftest import (
     TRAINING_TIMEOUT_MS,
     Served,

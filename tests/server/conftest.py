@@ -67,7 +67,15 @@ class WebServer:
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        command = [sys.executable, "-m", "rlgym.server", "-b", "127.0.0.1", "-p", str(self.port)]
+        command = [
+            sys.executable,
+            "-m",
+            "rlgym.server",
+            "-b",
+            "127.0.0.1",
+            "-p",
+            str(self.port),
+        ]
         command += ["--access-log", str(self.access_log), "rlgym.asgi:application"]
         with self.log.open("wb") as log:
             self.process = psutil.Popen(

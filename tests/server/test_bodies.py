@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from apps.api.limits import MAX_BODY_BYTES, MAX_STRANGER_BYTES, MAX_UPLOAD_BYTES
-from apps.engine.mp4 import MAX_FILM_BYTES
+from apps.foreign.videos import MAX_FILM_BYTES
 from tests.server.conftest import Answer, WebServer, read_answer
 
 TWO_GB = 2 << 30

@@ -9,9 +9,9 @@ from django.test import Client, RequestFactory
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.engine import events
 from apps.experiments.models import Run
-from rlgym.compression import TextCompression, takes_gzip
+from apps.rundir import events
+from apps.server.compression import TextCompression, takes_gzip
 from tests.conftest import make_run
 from tests.server.conftest import WebServer
 from tests.server.test_bodies import head

@@ -9,7 +9,7 @@ from contextlib import closing
 
 import pytest
 
-from rlgym.bounded_http import BODY_S, HEADERS_S, IDLE_S
+from apps.server.http import BODY_S, HEADERS_S, IDLE_S
 from tests.server.conftest import WebServer, read_answer
 from tests.server.test_bodies import head
 

@@ -13,9 +13,9 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from apps import words
-from apps.dashboard.run_list import natural_order
-from apps.engine.algorithms import ALGORITHMS
-from apps.engine.normalization import what_is_normalized
+from apps.catalogue.algorithms.sb3 import ALGORITHMS
+from apps.catalogue.normalizing import what_is_normalized
+from apps.dashboard.runs.forms import natural_order
 from apps.experiments.models import Evaluation, Run
 from apps.words import NOTHING
 

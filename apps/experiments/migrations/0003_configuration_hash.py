@@ -2,7 +2,7 @@
 
 from django.db import migrations, models
 
-from apps.engine.expansion import configuration_hash
+from apps.spec.seeds import configuration_hash
 
 
 def fill(apps, schema_editor):

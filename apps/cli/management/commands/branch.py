@@ -16,11 +16,11 @@ from apps.cli.spec_options import (
     with_hyperparameters,
 )
 from apps.cli.verbs import TrainingVerb
-from apps.engine.schedules import SCHEDULES
 from apps.experiments.models import Run
-from apps.jobs import lineage
-from apps.jobs.naming import Naming
-from apps.jobs.registered import Asker
+from apps.jobs.verbs import lineage
+from apps.jobs.verbs.checking import Asker
+from apps.jobs.verbs.naming import Naming
+from apps.spec.schedules import SCHEDULES
 
 
 class Command(TrainingVerb):

@@ -6,8 +6,8 @@ from django.core.management.base import CommandParser
 
 from apps.cli.command import Command as OurCommand
 from apps.cli.shapes import evaluation_as_dict
-from apps.experiments.models import JobStatus
-from apps.jobs.evaluations import cancel, find_evaluation
+from apps.experiments.statuses import JobStatus
+from apps.jobs.verbs.evaluations import cancel, find_evaluation
 
 
 class Command(OurCommand):

@@ -10,10 +10,10 @@ from django.core.management.base import CommandParser
 
 from apps.cli.option_parser import one_of, whole_between
 from apps.cli.verbs import TrainingVerb
-from apps.engine.schedules import SCHEDULES
-from apps.engine.spec import BOUNDS
 from apps.experiments.models import Run
-from apps.jobs import lineage
+from apps.jobs.verbs import lineage
+from apps.spec.run import BOUNDS
+from apps.spec.schedules import SCHEDULES
 
 
 class Command(TrainingVerb):

@@ -13,12 +13,14 @@ from django.conf import settings
 from django.core import checks
 from django.core.management.base import CommandError
 
+from apps.catalogue import extras
+from apps.catalogue.algorithms.backends import BACKENDS, DEFAULT_BACKEND
+from apps.catalogue.extras import install_command
 from apps.cli.command import Command as OurCommand
-from apps.engine import gpu, mirror, provenance
-from apps.engine.backends import BACKENDS, DEFAULT_BACKEND
-from apps.engine.packages import install_command
-from apps.engine.verdicts import size_in_words
 from apps.jobs import presence, soundness
+from apps.machine import gpu
+from apps.rundir import provenance
+from apps.words import size_in_words
 
 LOW_DISK_BYTES = 2 * 1024**3
 CUDA_TIMEOUT_S = 60
@@ -79,7 +81,7 @@ def _extras() -> Iterator[Finding]:
     yield (
         "tensorboard",
         "ok",
-        str(found or f"not installed; {install_command(mirror.REQUIREMENT)}"),
+        str(found or f"not installed; {install_command(extras.REQUIREMENT)}"),
     )
 
 

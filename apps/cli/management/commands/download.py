@@ -7,7 +7,7 @@ from django.core.management.base import CommandParser
 
 from apps.cli.command import Command as OurCommand
 from apps.experiments.models import Run
-from apps.jobs import downloads
+from apps.jobs.verbs import downloads
 
 
 class Command(OurCommand):

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
+from apps.catalogue.algorithms.sb3 import ALGORITHMS
 from apps.cli.command import Command as OurCommand
 from apps.cli.environment_shapes import (
     environment_as_dict,
@@ -12,9 +13,8 @@ from apps.cli.environment_shapes import (
     print_environments,
 )
 from apps.cli.option_parser import one_of
-from apps.engine.algorithms import ALGORITHMS
-from apps.engine.assignments import parse_assignments
-from apps.jobs.environments import FAMILY_TITLES, Filter, profile_of, profiles
+from apps.jobs.verbs.environments import FAMILY_TITLES, Filter, profile_of, profiles
+from apps.spec.assignments import parse_assignments
 
 WAIT_S = 600.0  # A module of one's own may take its time; a terminal can wait for it.
 

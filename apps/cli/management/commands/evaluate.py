@@ -8,9 +8,10 @@ from apps.cli.command import Command as OurCommand
 from apps.cli.option_parser import whole
 from apps.cli.plays import evaluate_here, film_here
 from apps.cli.shapes import evaluation_as_dict, told_number
-from apps.engine.names import one_line
-from apps.experiments.models import Evaluation, JobStatus, Run
-from apps.jobs import control
+from apps.experiments.models import Evaluation, Run
+from apps.experiments.statuses import JobStatus
+from apps.jobs.verbs import evaluations
+from apps.text.names import one_line
 
 
 class Command(OurCommand):
@@ -32,7 +33,7 @@ class Command(OurCommand):
             "should_film": not options["no_video"],
         }
         asked = {name: value for name, value in given.items() if value is not None}
-        evaluation = control.evaluate(Run.objects.resolve(text), at or "last", asked)
+        evaluation = evaluations.evaluate(Run.objects.resolve(text), at or "last", asked)
         evaluate_here(evaluation)
         if evaluation.status != JobStatus.COMPLETED:
             raise CommandError(f"the evaluation is {evaluation.status}: {evaluation.error}")

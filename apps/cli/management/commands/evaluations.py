@@ -6,9 +6,9 @@ from django.core.management.base import CommandError, CommandParser
 
 from apps.cli.command import Command as OurCommand
 from apps.cli.shapes import evaluations_as_dicts, print_evaluations
+from apps.experiments.listing.pages import Order, cursor_after, page
 from apps.experiments.models import Evaluation, Run
-from apps.experiments.paging import Order, cursor_after, page
-from apps.jobs.evaluations import find_evaluation
+from apps.jobs.verbs.evaluations import find_evaluation
 
 NEWEST_FIRST = Order("created_at", is_descending=True)
 

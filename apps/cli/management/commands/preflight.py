@@ -9,11 +9,11 @@ from rich.markup import escape
 from apps.cli.command import Command as OurCommand
 from apps.cli.shapes import number, print_facts
 from apps.cli.spec_options import add_spec_options, asked_of
-from apps.engine.names import lines, one_line
-from apps.engine.preflight import Preflight
-from apps.engine.verdicts import in_words, size_in_words
-from apps.jobs.preflight import preflight
-from apps.jobs.registered import Asker
+from apps.jobs.verbs.checking import Asker
+from apps.jobs.verbs.preflight import preflight
+from apps.protocol.preflight import Preflight
+from apps.text.names import lines, one_line
+from apps.words import in_words, size_in_words
 
 STYLES = {"ok": "green", "advice": "cyan", "warning": "yellow", "refusal": "red"}
 

@@ -6,8 +6,8 @@ from django.core.management.base import CommandError, CommandParser
 
 from apps.cli.command import Command as OurCommand
 from apps.cli.command import migrate_if_needed
-from apps.engine.names import one_line
-from apps.jobs import rebuilding, reindexing
+from apps.jobs.verbs import rebuild, reindex
+from apps.text.names import one_line
 
 
 class Command(OurCommand):
@@ -24,10 +24,10 @@ class Command(OurCommand):
 
     def run(self, options: dict[str, Any]) -> None:
         if options["fresh"]:
-            report, kept = rebuilding.rebuild(migrate_if_needed)
+            report, kept = rebuild.rebuild(migrate_if_needed)
         else:
             migrate_if_needed()
-            report, kept = reindexing.reindex(), None
+            report, kept = reindex.reindex(), None
         if options["json"]:
             told = {"kept": str(kept) if kept else None} if options["fresh"] else {}
             self.print_json({"runs": report.runs, "refused": report.refused, **told})
@@ -35,8 +35,8 @@ class Command(OurCommand):
             if kept:
                 self.stdout.write(f"the database that was there is kept as {kept}")
             if options["fresh"]:
-                self.stdout.write(f"not in the new one: {rebuilding.LOST}")
-            self.stdout.write(f"{len(report.runs)} runs rebuilt from {reindexing.runs_root()}")
+                self.stdout.write(f"not in the new one: {rebuild.LOST}")
+            self.stdout.write(f"{len(report.runs)} runs rebuilt from {reindex.runs_root()}")
         if report.refused:
             listed = "; ".join(
                 one_line(f"{name}: {reason}") for name, reason in report.refused.items()

@@ -8,7 +8,7 @@ from typing import Any
 
 from apps.cli.verbs import TrainingVerb
 from apps.experiments.models import Run
-from apps.jobs import lineage
+from apps.jobs.verbs import lineage
 
 
 class Command(TrainingVerb):

@@ -7,7 +7,7 @@ from django.core.management.base import CommandParser
 from apps.cli.command import Command as OurCommand
 from apps.cli.shapes import print_run, run_with_evaluations
 from apps.experiments.models import Run
-from apps.jobs.vanished import settle_all
+from apps.jobs.verbs.vanished import settle_all
 
 
 class Command(OurCommand):

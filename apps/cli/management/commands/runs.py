@@ -7,11 +7,12 @@ from django.core.management.base import CommandParser
 from apps.cli.command import Command as OurCommand
 from apps.cli.option_parser import one_of, whole_between
 from apps.cli.shapes import print_runs, run_as_dict
-from apps.engine.errors import InvalidSpec
-from apps.experiments.listing import NEWEST_FIRST, SORTS, RunFilter
-from apps.experiments.models import Run, RunKind
-from apps.experiments.paging import Order, cursor_after, page
-from apps.jobs.vanished import settle_all
+from apps.errors import InvalidSpec
+from apps.experiments.listing.filters import NEWEST_FIRST, SORTS, RunFilter
+from apps.experiments.listing.pages import Order, cursor_after, page
+from apps.experiments.models import Run
+from apps.experiments.statuses import RunKind
+from apps.jobs.verbs.vanished import settle_all
 
 MAX_LIMIT = 1_000_000
 

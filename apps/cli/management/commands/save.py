@@ -6,7 +6,7 @@ from typing import Any
 from apps.cli.progress import wait_for_save
 from apps.cli.verbs import RunVerb
 from apps.experiments.models import Run
-from apps.jobs import control
+from apps.jobs.verbs import life
 
 
 class Command(RunVerb):
@@ -14,7 +14,7 @@ class Command(RunVerb):
     awaited = "the checkpoint is there"
 
     def verb(self, options: dict[str, Any]) -> Callable[[Run], Run]:
-        return control.save
+        return life.save
 
     def wait(self, run: Run, is_quiet: bool) -> None:
         wait_for_save(run)

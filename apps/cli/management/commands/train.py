@@ -14,12 +14,13 @@ from apps.cli.progress import wait_for_runs
 from apps.cli.shapes import print_run, print_runs, run_with_evaluations
 from apps.cli.spec_options import add_spec_options, asked_of
 from apps.cli.verbs import refuse_broken
-from apps.engine.expansion import with_seeds
-from apps.engine.spec import RunSpec
 from apps.experiments.models import Run
-from apps.jobs import batches, control, starting, supervisor
-from apps.jobs.naming import Naming
-from apps.jobs.registered import Asker
+from apps.jobs.verbs import batches, life, weights
+from apps.jobs.verbs.checking import Asker
+from apps.jobs.verbs.naming import Naming
+from apps.jobs.worker import supervisor
+from apps.spec.run import RunSpec
+from apps.spec.seeds import with_seeds
 
 
 class Command(OurCommand):
@@ -46,13 +47,13 @@ class Command(OurCommand):
             raise CommandError("--wait goes with --queue")
         data, start = asked_of(options, self.note)
         origin = start.origin if start else None
-        spec = starting.check_spec(data, start, Asker.TERMINAL)
+        spec = weights.check_spec(data, start, Asker.TERMINAL)
         specs = with_seeds(spec, 1 if options["seeds"] is None else options["seeds"])
         naming = Naming(
             options["name"],
             options["experiment"],
             shlex.join(sys.argv),
-            control.check_priority(options["priority"]),
+            life.check_priority(options["priority"]),
         )
         if options["queue"]:
             runs = batches.launch_all(specs, naming, origin=origin)
@@ -76,12 +77,12 @@ class Command(OurCommand):
 
 
 def _train_here(
-    specs: list[RunSpec], naming: Naming, origin: control.Origin | None, is_quiet: bool
+    specs: list[RunSpec], naming: Naming, origin: life.Origin | None, is_quiet: bool
 ) -> Iterator[Run]:
     """Train one after another in this terminal; a stop pauses the present one and ends it all."""
     pause_when_asked_to_end()
     for spec, own in batches.named(specs, naming):
         if not supervisor.shutdown.is_set():
-            run = control.create(spec, own, origin)
+            run = life.create(spec, own, origin)
             train_here(run, is_quiet)
             yield run

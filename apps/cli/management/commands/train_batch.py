@@ -12,11 +12,11 @@ from apps.cli.command import Command as OurCommand
 from apps.cli.plans import counts, plan_as_dict, print_plan, refusals
 from apps.cli.progress import wait_for_runs
 from apps.cli.verbs import refuse_broken
-from apps.engine.safe_yaml import MAX_YAML_BYTES
 from apps.experiments.models import Run
-from apps.jobs import batches
-from apps.jobs.batches import PlannedLine
-from apps.jobs.registered import Asker
+from apps.foreign.plain_yaml import MAX_YAML_BYTES
+from apps.jobs.verbs import batches
+from apps.jobs.verbs.batches import PlannedLine
+from apps.jobs.verbs.checking import Asker
 
 
 class Command(OurCommand):

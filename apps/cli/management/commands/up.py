@@ -13,11 +13,12 @@ from apps.cli.command import Command as OurCommand
 from apps.cli.option_parser import MAX_WORKERS, whole_between
 from apps.cli.progress import progress_bar, wait_for_evaluations, wait_for_run
 from apps.cli.shapes import number, run_with_evaluations
-from apps.engine.spec import RunSpec
-from apps.experiments.models import Run, RunStatus
-from apps.jobs import control
-from apps.jobs.naming import Naming
-from apps.jobs.stack import Stack
+from apps.experiments.models import Run
+from apps.experiments.statuses import RunStatus
+from apps.jobs.verbs import life
+from apps.jobs.verbs.naming import Naming
+from apps.jobs.worker.stack import Stack
+from apps.spec.run import RunSpec
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 DEMO = {
@@ -93,7 +94,7 @@ class Command(OurCommand):
 
     def _demo(self, stack: Stack, asked_to_end: threading.Event) -> Run:
         spec = RunSpec.from_dict(DEMO)
-        run = control.launch(spec, Naming(experiment="Demo", command="make demo"))
+        run = life.launch(spec, Naming(experiment="Demo", command="make demo"))
         self.stderr.write(
             f"Training {spec.algorithm.upper()} on {spec.environment} for "
             f"{spec.total_timesteps:,} steps, then playing and filming it."

@@ -8,7 +8,7 @@ from django.core.management.base import CommandParser
 
 from apps.cli.command import Command as OurCommand
 from apps.cli.option_parser import MAX_WORKERS, whole_between
-from apps.jobs import worker
+from apps.jobs.worker import worker
 
 
 class Command(OurCommand):

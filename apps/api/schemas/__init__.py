@@ -1,0 +1,1 @@
+"""Shapes of what REST takes and answers, by subject."""

@@ -1,0 +1,1 @@
+"""Algorithms, their hyperparameters, and the backends that train them."""

@@ -1,0 +1,1 @@
+"""Environments that are known before one is made: ids, families, cards, what they show."""

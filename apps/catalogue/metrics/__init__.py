@@ -1,0 +1,1 @@
+"""Keys of metrics: what each means, and what other tools call it."""

@@ -1,0 +1,1 @@
+"""Ready-made hyperparameters and lengths, and where their figures come from."""

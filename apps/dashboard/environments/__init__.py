@@ -1,0 +1,1 @@
+"""The catalogue of environments, and the page of one."""

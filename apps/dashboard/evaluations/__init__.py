@@ -1,0 +1,1 @@
+"""Evaluations and videos that wait, run or have ended."""

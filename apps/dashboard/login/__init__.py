@@ -1,0 +1,1 @@
+"""Logging in: a password, or a link."""

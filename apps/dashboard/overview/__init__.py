@@ -1,0 +1,1 @@
+"""The first page, and the lists of experiments and videos."""

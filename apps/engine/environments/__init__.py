@@ -1,0 +1,1 @@
+"""Environments made, wrapped, and remembered, one at a time; knows no torch."""

@@ -1,0 +1,1 @@
+"""A trained policy played: evaluated, and filmed."""

@@ -1,0 +1,1 @@
+"""Looks at an environment and a spec before a run: a probe, a rehearsal, a verdict."""

@@ -1,0 +1,1 @@
+"""Many environments at once: in one process, in several, or in one call."""

@@ -1,0 +1,1 @@
+"""Lists of runs: filtered, ordered, cut into pages."""

@@ -1,0 +1,1 @@
+"""What strangers wrote, believed in nothing: read within bounds, nothing of it is run."""

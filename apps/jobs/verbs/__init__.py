@@ -1,0 +1,1 @@
+"""What a user can ask: all that pages, REST and commands call."""

@@ -1,0 +1,1 @@
+"""What a worker does: supervise, watch, serve; faces do not import it."""

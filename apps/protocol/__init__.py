@@ -1,0 +1,1 @@
+"""What processes say to each other, line by line; knows neither who speaks nor who listens."""

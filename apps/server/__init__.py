@@ -1,0 +1,1 @@
+"""The web server: daphne, with bounds on what it takes before it keeps it."""

@@ -1,0 +1,76 @@
+"""What fills in the fields of a spec that are left out: family, run length, preset."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from apps.catalogue.algorithms.algorithm import Algorithm
+from apps.catalogue.algorithms.backends import foreign_values
+from apps.catalogue.environments.ids import family_of
+from apps.catalogue.normalizing import normalization_over
+from apps.catalogue.presets.presets import LENGTH_TITLES, lengths_for, preset_for
+from apps.errors import FieldError
+from apps.text.suggestions import did_you_mean
+from apps.words import shown
+
+
+def apply_family(values: dict[str, Any]) -> None:
+    """Fill in the wrappers that a family of environments is always trained with."""
+    family = family_of(values["environment"])
+    if family is None or "wrappers" in values:
+        return
+    values["wrappers"] = [*family.wrappers]
+    values.setdefault("frame_stack", family.frame_stack)
+    kwargs = values.get("environment_kwargs", {})
+    if isinstance(kwargs, Mapping):
+        values["environment_kwargs"] = {**family.kwargs, **kwargs}
+
+
+def apply_length(values: dict[str, Any], length: Any, errors: list[FieldError]) -> None:
+    """Fill in the steps of a run length, `standard` where neither is given."""
+    lengths = lengths_for(values["environment"])
+    if length is not None and length not in [*LENGTH_TITLES]:
+        listed = f"{', '.join(lengths)}{did_you_mean(length, lengths)}"
+        errors.append(FieldError("length", f"{shown(length)} is not allowed; allowed: {listed}"))
+    elif length is not None and "total_timesteps" in values:
+        errors.append(FieldError("length", "give either length or total_timesteps, not both"))
+    else:
+        values.setdefault("total_timesteps", lengths[length or "standard"])
+
+
+def apply_preset(
+    values: dict[str, Any],
+    given: Mapping[str, Any],
+    algorithm: Algorithm,
+    errors: list[FieldError],
+) -> dict[str, Any]:
+    """Fill in a preset's environments, how they are stepped, and its normalisation.
+
+    Args:
+        values: Fields of the spec so far.
+        given: Hyperparameters that the user gave; they win.
+        algorithm: The algorithm as its backend has it.
+        errors: Takes the refusal of a preset that is not for that backend.
+
+    Returns:
+        The preset's hyperparameters with those that were given.
+    """
+    if values.get("preset") is None:
+        return dict(given)
+    preset = preset_for(algorithm.name, values["environment"], values["preset"])
+    values.setdefault("n_envs", preset.n_envs)
+    own = {name: value for name, value in preset.hyperparameters.items() if name not in given}
+    if foreign := foreign_values(algorithm, own):
+        errors.append(FieldError(
+            "preset",
+            f"{values['preset']} is not for {algorithm.full_title}, which does not take its "
+            f"{', '.join(foreign)}; give values of your own, another preset or backend torch",
+        ))  # fmt: skip
+        return dict(given)
+    # A spec with every hyperparameter was resolved before; an older one knows neither field.
+    is_resolved = set(algorithm.hyperparameters) <= set(given)
+    normalize = values.get("normalize", None if is_resolved else preset.normalize)
+    values["normalize"] = normalization_over(preset.normalize, normalize)
+    # Wrappers go around single environments; the preset's other values hold with them as well.
+    if not is_resolved and not values.get("wrappers") and not values.get("frame_stack"):
+        values.setdefault("vectorization", preset.vectorization)
+    return {**own, **given}

@@ -1,0 +1,1 @@
+"""What people write, read without running anything: numbers, names, expressions, slips."""
