@@ -28,11 +28,13 @@ def check_numbers(
 
 
 def refuse(errors: list[FieldError]) -> None:
+    """Raise `InvalidSpec` where anything was noted."""
     if errors:
         raise InvalidSpec(errors)
 
 
 def unknown_keys(data: Mapping[str, Any], allowed: list[str]) -> list[FieldError]:
+    """Return an error for each key that is not allowed, with what may have been meant."""
     return [
         FieldError(str(key), f"unknown; allowed: {', '.join(allowed)}{did_you_mean(key, allowed)}")
         for key in data
@@ -41,5 +43,6 @@ def unknown_keys(data: Mapping[str, Any], allowed: list[str]) -> list[FieldError
 
 
 def check_switch(values: dict[str, Any], name: str, errors: list[FieldError]) -> None:
+    """Note a value that is neither true nor false."""
     if name in values and not isinstance(values[name], bool):
         errors.append(FieldError(name, f"{shown(values[name])} is not true or false"))

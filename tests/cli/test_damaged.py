@@ -44,7 +44,8 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data directory with one draft in it."""
     home = tmp_path_factory.mktemp("filled")
     code = (
-        f"from apps.jobs import control; control.create(control.check_spec({TINY_PPO!r}))\n"
+        "from apps.jobs.verbs import checking, life\n"
+        f"life.create(checking.check_spec({TINY_PPO!r}))\n"
         "from apps.accounts.models import first_admin; first_admin()"
     )
     manage(home, "runs")

@@ -381,8 +381,8 @@ def test_random_search_saves_and_stops_between_its_updates(tmp_path: Path) -> No
 
 def test_an_algorithm_of_the_other_library_costs_nothing_until_it_is_asked_for() -> None:
     script = (
-        "import sys; from apps.engine import building; assert 'sb3_contrib' not in sys.modules;"
-        "building.ALGORITHM_CLASSES['qrdqn']; assert 'sb3_contrib' in sys.modules"
+        "import sys; from apps.engine.models import classes; assert 'sb3_contrib' not in sys.modules;"
+        "classes.ALGORITHM_CLASSES['qrdqn']; assert 'sb3_contrib' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
 

@@ -9,7 +9,7 @@ import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
 from stable_baselines3 import PPO
 
-from apps.engine.environments.journal import CannotPickle, CannotRestore, pickled, unpickled
+from apps.engine.environments.pickles import (CannotPickle, CannotRestore, pickled, unpickled)
 from apps.engine.stepping.native import NativeVecEnv
 from apps.engine.training.training import Attempt, train
 from apps.rundir.directory import RunDirectory

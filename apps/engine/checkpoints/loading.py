@@ -4,10 +4,10 @@ import pickle
 from dataclasses import replace
 from typing import Any
 
-import cloudpickle
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from apps.catalogue.algorithms.backends import DEFAULT_BACKEND
+from apps.engine.environments import pickles
 from apps.engine.checkpoints import loading
 from apps.engine.models.building import build_model
 from apps.engine.models.classes import ALGORITHM_CLASSES
@@ -103,7 +103,7 @@ def load_state(directory: RunDirectory, step: int) -> dict[str, Any]:
     """
     try:
         with (directory.checkpoints / str(step) / STATE).open("rb") as file:
-            state: dict[str, Any] = cloudpickle.load(file)
+            state: dict[str, Any] = pickles.load(file)
     except (OSError, EOFError, AttributeError, ImportError, pickle.UnpicklingError) as error:
         raise DamagedCheckpoint(
             f"the state of checkpoint {step} cannot be read: {error}"

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cloudpickle
 from stable_baselines3.common.base_class import BaseAlgorithm
 
+from apps.engine.environments import pickles
 from apps.engine.checkpoints.buffer import FileEntry, SharedChunks
 from apps.engine.models.networks import file_of, save_networks
 from apps.engine.stepping.normalized import save_statistics
@@ -119,7 +119,7 @@ def _write_files(
 ) -> dict[str, FileEntry]:
     save_networks(model, folder)
     with (folder / STATE).open("wb") as file:
-        cloudpickle.dump(state, file)
+        pickles.dump(state, file)
     env = model.get_env()
     assert env is not None
     written = {

@@ -17,7 +17,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from apps.engine.checkpoints.buffer import cut_episodes, load_buffer, position_of
-from apps.engine.environments.journal import CannotRestore
+from apps.engine.environments.pickles import (CannotRestore)
 from apps.engine.models.networks import load_networks
 from apps.engine.stepping import normalized, states
 from apps.spec.run import RunSpec

@@ -19,46 +19,22 @@ import gymnasium
 import numpy as np
 from gymnasium.utils import EzPickle
 from numpy.typing import NDArray
+from apps.engine.environments.pickles import CannotPickle
+from apps.engine.environments.pickles import CannotRestore
+from apps.engine.environments.pickles import pickled
 
 Method = Literal["pickle", "replay"]
 
 # Beyond this an episode is too long to be played again; the environment then starts anew.
 MAX_JOURNAL_STEPS = 1_000_000
-MAX_REASON = 300
 
 
-class CannotRestore(Exception):
-    """An environment's state could not be brought back; the message says why."""
 
 
-class CannotPickle(Exception):
-    """Something cannot be pickled; the message says what was raised."""
 
 
-def pickled(thing: Any) -> bytes:
-    """Pickle what strangers wrote, whose code may raise anything when it is asked for its state.
-
-    Raises:
-        CannotPickle: Something was raised.
-    """
-    try:
-        content: bytes = cloudpickle.dumps(thing)
-        return content
-    except (Exception, SystemExit) as error:
-        raise CannotPickle(f"{type(error).__name__}: {error}"[:MAX_REASON]) from error
 
 
-def unpickled(content: bytes) -> Any:
-    """Unpickle what `pickled` made.
-
-    Raises:
-        CannotRestore: Something was raised.
-    """
-    try:
-        return cloudpickle.loads(content)
-    except (Exception, SystemExit) as error:
-        words = f"it cannot be unpickled here ({type(error).__name__}: {error})"[:MAX_REASON]
-        raise CannotRestore(words) from error
 
 
 @dataclass(frozen=True, slots=True)

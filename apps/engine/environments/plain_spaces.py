@@ -83,6 +83,10 @@ class PlainSpaces(gymnasium.Wrapper[Any, Any, Any, Any], gymnasium.utils.RecordC
                     f"(env, lambda {kind}: {shift.code}, {_as_code(shift.plain)})"
                 )
 
+    def __reduce__(self) -> tuple[type["PlainSpaces"], tuple[gymnasium.Env[Any, Any]]]:
+        """Pickle what it stands around: the rest follows from that, and names functions here."""
+        return PlainSpaces, (self.env,)
+
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:

@@ -19,7 +19,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
-from apps.engine.environments.journal import CannotPickle, CannotRestore, pickled, unpickled
+from apps.engine.environments.pickles import (CannotPickle, CannotRestore, pickled, unpickled)
 from apps.engine.environments.plain_spaces import has_plain_spaces
 from apps.engine.stepping.states import LOST
 from apps.errors import EngineError

@@ -13,14 +13,8 @@ import gymnasium
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
-from apps.engine.environments.journal import (
-    CannotPickle,
-    CannotRestore,
-    Journal,
-    journal_of,
-    pickled,
-    unpickled,
-)
+from apps.engine.environments.journal import (Journal, journal_of)
+from apps.engine.environments.pickles import (CannotPickle, CannotRestore, pickled, unpickled)
 
 Env = gymnasium.Env[Any, Any]
 VECTOR_ATTRIBUTES = (
