@@ -25,10 +25,12 @@ class InvalidSpec(EngineError):
 
     def __init__(self, errors: list[FieldError]) -> None:
         self.errors = errors
-        super().__init__("; ".join(
-            f"{error.field}: {error.message}" if error.field else error.message
-            for error in errors
-        ))  # fmt: skip
+        super().__init__(
+            "; ".join(
+                f"{error.field}: {error.message}" if error.field else error.message
+                for error in errors
+            )
+        )
 
 
 class UnknownEnvironment(EngineError):

@@ -160,12 +160,17 @@ def search(task: Task) -> Search:
     print(f"tuned: {[trial.cpu_s for trial in yardstick]}", flush=True)
     tuned_result, *results = final(task, tuned, halve(task, candidates, limit_s))
     return Search(
-        task.algorithm, task.environment, task.solved_return, task.window, task.steps,
+        task.algorithm,
+        task.environment,
+        task.solved_return,
+        task.window,
+        task.steps,
         len(candidates),
         {name: list(values) for name, values in task.space.items()},
         {**_machine(), "packages": provenance.package_versions()},
-        tuned_result, tuple(results),
-    )  # fmt: skip
+        tuned_result,
+        tuple(results),
+    )
 
 
 def halve(task: Task, candidates: Sequence[Setting], limit_s: float) -> list[Setting]:

@@ -106,9 +106,12 @@ def write_trackio(folder: Path, dumps: Dumps, server_url: str | None = None) -> 
     import trackio
 
     run = trackio.init(
-        "ingest", f"run-{os.getpid()}", server_url=server_url,
-        auto_log_gpu=False, auto_log_cpu=False,
-    )  # fmt: skip
+        "ingest",
+        f"run-{os.getpid()}",
+        server_url=server_url,
+        auto_log_gpu=False,
+        auto_log_cpu=False,
+    )
     started_at = time.perf_counter()
     for step, values in enumerate(dumps):
         run.log(values, step=step)
@@ -206,10 +209,14 @@ def measure_aim(python: str, dumps: int) -> float:
 
 def share_of_training(n_envs: int, timesteps: int) -> tuple[float, float]:
     """Train PPO on CartPole; return the share that logging took, and microseconds for a dump."""
-    spec = RunSpec.from_dict({
-        "algorithm": "ppo", "environment": "CartPole-v1", "n_envs": n_envs,
-        "total_timesteps": timesteps,
-    })  # fmt: skip
+    spec = RunSpec.from_dict(
+        {
+            "algorithm": "ppo",
+            "environment": "CartPole-v1",
+            "n_envs": n_envs,
+            "total_timesteps": timesteps,
+        }
+    )
     whole, dumps = Clock(), Clock()
     writer = log._ScalarWriter
     timed = {
@@ -254,8 +261,10 @@ def compare(options: argparse.Namespace) -> None:
     print("left out, not installed:", ", ".join(SIDES.keys() - set(there)) or "none")
     with tempfile.TemporaryDirectory() as home, LiveStack(Path(home)) as stack:
         environment = {
-            **stack.environment, "RLGYM_URL": stack.address, "RLGYM_TOKEN": stack.token(),
-        }  # fmt: skip
+            **stack.environment,
+            "RLGYM_URL": stack.address,
+            "RLGYM_TOKEN": stack.token(),
+        }
         dumps = dict.fromkeys(there, options.dumps) | {"mlflow": options.slow_dumps}
         sides = {name: partial(measure_apart, name, dumps[name], environment) for name in there}
         if options.aim_python:

@@ -26,9 +26,10 @@ from benchmarks.report import Clock, interleaved, print_samples, print_verdict
 TARGET, TARGET_REPLAY = 0.6, 0.85
 LEAN = ("ppo", "a2c", "dqn", "td3", "ddpg", "sac")
 WIDE: dict[str, Any] = {
-    "n_envs": 32, "vectorization": "native",
+    "n_envs": 32,
+    "vectorization": "native",
     "hyperparameters": {"n_steps": 128, "batch_size": 1024, "n_epochs": 4},
-}  # fmt: skip
+}
 EARLY: dict[str, Any] = {"hyperparameters": {"learning_starts": 100}}
 
 
@@ -89,11 +90,15 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     is_replay = ALGORITHMS[options.algorithm].has_replay_buffer
-    spec = RunSpec.from_dict({
-        "algorithm": options.algorithm, "environment": options.environment,
-        "preset": "high_score", "total_timesteps": options.timesteps,
-        **(EARLY if is_replay else WIDE if options.wide else {}),
-    })  # fmt: skip
+    spec = RunSpec.from_dict(
+        {
+            "algorithm": options.algorithm,
+            "environment": options.environment,
+            "preset": "high_score",
+            "total_timesteps": options.timesteps,
+            **(EARLY if is_replay else WIDE if options.wide else {}),
+        }
+    )
     module, _, name = ALGORITHMS[options.algorithm].class_path.partition(":")
     theirs, ours = getattr(import_module(module), name), ALGORITHM_CLASSES[options.algorithm]
     print("the same policy:", is_same(learn(ours, spec)[1], learn(theirs, spec)[1]))

@@ -52,14 +52,23 @@ def fill(runs: int) -> None:
     for index in range(runs):
         environment, algorithm = chance.choice(ENVIRONMENTS), chance.choice(("ppo", "dqn", "sac"))
         figures = {name: chance.gauss(100, 60) for name in SUMMARY_COLUMNS}
-        made.append(Run(
-            name=f"{algorithm}-{environment}-s{index}", experiment=chance.choice(experiments),
-            spec=spec, algorithm=algorithm, environment=environment, seed=index,
-            total_timesteps=50_000, step=chance.choice((50_000, chance.randrange(50_000))),
-            status=chance.choice(statuses), steps_per_second=chance.uniform(500, 5000),
-            created_at=now - timedelta(minutes=index), loss_key="train/loss",
-            **{name: value for name, value in figures.items() if chance.random() > 0.1},
-        ))  # fmt: skip
+        made.append(
+            Run(
+                name=f"{algorithm}-{environment}-s{index}",
+                experiment=chance.choice(experiments),
+                spec=spec,
+                algorithm=algorithm,
+                environment=environment,
+                seed=index,
+                total_timesteps=50_000,
+                step=chance.choice((50_000, chance.randrange(50_000))),
+                status=chance.choice(statuses),
+                steps_per_second=chance.uniform(500, 5000),
+                created_at=now - timedelta(minutes=index),
+                loss_key="train/loss",
+                **{name: value for name, value in figures.items() if chance.random() > 0.1},
+            )
+        )
     Run.objects.bulk_create(made, batch_size=500)
 
 
@@ -146,9 +155,12 @@ def mlflow(python: str, folder: Path, runs: int) -> Iterator[dict[str, Side]]:
         return
     peer = subprocess.Popen(
         [python, "-m", "benchmarks.mlflow_list", str(folder), str(runs)],
-        cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
         text=True,
-    )  # fmt: skip
+    )
     assert peer.stdin
     assert peer.stdout
     stdin, stdout = peer.stdin, peer.stdout

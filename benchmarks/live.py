@@ -202,10 +202,19 @@ def measure(server: Server, kind: str, count: int, seconds: float) -> Measured:
         viewers.go_on()
         told = viewers.hear()
     return Measured(
-        kind, count, told["p50_s"], told["p95_s"], told["max_s"], told["arrivals"],
-        told["faults"], connect_s, (after["rss_mb"] - before["rss_mb"]) * 1e3 / count,
-        after["threads"] - before["threads"], cpu_s / elapsed_s, cpu_s * 1e6 / told["messages"],
-    )  # fmt: skip
+        kind,
+        count,
+        told["p50_s"],
+        told["p95_s"],
+        told["max_s"],
+        told["arrivals"],
+        told["faults"],
+        connect_s,
+        (after["rss_mb"] - before["rss_mb"]) * 1e3 / count,
+        after["threads"] - before["threads"],
+        cpu_s / elapsed_s,
+        cpu_s * 1e6 / told["messages"],
+    )
 
 
 def cost_of_silence(server: Server) -> float:
@@ -269,8 +278,17 @@ def soak(server: Server, minutes: float, count: int) -> bool:
             f"{name}: {growth[name]:+.1f} from the second quarter to the last, at most {limit:+}"
         )
     is_ok = all(growth[name] <= limit for name, limit in GROWTH.items())
-    print(json.dumps({"name": "live_soak", "value": growth["rss_mb"], "target": GROWTH["rss_mb"],
-                      "ok": is_ok, "samples": samples}))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                "name": "live_soak",
+                "value": growth["rss_mb"],
+                "target": GROWTH["rss_mb"],
+                "ok": is_ok,
+                "samples": samples,
+            }
+        )
+    )
     return is_ok and not any(one["faults"] for one in told)
 
 

@@ -33,24 +33,36 @@ def fill(store: SqlAlchemyStore, runs: int) -> str:
         rows = {
             SqlRun: [
                 {
-                    "run_uuid": key, "name": f"run {number}", "experiment_id": int(experiment),
-                    "source_type": "LOCAL", "user_id": "", "status": "FINISHED",
-                    "start_time": number, "end_time": number, "lifecycle_stage": "active",
+                    "run_uuid": key,
+                    "name": f"run {number}",
+                    "experiment_id": int(experiment),
+                    "source_type": "LOCAL",
+                    "user_id": "",
+                    "status": "FINISHED",
+                    "start_time": number,
+                    "end_time": number,
+                    "lifecycle_stage": "active",
                 }
                 for number, key in zip(numbers, ids, strict=True)
             ],
             SqlLatestMetric: [
                 {
-                    "run_uuid": key, "key": f"metric_{n}", "value": chance.gauss(0, 100),
-                    "timestamp": 1, "step": 1, "is_nan": False,
+                    "run_uuid": key,
+                    "key": f"metric_{n}",
+                    "value": chance.gauss(0, 100),
+                    "timestamp": 1,
+                    "step": 1,
+                    "is_nan": False,
                 }
-                for key in ids for n in range(METRICS)
+                for key in ids
+                for n in range(METRICS)
             ],
             SqlParam: [
                 {"run_uuid": key, "key": f"param_{n}", "value": str(n)}
-                for key in ids for n in range(PARAMS)
+                for key in ids
+                for n in range(PARAMS)
             ],
-        }  # fmt: skip
+        }
         with store.ManagedSessionMaker() as session:
             for table, values in rows.items():
                 session.execute(insert(table), values)

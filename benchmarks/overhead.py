@@ -32,10 +32,14 @@ Clock = Callable[[], float]
 
 
 def spec_of(options: argparse.Namespace) -> RunSpec:
-    return RunSpec.from_dict({
-        "algorithm": options.algorithm, "environment": options.environment,
-        "preset": "high_score", "total_timesteps": options.timesteps,
-    })  # fmt: skip
+    return RunSpec.from_dict(
+        {
+            "algorithm": options.algorithm,
+            "environment": options.environment,
+            "preset": "high_score",
+            "total_timesteps": options.timesteps,
+        }
+    )
 
 
 def ours(spec: RunSpec, clock: Clock) -> float:

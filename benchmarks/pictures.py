@@ -61,9 +61,15 @@ def trained(options: argparse.Namespace, without: tuple[str, ...] = ()) -> float
 
     def run(threads: int) -> float:
         command = [
-            sys.executable, "-m", "benchmarks.pictures", "--train",
-            "--timesteps", str(options.timesteps), "--threads", str(threads),
-        ]  # fmt: skip
+            sys.executable,
+            "-m",
+            "benchmarks.pictures",
+            "--train",
+            "--timesteps",
+            str(options.timesteps),
+            "--threads",
+            str(threads),
+        ]
         done = subprocess.run(
             command, cwd=ROOT, check=True, capture_output=True, text=True, env=kept
         )

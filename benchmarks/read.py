@@ -50,9 +50,11 @@ def write_log(folder: Path, points: int) -> None:
     with (folder / "metrics.jsonl").open("wb") as log:
         for index, value in enumerate(values_of(points)):
             event = {
-                "type": "metrics", "t": 1763700000.0 + index * 0.0103217, "step": index * 4,
+                "type": "metrics",
+                "t": 1763700000.0 + index * 0.0103217,
+                "step": index * 4,
                 "values": {KEY: value},
-            }  # fmt: skip
+            }
             log.write(orjson.dumps(event) + b"\n")
 
 

@@ -38,10 +38,15 @@ TARGET, TARGET_REPLAY = 1.0, 2.0
 
 
 def ours(spec: RunSpec, threads: int | None, backend: str = DEFAULT_BACKEND) -> int:
-    spec = RunSpec.from_dict({
-        "algorithm": spec.algorithm, "environment": spec.environment, "preset": "high_score",
-        "total_timesteps": spec.total_timesteps, "backend": backend,
-    })  # fmt: skip
+    spec = RunSpec.from_dict(
+        {
+            "algorithm": spec.algorithm,
+            "environment": spec.environment,
+            "preset": "high_score",
+            "total_timesteps": spec.total_timesteps,
+            "backend": backend,
+        }
+    )
     env, _ = vectorized(spec)
     model = build_model(spec, env, threads).learn(spec.total_timesteps)
     env.close()
@@ -65,11 +70,13 @@ def by_hand(spec: RunSpec, threads: int | None) -> int:
     values = dict(spec.hyperparameters)
     names = ("n_steps", "batch_size", "n_epochs", "gamma", "gae_lambda", "ent_coef")
     settings = single_file.Settings(
-        spec.environment, spec.total_timesteps, spec.n_envs,
+        spec.environment,
+        spec.total_timesteps,
+        spec.n_envs,
         learning_rate=float(str(values["learning_rate"]).removeprefix("lin_")),
         clip_range=float(str(values["clip_range"]).removeprefix("lin_")),
         **{name: values[name] for name in names},
-    )  # fmt: skip
+    )
     return single_file.train(settings, spec.seed)
 
 
@@ -82,10 +89,14 @@ STACKS: dict[str, tuple[str, Callable[[RunSpec, int | None], int]]] = {
 
 
 def spec_of(options: argparse.Namespace, timesteps: int) -> RunSpec:
-    return RunSpec.from_dict({
-        "algorithm": options.algorithm, "environment": options.environment,
-        "preset": "high_score", "total_timesteps": timesteps,
-    })  # fmt: skip
+    return RunSpec.from_dict(
+        {
+            "algorithm": options.algorithm,
+            "environment": options.environment,
+            "preset": "high_score",
+            "total_timesteps": timesteps,
+        }
+    )
 
 
 def measure(options: argparse.Namespace) -> None:

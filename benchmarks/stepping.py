@@ -22,10 +22,13 @@ TARGET = 1.0
 
 
 def spec_of(options: argparse.Namespace, vectorization: str) -> RunSpec:
-    return RunSpec.from_dict({
-        "environment": options.environment, "n_envs": options.n_envs,
-        "vectorization": vectorization,
-    })  # fmt: skip
+    return RunSpec.from_dict(
+        {
+            "environment": options.environment,
+            "n_envs": options.n_envs,
+            "vectorization": vectorization,
+        }
+    )
 
 
 def can_be(options: argparse.Namespace, vectorization: str) -> bool:

@@ -164,9 +164,13 @@ class Viewers:
         if number % 2:
             address = f"ws{self.address.removeprefix('http')}/ws/{self.path}/"
             opening = connect(
-                address, additional_headers=self.headers, compression=None, ping_interval=None,
-                max_queue=1, close_timeout=0.1,
-            )  # fmt: skip
+                address,
+                additional_headers=self.headers,
+                compression=None,
+                ping_interval=None,
+                max_queue=1,
+                close_timeout=0.1,
+            )
             async with opening:
                 await asyncio.Event().wait()
         _, writer = await self._ask_stream(0, SMALL_BUFFER_BYTES)
@@ -200,8 +204,11 @@ async def main() -> None:
         tasks = [asyncio.create_task(viewers.ignore(number)) for number in range(viewers.count)]
     else:
         tasks = [asyncio.create_task(viewers.watch()) for _ in range(viewers.count)]
-    await asyncio.wait([asyncio.create_task(viewers.everybody.wait()), *tasks], timeout=120,
-                       return_when=asyncio.FIRST_COMPLETED)  # fmt: skip
+    await asyncio.wait(
+        [asyncio.create_task(viewers.everybody.wait()), *tasks],
+        timeout=120,
+        return_when=asyncio.FIRST_COMPLETED,
+    )
     for task in tasks:
         if task.done():
             task.result()

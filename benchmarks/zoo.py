@@ -40,15 +40,27 @@ def ours(options: argparse.Namespace) -> tuple[float, float]:
     """Run our command; return its seconds, and steps/s of its training."""
     with tempfile.TemporaryDirectory() as home:
         command = [
-            sys.executable, "manage.py", "train", "--algo", options.algorithm,
-            "--env", options.environment, "--preset", "high_score", "-n", str(options.timesteps),
-            "--no-video", "--json",
-        ]  # fmt: skip
+            sys.executable,
+            "manage.py",
+            "train",
+            "--algo",
+            options.algorithm,
+            "--env",
+            options.environment,
+            "--preset",
+            "high_score",
+            "-n",
+            str(options.timesteps),
+            "--no-video",
+            "--json",
+        ]
         environment = {**os.environ, "RLGYM_HOME": home}
         subprocess.run(
             [sys.executable, "manage.py", "migrate", "-v", "0"],
-            cwd=ROOT, env=environment, check=True,
-        )  # fmt: skip
+            cwd=ROOT,
+            env=environment,
+            check=True,
+        )
         started_at = time.perf_counter()
         done = subprocess.run(
             command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True
@@ -71,14 +83,27 @@ def theirs(options: argparse.Namespace) -> tuple[float, float]:
     timesteps = options.peer_timesteps or options.timesteps
     with tempfile.TemporaryDirectory() as folder:
         command = [
-            options.peer_python, "-m", "rl_zoo3.train", "--algo", options.algorithm,
-            "--env", options.environment, "-n", str(timesteps), "-f", folder,
-        ]  # fmt: skip
+            options.peer_python,
+            "-m",
+            "rl_zoo3.train",
+            "--algo",
+            options.algorithm,
+            "--env",
+            options.environment,
+            "-n",
+            str(timesteps),
+            "-f",
+            folder,
+        ]
         started_at = time.perf_counter()
         done = subprocess.run(
-            command, cwd=folder, check=True, capture_output=True, text=True,
+            command,
+            cwd=folder,
+            check=True,
+            capture_output=True,
+            text=True,
             timeout=options.timeout,
-        )  # fmt: skip
+        )
         took_s = time.perf_counter() - started_at
     return took_s, float(re.findall(r"fps\s*\|\s*(\d+)", done.stdout)[-1])
 

@@ -143,8 +143,12 @@ class LiveStack:
         """Run a command with `--json` and return what it printed."""
         done = subprocess.run(
             [sys.executable, "manage.py", *arguments, "--json"],
-            cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
@@ -152,9 +156,16 @@ class LiveStack:
         """Queue a CartPole run that is quick to its first metric."""
         extra = [text for name, value in options.items() for text in (f"--{name}", str(value))]
         run: dict[str, Any] = self.manage(
-            "train", "--queue", "--algo", "ppo", "--preset", "high_score", "-n", str(timesteps),
+            "train",
+            "--queue",
+            "--algo",
+            "ppo",
+            "--preset",
+            "high_score",
+            "-n",
+            str(timesteps),
             *extra,
-        )  # fmt: skip
+        )
         return run
 
     def run(self, run_id: str) -> dict[str, Any]:
@@ -200,8 +211,12 @@ class LiveStack:
         )
         done = subprocess.run(
             [sys.executable, "manage.py", "shell", "-v", "0", "-c", code],
-            cwd=ROOT, env=self.environment, capture_output=True, text=True, check=True,
-        )  # fmt: skip
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         return done.stdout.split()[-1]
 
     def request(self, path: str, token: str, body: object = None, **headers: str) -> Any:
@@ -211,7 +226,9 @@ class LiveStack:
             self.address + path,
             data=data,
             headers={
-                "Authorization": f"Bearer {token}", "Content-Type": "application/json", **headers,
+                "Authorization": f"Bearer {token}",
+                "Content-Type": "application/json",
+                **headers,
             },
-        )  # fmt: skip
+        )
         return urllib.request.urlopen(request, timeout=20)

@@ -14,9 +14,21 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 EMPTY_NAMES = {
-    "utils", "util", "helpers", "helper", "common", "core", "base", "misc", "services", "service",
-    "managers", "manager", "handlers", "handler",
-}  # fmt: skip
+    "utils",
+    "util",
+    "helpers",
+    "helper",
+    "common",
+    "core",
+    "base",
+    "misc",
+    "services",
+    "service",
+    "managers",
+    "manager",
+    "handlers",
+    "handler",
+}
 OUR_FOLDERS = ("apps", "rlgym", "tests", "benchmarks")
 CATCH_ALL_IS_ALLOWED_IN = {"apps/jobs/tasks.py"}
 HEAVY = {"torch", "stable_baselines3", "moviepy", "jax", "flax", "sbx"}
@@ -127,8 +139,12 @@ def test_a_light_process_loads_no_learning_library(process: str, tmp_path: Path)
     }
     result = subprocess.run(
         [sys.executable, "-c", code],
-        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert result.returncode == 0, result.stderr
     assert result.stdout.split() == ["[]", "True" if process != "describer" else "False"]
 

@@ -67,5 +67,10 @@ def test_a_command_is_found_however_a_document_writes_it() -> None:
         "* `worker`\n    python manage.py doctor --json\nprose about `nothing`\n"
     )
     assert {*COMMAND.findall(text), *COMMAND_CALL.findall(text)} == {
-        "train", "stop", "runs", "up", "worker", "doctor",
-    }  # fmt: skip
+        "train",
+        "stop",
+        "runs",
+        "up",
+        "worker",
+        "doctor",
+    }

@@ -126,17 +126,19 @@ def list_presets(
     for name in [algorithm] if algorithm else ALGORITHMS:
         for preset_name, title in PRESET_TITLES.items():
             preset = preset_for(name, environment, preset_name)
-            presets.append({
-                "algorithm": name,
-                "environment": environment,
-                "name": preset_name,
-                "title": title,
-                "n_envs": preset.n_envs,
-                "vectorization": preset.vectorization,
-                "hyperparameters": preset.hyperparameters,
-                "normalize": preset.normalize,
-                "source": preset.source,
-            })  # fmt: skip
+            presets.append(
+                {
+                    "algorithm": name,
+                    "environment": environment,
+                    "name": preset_name,
+                    "title": title,
+                    "n_envs": preset.n_envs,
+                    "vectorization": preset.vectorization,
+                    "hyperparameters": preset.hyperparameters,
+                    "normalize": preset.normalize,
+                    "source": preset.source,
+                }
+            )
     return {"presets": presets, "lengths": lengths_for(environment)}
 
 

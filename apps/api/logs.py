@@ -61,23 +61,32 @@ def get_metrics(
     keys = [key.strip() for key in wanted.split(",") if key.strip()] or None
     before = [(one.directory.log, step) for one, step in run.ancestors()] if stitched else []
     found = store.series(
-        log, keys, max_points, from_step, to_step, before,
-        axis=axis, smoothing=store.Smoothing(smoothing, window), with_superseded=superseded,
-    )  # fmt: skip
+        log,
+        keys,
+        max_points,
+        from_step,
+        to_step,
+        before,
+        axis=axis,
+        smoothing=store.Smoothing(smoothing, window),
+        with_superseded=superseded,
+    )
     curves = found.series.values()
-    return _json({
-        "cursor": found.cursor,
-        "keys": found.keys,
-        "n_raw": sum(curve.n_raw for curve in curves),
-        "n_sent": sum(len(curve.steps) for curve in curves),
-        "downsampled": any(curve.is_downsampled for curve in curves),
-        "axis": axis,
-        "resumptions": found.resumptions,
-        "series": {
-            curve.key: {**_series(curve, axis), **_superseded(curve, axis, superseded)}
-            for curve in curves
-        },
-    })  # fmt: skip
+    return _json(
+        {
+            "cursor": found.cursor,
+            "keys": found.keys,
+            "n_raw": sum(curve.n_raw for curve in curves),
+            "n_sent": sum(len(curve.steps) for curve in curves),
+            "downsampled": any(curve.is_downsampled for curve in curves),
+            "axis": axis,
+            "resumptions": found.resumptions,
+            "series": {
+                curve.key: {**_series(curve, axis), **_superseded(curve, axis, superseded)}
+                for curve in curves
+            },
+        }
+    )
 
 
 def _series(curve: store.Series, axis: Axis) -> dict[str, Any]:

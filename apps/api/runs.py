@@ -61,11 +61,18 @@ def list_runs(
     cursor: str = Query("", max_length=1000, description="next_cursor of the page before."),
 ) -> Any:
     """List runs by page; reads summary columns only."""
-    wanted, errors = RunFilter.read({
-        "status": status, "kind": kind, "algorithm": algorithm, "environment": environment,
-        "experiment": experiment, "search": search, "created_from": created_from,
-        "created_to": created_to,
-    })  # fmt: skip
+    wanted, errors = RunFilter.read(
+        {
+            "status": status,
+            "kind": kind,
+            "algorithm": algorithm,
+            "environment": environment,
+            "experiment": experiment,
+            "search": search,
+            "created_from": created_from,
+            "created_to": created_to,
+        }
+    )
     if errors:
         raise InvalidSpec(errors)
     runs = wanted.apply(Run.objects.for_listing())

@@ -14,13 +14,16 @@ from apps.words import shown
 
 NORMALIZATION = by_name(
     flag("norm_obs", True, "Whether observations are: less their mean, by their deviation."),
-    flag("norm_reward", True,
-         "Whether rewards are, in training: by the deviation of the discounted return."),
+    flag(
+        "norm_reward",
+        True,
+        "Whether rewards are, in training: by the deviation of the discounted return.",
+    ),
     number("clip_obs", 10.0, 0.01, 1e6, "Normalised observations are clipped to this."),
     number("clip_reward", 10.0, 0.01, 1e6, "Normalised rewards are clipped to this."),
     number("gamma", None, 0.0, 1.0, "Discount of that return; null takes the algorithm's."),
     number("epsilon", 1e-8, 1e-12, 1.0, "Added to a variance before anything is divided by it."),
-)  # fmt: skip
+)
 
 
 def resolve_normalization(given: Any) -> tuple[dict[str, Any] | None, list[FieldError]]:
@@ -36,9 +39,11 @@ def resolve_normalization(given: Any) -> tuple[dict[str, Any] | None, list[Field
         return None, []
     given = {} if given is True else given
     if not isinstance(given, Mapping):
-        return None, [FieldError(
-            "normalize", f"{shown(given)} is not true, false or an object of values by name"
-        )]  # fmt: skip
+        return None, [
+            FieldError(
+                "normalize", f"{shown(given)} is not true, false or an object of values by name"
+            )
+        ]
     errors = [
         FieldError(
             f"normalize.{name}",
@@ -54,11 +59,13 @@ def resolve_normalization(given: Any) -> tuple[dict[str, Any] | None, list[Field
         except ValueError as error:
             errors.append(FieldError(f"normalize.{name}", str(error)))
     if not errors and not (values["norm_obs"] or values["norm_reward"]):
-        errors.append(FieldError(
-            "normalize",
-            "norm_obs and norm_reward are both false, so nothing is left to normalise; "
-            "write false, or let one of them be true",
-        ))  # fmt: skip
+        errors.append(
+            FieldError(
+                "normalize",
+                "norm_obs and norm_reward are both false, so nothing is left to normalise; "
+                "write false, or let one of them be true",
+            )
+        )
     return values, errors
 
 
@@ -102,8 +109,12 @@ def check_observations(
 
 def cannot_normalize(environment: str, why: str) -> InvalidSpec:
     """Return the refusal of observations that have no mean to speak of."""
-    return InvalidSpec([FieldError(
-        "normalize",
-        f"the observations of {environment} cannot be normalised: {why}; "
-        "set norm_obs to false, which normalises rewards alone",
-    )])  # fmt: skip
+    return InvalidSpec(
+        [
+            FieldError(
+                "normalize",
+                f"the observations of {environment} cannot be normalised: {why}; "
+                "set norm_obs to false, which normalises rewards alone",
+            )
+        ]
+    )

@@ -67,10 +67,13 @@ def algorithms_page() -> str:
     for algorithm in ALGORITHMS.values():
         lines += ["", f"## {algorithm.title}", "", f"{algorithm.meaning} {_needs(algorithm)}"]
         lines += ["", "Charts: " + ", ".join(f"`{key}`" for key in algorithm.diagnostics) + "."]
-        lines += ["", *_table(
-            ["hyperparameter", "default", "allowed", "meaning"],
-            map(_row, algorithm.hyperparameters.values()),
-        )]  # fmt: skip
+        lines += [
+            "",
+            *_table(
+                ["hyperparameter", "default", "allowed", "meaning"],
+                map(_row, algorithm.hyperparameters.values()),
+            ),
+        ]
         if ported := SBX_ALGORITHMS.get(algorithm.name):
             lines += ["", *_ported(algorithm, ported)]
     return "\n".join(line.rstrip() for line in lines) + "\n"
@@ -216,12 +219,22 @@ def _searched(search: Search) -> list[str]:
         f"Python {measured['python']}, {packages}.",
         "",
         *_table(
-            ["", "environments", "values", "solved", "CPU seconds", "seconds", "steps",
-             "evaluation"],
-            (_measured(f"**{name}, the preset**" if each is search.chosen else name, each)
-             for name, each in rows),
+            [
+                "",
+                "environments",
+                "values",
+                "solved",
+                "CPU seconds",
+                "seconds",
+                "steps",
+                "evaluation",
+            ],
+            (
+                _measured(f"**{name}, the preset**" if each is search.chosen else name, each)
+                for name, each in rows
+            ),
         ),
-    ]  # fmt: skip
+    ]
 
 
 def _measured(name: str, finalist: Finalist) -> list[str]:
@@ -252,13 +265,17 @@ def _refused_by_sbx() -> list[str]:
     """List the presets that set what backend sbx does not take."""
     general = [((name, ""), own) for name, own in GENERAL_PRESETS.items()]
     rows = (
-        [ported.title, _environment(where) if where else "any other", PRESET_TITLES[name],
-         ", ".join(f"`{value}`" for value in foreign)]
+        [
+            ported.title,
+            _environment(where) if where else "any other",
+            PRESET_TITLES[name],
+            ", ".join(f"`{value}`" for value in foreign),
+        ]
         for (algorithm, where), presets in [*general, *ENVIRONMENT_PRESETS.items()]
         if (ported := SBX_ALGORITHMS.get(algorithm))
         for name, preset in presets.items()
         if (foreign := foreign_values(ported, preset.hyperparameters))
-    )  # fmt: skip
+    )
     return [
         "## With backend `sbx`",
         "",

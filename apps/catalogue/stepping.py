@@ -23,9 +23,13 @@ VECTORIZATIONS: dict[str, str] = {
 # Of Atari's games: the wrappers that their own vector version stands for, the keywords that it
 # takes, and what it needs of those of the single environment.
 FRAMES, LIVES, CLIP = FAMILIES["atari"].wrappers
-TAKEN_BY_GAMES = frozenset({
-    "repeat_action_probability", "full_action_space", "max_num_frames_per_episode",
-})  # fmt: skip
+TAKEN_BY_GAMES = frozenset(
+    {
+        "repeat_action_probability",
+        "full_action_space",
+        "max_num_frames_per_episode",
+    }
+)
 MADE_OF = FAMILIES["atari"].kwargs
 
 

@@ -157,13 +157,16 @@ def print_runs(runs: Iterable[Run], sorted_by: str = "") -> None:
     for run in runs:
         style = STATUS_STYLES.get(run.status, "")
         table.add_row(
-            run.pk, escape(one_line(run.name)),
+            run.pk,
+            escape(one_line(run.name)),
             f"[{style}]{run.status}[/]" if style else run.status,
             "-" if run.progress is None else f"{run.progress:.0%}",
-            number(run.return_last), number(run.return_best),
-            number(run.evaluation_last), number(run.steps_per_second),
+            number(run.return_last),
+            number(run.return_best),
+            number(run.evaluation_last),
+            number(run.steps_per_second),
             *([number(getattr(run, sorted_by))] if is_extra else []),
-        )  # fmt: skip
+        )
     Console().print(table)
 
 

@@ -85,9 +85,11 @@ def add_spec_options(parser: CommandParser) -> None:
         "--milestones", action="store_true", help="evaluate and film each tenth of the run"
     )
     parser.add_argument(
-        "--early-stop", nargs="*", metavar="NAME:VALUE",
+        "--early-stop",
+        nargs="*",
+        metavar="NAME:VALUE",
         help="stop it when it is hopeless beside the other seeds (after_fraction, below)",
-    )  # fmt: skip
+    )
     parser.add_argument("--no-video", action="store_true", help="do not film its evaluations")
     parser.add_argument(
         "--tensorboard", action="store_true", help="write its scalars for TensorBoard too"
@@ -95,13 +97,19 @@ def add_spec_options(parser: CommandParser) -> None:
     parser.add_argument("--device", help=f"one of {', '.join(DEVICES)}")
     parser.add_argument("--backend", metavar="NAME", help=f"one of {', '.join(BACKENDS)}")
     parser.add_argument(
-        "-i", "--trained-agent", dest="init", metavar="RUN[@STEP]|FILE.zip",
+        "-i",
+        "--trained-agent",
+        dest="init",
+        metavar="RUN[@STEP]|FILE.zip",
         help="start from the weights of a checkpoint or of a model file",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "-conf", "--conf-file", dest="conf", metavar="FILE.yml",
+        "-conf",
+        "--conf-file",
+        dest="conf",
+        metavar="FILE.yml",
         help="hyperparameters as RL-Baselines3-Zoo writes them; other options win over them",
-    )  # fmt: skip
+    )
 
 
 def asked_of(
@@ -214,14 +222,21 @@ def _wrapper(path: str, *words: str) -> Any:
 def add_hyperparameters(parser: CommandParser) -> None:
     """Add `-params` and `--normalize`."""
     parser.add_argument(
-        "-params", "--hyperparams", dest="params", nargs="+", default=[], metavar="NAME:VALUE",
+        "-params",
+        "--hyperparams",
+        dest="params",
+        nargs="+",
+        default=[],
+        metavar="NAME:VALUE",
         help="hyperparameters; they win over all others",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--normalize", nargs="*", metavar="KEY:VALUE",
+        "--normalize",
+        nargs="*",
+        metavar="KEY:VALUE",
         help="normalise observations and rewards, or false: neither; "
         f"keys: {', '.join(NORMALIZATION)}",
-    )  # fmt: skip
+    )
 
 
 def with_hyperparameters(

@@ -345,9 +345,14 @@ class Run:
         self._rows: list[Row] = []
         self._films: list[tuple[str, int]] = []
         self._film_tries = 0
-        self._outbox = Outbox(self._spool / f"rlgym-{self._place}-{writer}.jsonl", writer, {
-            "url": self._server.url, "begin": self._begin,
-        })  # fmt: skip
+        self._outbox = Outbox(
+            self._spool / f"rlgym-{self._place}-{writer}.jsonl",
+            writer,
+            {
+                "url": self._server.url,
+                "begin": self._begin,
+            },
+        )
         self._end: Row | None = None
         self._is_begun = len(self._begin) == 1  # Attached to, by its id alone.
         self._is_refused = False

@@ -99,18 +99,34 @@ class ExperimentAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 @admin.register(Run)
 class RunAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = (
-        "name", "page", "shown_status", "experiment", "environment", "algorithm", "shown_progress",
-        "shown_best", "shown_auc", "shown_evaluation", "created_at",
-    )  # fmt: skip
+        "name",
+        "page",
+        "shown_status",
+        "experiment",
+        "environment",
+        "algorithm",
+        "shown_progress",
+        "shown_best",
+        "shown_auc",
+        "shown_evaluation",
+        "created_at",
+    )
     list_filter = ("status", "kind", "algorithm", "environment", "created_at")
     list_select_related = ("experiment",)
     list_per_page = ROWS_PER_PAGE
     show_full_result_count = False
     search_fields = ("name", "id", "experiment__name", "environment")
     actions = (
-        "start", "save", "pause", "resume", "stop", "raise_priority", "lower_priority", "evaluate",
+        "start",
+        "save",
+        "pause",
+        "resume",
+        "stop",
+        "raise_priority",
+        "lower_priority",
+        "evaluate",
         "move_to_trash",
-    )  # fmt: skip
+    )
     fields = (
         "page",
         *(f.name for f in Run._meta.fields if f.name not in {"owner", "beats", "beat_at"}),
@@ -276,9 +292,14 @@ class Cancellable(Inspected):
 @admin.register(Evaluation)
 class EvaluationAdmin(Cancellable):
     list_display = (
-        "step", "run_link", "shown_status", "return_mean", "return_std", "n_episodes",
+        "step",
+        "run_link",
+        "shown_status",
+        "return_mean",
+        "return_std",
+        "n_episodes",
         "created_at",
-    )  # fmt: skip
+    )
     list_filter = ("status", "is_deterministic")
     list_select_related = ("run",)
     search_fields = ("run__name", "run__id", "name")

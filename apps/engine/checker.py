@@ -135,20 +135,27 @@ class _Check:
 
     def _ask_checkers(self, probed: Probe) -> None:
         if probed.reset_s > MAX_CHECKED_RESET_S:
-            self.find(Finding(
-                "advice",
-                f"a reset takes {probed.reset_s:.1f} s, so the checkers of the libraries, which "
-                "reset ten times, were left out",
-                "call gymnasium.utils.env_checker.check_env on it once",
-            ))  # fmt: skip
+            self.find(
+                Finding(
+                    "advice",
+                    f"a reset takes {probed.reset_s:.1f} s, so the checkers of the libraries, "
+                    "which reset ten times, were left out",
+                    "call gymnasium.utils.env_checker.check_env on it once",
+                )
+            )
             return
         complaints: list[Finding] = []
         for title, check in (
-            ("Gymnasium", lambda: check_with_gymnasium(
-                make_env_for(self.spec).unwrapped, skip_render_check=True, skip_close_check=True
-            )),
+            (
+                "Gymnasium",
+                lambda: check_with_gymnasium(
+                    make_env_for(self.spec).unwrapped,
+                    skip_render_check=True,
+                    skip_close_check=True,
+                ),
+            ),
             ("Stable-Baselines3", lambda: check_with_sb3(make_env_for(self.spec))),
-        ):  # fmt: skip
+        ):
             self.begin(f"{title}'s checker looks at it")
             complaints += complaints_of(title, check)
         self.find(*complaints or [Finding("ok", "the libraries' checkers have no complaint")])
@@ -180,9 +187,14 @@ def complaints_of(title: str, check: Callable[[], None]) -> list[Finding]:
         try:
             check()
         except (
-            AssertionError, TypeError, ValueError, AttributeError, LookupError,
-            NotImplementedError, gymnasium.error.Error,
-        ) as error:  # fmt: skip
+            AssertionError,
+            TypeError,
+            ValueError,
+            AttributeError,
+            LookupError,
+            NotImplementedError,
+            gymnasium.error.Error,
+        ) as error:
             raised = [Finding("warning", f"{title}'s checker: {_short(str(error))}")]
         else:
             raised = []

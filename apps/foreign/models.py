@@ -80,7 +80,7 @@ class ModelFile:
             return candidates if "critic.qf1.0.weight" in self.policy else candidates[::-1]
         if len(candidates) > 1:
             told = [name for name, setting in TELLTALES.items() if setting in self.settings]
-            return (told or ["a2c"])[0],  # fmt: skip
+            return ((told or ["a2c"])[0],)
         return candidates
 
 

@@ -29,10 +29,17 @@ MAX_DIMENSIONS = 8
 PROTOCOL = 2
 # Bytes of one element, by the storage's name.
 STORAGES = {
-    "DoubleStorage": 8, "FloatStorage": 4, "HalfStorage": 2, "BFloat16Storage": 2,
-    "LongStorage": 8, "IntStorage": 4, "ShortStorage": 2, "CharStorage": 1, "ByteStorage": 1,
+    "DoubleStorage": 8,
+    "FloatStorage": 4,
+    "HalfStorage": 2,
+    "BFloat16Storage": 2,
+    "LongStorage": 8,
+    "IntStorage": 4,
+    "ShortStorage": 2,
+    "CharStorage": 1,
+    "ByteStorage": 1,
     "BoolStorage": 1,
-}  # fmt: skip
+}
 # Written by torch since 1.6 (2020): a folder of any name, and these files in it.
 MEMBERS = re.compile(
     r"[^/\\]{1,100}/(data\.pkl|data/\d{1,6}|version|byteorder|\.format_version"

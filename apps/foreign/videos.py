@@ -78,12 +78,31 @@ def write_poster(film: Path, poster: Path, duration_s: float) -> None:
     """
     beside = poster.with_name(f".{poster.name}.tmp")
     command = [
-        imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", "-y",
-        "-protocol_whitelist", "file", "-threads", "1", "-f", "mov",
-        "-ss", f"{min(POSTER_AT_S, duration_s / 2):.3f}", "-i", str(film), "-frames:v", "1",
-        "-vf", f"scale=w='min({POSTER_WIDTH},iw)':h=-2", "-c:v", "libwebp", "-f", "image2",
+        imageio_ffmpeg.get_ffmpeg_exe(),
+        "-v",
+        "error",
+        "-nostdin",
+        "-y",
+        "-protocol_whitelist",
+        "file",
+        "-threads",
+        "1",
+        "-f",
+        "mov",
+        "-ss",
+        f"{min(POSTER_AT_S, duration_s / 2):.3f}",
+        "-i",
+        str(film),
+        "-frames:v",
+        "1",
+        "-vf",
+        f"scale=w='min({POSTER_WIDTH},iw)':h=-2",
+        "-c:v",
+        "libwebp",
+        "-f",
+        "image2",
         str(beside),
-    ]  # fmt: skip
+    ]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, check=False, timeout=POSTER_LIMIT_S

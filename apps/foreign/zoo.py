@@ -24,9 +24,14 @@ from apps.words import shown
 
 ATARI_WRAPPER = "stable_baselines3.common.atari_wrappers.AtariWrapper"
 POLICIES = {
-    "MlpPolicy", "CnnPolicy", "MultiInputPolicy", "LinearPolicy",
-    "MlpLstmPolicy", "CnnLstmPolicy", "MultiInputLstmPolicy",
-}  # fmt: skip
+    "MlpPolicy",
+    "CnnPolicy",
+    "MultiInputPolicy",
+    "LinearPolicy",
+    "MlpLstmPolicy",
+    "CnnLstmPolicy",
+    "MultiInputLstmPolicy",
+}
 ACTIVATIONS = {"Tanh": "tanh", "ReLU": "relu", "ELU": "elu", "GELU": "gelu", "SiLU": "silu"}
 # The keys that are no hyperparameters.
 KEYS = (

@@ -168,11 +168,16 @@ def look() -> Room:
     found = gpu.look()
     if found is None:
         return Room((own,))
-    return Room((own, Memory(
-        column="gpu_memory_bytes",
-        name="the GPU's memory",
-        advice="end what else takes it, use a smaller batch, or train with device cpu",
-        free_bytes=found.free_bytes,
-        ours_bytes=sum(found.taken_bytes.get(pid, 0) for pid in trainers),
-        reserved_bytes=sum(run.gpu_memory_bytes for run in running),
-    )))  # fmt: skip
+    return Room(
+        (
+            own,
+            Memory(
+                column="gpu_memory_bytes",
+                name="the GPU's memory",
+                advice="end what else takes it, use a smaller batch, or train with device cpu",
+                free_bytes=found.free_bytes,
+                ours_bytes=sum(found.taken_bytes.get(pid, 0) for pid in trainers),
+                reserved_bytes=sum(run.gpu_memory_bytes for run in running),
+            ),
+        )
+    )

@@ -105,9 +105,11 @@ class NoSuchAddress(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels h
 
 
 websocket_application = SameOrigin(
-    URLRouter([
-        path("ws/runs/<str:run_id>/", RunConsumer.as_asgi()),
-        path("ws/dashboard/", DashboardConsumer.as_asgi()),
-        re_path(r"^", NoSuchAddress.as_asgi()),
-    ])
-)  # fmt: skip
+    URLRouter(
+        [
+            path("ws/runs/<str:run_id>/", RunConsumer.as_asgi()),
+            path("ws/dashboard/", DashboardConsumer.as_asgi()),
+            re_path(r"^", NoSuchAddress.as_asgi()),
+        ]
+    )
+)

@@ -11,10 +11,17 @@ from whitenoise.middleware import WhiteNoiseFileResponse
 
 SMALLEST_BYTES = 200  # Below it, Django leaves an answer as it is: so is a file.
 # Films and posters are compressed already; events must leave one by one.
-TEXTS = frozenset({
-    "application/javascript", "application/json", "application/manifest+json",
-    "application/problem+json", "application/x-ndjson", "application/xml", "image/svg+xml",
-})  # fmt: skip
+TEXTS = frozenset(
+    {
+        "application/javascript",
+        "application/json",
+        "application/manifest+json",
+        "application/problem+json",
+        "application/x-ndjson",
+        "application/xml",
+        "image/svg+xml",
+    }
+)
 EVENTS = "text/event-stream"
 
 

@@ -60,11 +60,13 @@ def apply_preset(
     values.setdefault("n_envs", preset.n_envs)
     own = {name: value for name, value in preset.hyperparameters.items() if name not in given}
     if foreign := foreign_values(algorithm, own):
-        errors.append(FieldError(
-            "preset",
-            f"{values['preset']} is not for {algorithm.full_title}, which does not take its "
-            f"{', '.join(foreign)}; give values of your own, another preset or backend torch",
-        ))  # fmt: skip
+        errors.append(
+            FieldError(
+                "preset",
+                f"{values['preset']} is not for {algorithm.full_title}, which does not take its "
+                f"{', '.join(foreign)}; give values of your own, another preset or backend torch",
+            )
+        )
         return dict(given)
     # A spec with every hyperparameter was resolved before; an older one knows neither field.
     is_resolved = set(algorithm.hyperparameters) <= set(given)

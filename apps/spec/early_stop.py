@@ -31,16 +31,20 @@ def check_early_stop(values: dict[str, Any], errors: list[FieldError]) -> None:
     option = {**DEFAULTS, **given}
     low, high = FRACTION_BOUNDS
     if not _is_number(option["after_fraction"]) or not low <= option["after_fraction"] <= high:
-        errors.append(FieldError(
-            "early_stop.after_fraction",
-            f"{shown(option['after_fraction'])} is not allowed; it must be a number from {low} to "
-            f"{high}",
-        ))  # fmt: skip
+        errors.append(
+            FieldError(
+                "early_stop.after_fraction",
+                f"{shown(option['after_fraction'])} is not allowed; it must be a number from "
+                f"{low} to {high}",
+            )
+        )
     if option["below"] != MEDIAN and not _is_number(option["below"]):
-        errors.append(FieldError(
-            "early_stop.below", f"{shown(option['below'])} is not allowed; it must be a number or "
-            f"{MEDIAN}",
-        ))  # fmt: skip
+        errors.append(
+            FieldError(
+                "early_stop.below",
+                f"{shown(option['below'])} is not allowed; it must be a number or {MEDIAN}",
+            )
+        )
     values["early_stop"] = option
 
 

@@ -38,12 +38,17 @@ def check_goals(values: Mapping[str, Any], environment: str, parts: Collection[s
     """
     if values.get("her") and not set(parts) >= GOAL_PARTS:
         shown = ", ".join(sorted(parts)) or "no dictionary"
-        raise InvalidSpec([FieldError(
-            "hyperparameters.her",
-            f"true is not allowed in {environment}: hindsight replay needs observations that are "
-            f"a dictionary of {', '.join(sorted(GOAL_PARTS))}, and here they are {shown}; "
-            "set it to false",
-        )])  # fmt: skip
+        raise InvalidSpec(
+            [
+                FieldError(
+                    "hyperparameters.her",
+                    f"true is not allowed in {environment}: hindsight replay needs observations "
+                    "that are "
+                    f"a dictionary of {', '.join(sorted(GOAL_PARTS))}, and here they are {shown}; "
+                    "set it to false",
+                )
+            ]
+        )
 
 
 # What an environment with goals shows.

@@ -187,23 +187,27 @@ class RunSpec:
             for name, message in conflicts(algorithm, self.hyperparameters, self.n_envs)
         ]
         if self.n_envs > algorithm.max_envs:
-            errors.append(FieldError(
-                "n_envs",
-                f"{self.n_envs} is not allowed; {algorithm.title} takes at most "
-                f"{algorithm.max_envs}",
-            ))  # fmt: skip
+            errors.append(
+                FieldError(
+                    "n_envs",
+                    f"{self.n_envs} is not allowed; {algorithm.title} takes at most "
+                    f"{algorithm.max_envs}",
+                )
+            )
         errors += BACKENDS[self.backend].refusals(self.device, self.weights)
         errors += vectorization_refusals(self)
         if self.frame_stack == 1:
-            errors.append(FieldError(
-                "frame_stack", "1 is not allowed; it must be 0 (none) or from 2 to 16"
-            ))  # fmt: skip
+            errors.append(
+                FieldError("frame_stack", "1 is not allowed; it must be 0 (none) or from 2 to 16")
+            )
         if self.milestones and self.eval_freq:
-            errors.append(FieldError(
-                "milestones",
-                f"true is not allowed with eval_freq {self.eval_freq}; milestones are evaluated "
-                "at each tenth of the run: leave one of them out",
-            ))  # fmt: skip
+            errors.append(
+                FieldError(
+                    "milestones",
+                    f"true is not allowed with eval_freq {self.eval_freq}; milestones are "
+                    "evaluated at each tenth of the run: leave one of them out",
+                )
+            )
         return errors
 
     def check_action_space(self, kind: SpaceKind) -> None:
@@ -216,18 +220,27 @@ class RunSpec:
         if kind not in algorithm.action_spaces:
             others = BACKENDS[self.backend].algorithms.values()
             able = [other.name for other in others if kind in other.action_spaces]
-            raise InvalidSpec([FieldError(
-                "algorithm",
-                f"{algorithm.title} cannot act in {self.environment}: its action space is {kind}, "
-                f"{algorithm.title} needs {' or '.join(sorted(algorithm.action_spaces))}; "
-                f"algorithms that can: {', '.join(able) or 'none here'}",
-            )])  # fmt: skip
+            raise InvalidSpec(
+                [
+                    FieldError(
+                        "algorithm",
+                        f"{algorithm.title} cannot act in {self.environment}: its action space "
+                        f"is {kind}, "
+                        f"{algorithm.title} needs {' or '.join(sorted(algorithm.action_spaces))}; "
+                        f"algorithms that can: {', '.join(able) or 'none here'}",
+                    )
+                ]
+            )
         if self.hyperparameters.get("use_sde") and kind != "box":
-            raise InvalidSpec([FieldError(
-                "hyperparameters.use_sde",
-                f"true is not allowed with a {kind} action space; "
-                "state-dependent exploration needs continuous actions",
-            )])  # fmt: skip
+            raise InvalidSpec(
+                [
+                    FieldError(
+                        "hyperparameters.use_sde",
+                        f"true is not allowed with a {kind} action space; "
+                        "state-dependent exploration needs continuous actions",
+                    )
+                ]
+            )
 
 
 def _misplaced(
@@ -250,10 +263,12 @@ def _misplaced(
 
 def _check_environment_id(name: Any, errors: list[FieldError]) -> None:
     if not isinstance(name, str) or len(name) > 200 or not ENVIRONMENT_ID.fullmatch(name):
-        errors.append(FieldError(
-            "environment",
-            f"{shown(name)} is not an environment id; write CartPole-v1 or module:Env-v0",
-        ))  # fmt: skip
+        errors.append(
+            FieldError(
+                "environment",
+                f"{shown(name)} is not an environment id; write CartPole-v1 or module:Env-v0",
+            )
+        )
 
 
 def _check_choice(
@@ -279,16 +294,20 @@ def _check_kwargs(values: dict[str, Any], errors: list[FieldError]) -> None:
         errors.append(FieldError("environment_kwargs", f"not JSON: {error}"))
         return
     if not isinstance(kwargs, dict) or len(text) > MAX_KWARGS_BYTES:
-        errors.append(FieldError(
-            "environment_kwargs",
-            f"must be an object of at most {MAX_KWARGS_BYTES} bytes of JSON",
-        ))  # fmt: skip
+        errors.append(
+            FieldError(
+                "environment_kwargs",
+                f"must be an object of at most {MAX_KWARGS_BYTES} bytes of JSON",
+            )
+        )
     elif orjson.loads(text) != kwargs:  # JSON has no NaN, Inf, tuple or date: they would change.
         errors.append(FieldError("environment_kwargs", f"{shown(kwargs)} holds what JSON cannot"))
     elif "render_mode" in kwargs:
-        errors.append(FieldError(
-            "environment_kwargs", "render_mode is set when a film is made; leave it out"
-        ))  # fmt: skip
+        errors.append(
+            FieldError(
+                "environment_kwargs", "render_mode is set when a film is made; leave it out"
+            )
+        )
 
 
 def _check_wrappers(values: dict[str, Any], errors: list[FieldError]) -> None:
@@ -297,9 +316,11 @@ def _check_wrappers(values: dict[str, Any], errors: list[FieldError]) -> None:
         errors.append(FieldError("wrappers", f"must be a list of at most {MAX_WRAPPERS}"))
         return
     if not _is_json(wrappers):
-        errors.append(FieldError(
-            "wrappers", f"must be at most {MAX_KWARGS_BYTES} bytes of what JSON can hold"
-        ))  # fmt: skip
+        errors.append(
+            FieldError(
+                "wrappers", f"must be at most {MAX_KWARGS_BYTES} bytes of what JSON can hold"
+            )
+        )
         return
     for index, wrapper in enumerate(wrappers):
         if message := wrong_with_wrapper(wrapper):

@@ -67,11 +67,13 @@ def with_seeds(spec: RunSpec, count: Any) -> list[RunSpec]:
     values = {"seeds": count}
     check_numbers(values, SEEDS_BOUNDS, errors)
     if not errors and spec.seed + values["seeds"] - 1 > MAX_SEED:
-        errors.append(FieldError(
-            "seeds",
-            f"{values['seeds']} is not allowed from seed {spec.seed} on; the greatest seed is "
-            f"{MAX_SEED}",
-        ))  # fmt: skip
+        errors.append(
+            FieldError(
+                "seeds",
+                f"{values['seeds']} is not allowed from seed {spec.seed} on; the greatest seed is "
+                f"{MAX_SEED}",
+            )
+        )
     if errors:
         raise InvalidSpec(errors)
     return [replace(spec, seed=spec.seed + nth) for nth in range(values["seeds"])]

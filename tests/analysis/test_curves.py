@@ -282,8 +282,11 @@ def test_a_window_of_no_width_is_refused(window: int) -> None:
         windowed_mean(array(1), array(1), window)
 
 
-@given(st.lists(st.tuples(st.integers(0, 60), st.floats(-1e6, 1e6) | st.sampled_from(SPECIAL))),
-       st.integers(1, 80), st.data())  # fmt: skip
+@given(
+    st.lists(st.tuples(st.integers(0, 60), st.floats(-1e6, 1e6) | st.sampled_from(SPECIAL))),
+    st.integers(1, 80),
+    st.data(),
+)
 @LAW
 def test_a_window_is_the_mean_of_what_it_holds_and_its_past_never_moves(
     points: list[tuple[int, float]], window: int, data: st.DataObject

@@ -58,8 +58,9 @@ def test_an_evaluation_says_why_it_waits_and_so_does_its_run(api: ApiClient, run
     assert told["waiting"].endswith("1 before it")
     pending = api.get(f"/runs/{run.pk}").json()["pending"]
     assert [(one["kind"], one["step"], one["status"]) for one in pending] == [
-        ("evaluation", 1, "queued"), ("evaluation", 2, "queued"),
-    ]  # fmt: skip
+        ("evaluation", 1, "queued"),
+        ("evaluation", 2, "queued"),
+    ]
     assert pending[1]["waiting"] == told["waiting"]
 
 

@@ -75,15 +75,23 @@ def without_networks() -> bytes:
         ("model", {**SPEC, "algorithm": ["ppo"]}, "algorithm", "is not an algorithm"),
         ("model", {**SPEC, "environment": "Acrobot-v1"}, "environment", "of 6 numbers"),
         ("model", {**SPEC, "environment": "Pendulum-v1"}, "environment", "are of 3 numbers"),
-        ("model", {**SPEC, "hyperparameters": {"net_arch": [8]}}, "hyperparameters.net_arch",
-         r"[8] is not allowed; the weights are of networks with [7]"),
-        ("model", {**SPEC, "hyperparameters": {"net_arch": "wide"}}, "hyperparameters.net_arch",
-         "a list of 1 to 8"),
+        (
+            "model",
+            {**SPEC, "hyperparameters": {"net_arch": [8]}},
+            "hyperparameters.net_arch",
+            r"[8] is not allowed; the weights are of networks with [7]",
+        ),
+        (
+            "model",
+            {**SPEC, "hyperparameters": {"net_arch": "wide"}},
+            "hyperparameters.net_arch",
+            "a list of 1 to 8",
+        ),
         ("model", {**SPEC, "hyperparameters": 7}, "hyperparameters", "is not an object"),
         ("model", {**SPEC, "colour": "red"}, "colour", "unknown"),
         ("model", {**SPEC, "init": "latest"}, "init", "not both"),
     ],
-)  # fmt: skip
+)
 def test_a_refused_upload_names_what_is_wrong_and_leaves_nothing(
     api: ApiClient, model_zip: bytes, home: Path, content: Any, spec: Any, field: str, said: str
 ) -> None:

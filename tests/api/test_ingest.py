@@ -58,8 +58,14 @@ def test_a_script_s_run_runs_from_its_beginning_and_says_what_it_is(api: ApiClie
     shown = api.get(f"/runs/{response.json()['id']}").json()
     said = ("kind", "status", "algorithm", "seed", "total_timesteps", "experiment", "progress")
     assert [shown[name] for name in said] == [
-        "logged", "running", "PPO (CleanRL)", 3, 1000, "Outside", 0.0,
-    ]  # fmt: skip
+        "logged",
+        "running",
+        "PPO (CleanRL)",
+        3,
+        1000,
+        "Outside",
+        0.0,
+    ]
     assert shown["legal_moves"] == ["completed", "failed", "stopped", "lost"]
     config = api.get(f"/runs/{shown['id']}/config").json()
     assert config["spec"]["config"] == BEGIN["config"]
@@ -94,9 +100,14 @@ def test_rows_are_in_the_log_and_in_the_columns(api: ApiClient, run: Run) -> Non
     assert receipt == {"taken": 5, "repeated": 0, "refused": 0, "backward": 0, "stop": None}
     (line,) = log_of(run)
     assert line == {
-        "type": "metrics", "t": 1.5, "step": 50, "values": {"a": None, "b": None},
-        "special": {"a": "inf", "b": "-inf"}, "writer": "w", "seq": 5,
-    }  # fmt: skip
+        "type": "metrics",
+        "t": 1.5,
+        "step": 50,
+        "values": {"a": None, "b": None},
+        "special": {"a": "inf", "b": "-inf"},
+        "writer": "w",
+        "seq": 5,
+    }
     shown = api.get(f"/runs/{run.pk}").json()
     names = ("step", "episodes", "return_last", "return_best", "return_mean", "evaluation_last")
     assert [shown[name] for name in names] == [50, 2, 2.0, 2.0, 2.0, 6.0]
@@ -144,8 +155,12 @@ def test_a_wrong_row_stops_no_other_and_is_named(api: ApiClient, run: Run) -> No
     assert (error["row"], error["field"]) == (7, "values.losses/value")
     assert "'fast' is not allowed; it must be a number" in error["message"]
     assert shown["receipt"] == {
-        "taken": 9, "repeated": 0, "refused": 1, "backward": 0, "stop": None,
-    }  # fmt: skip
+        "taken": 9,
+        "repeated": 0,
+        "refused": 1,
+        "backward": 0,
+        "stop": None,
+    }
     assert [line["step"] for line in log_of(run)] == [0, 1, 2, 3, 4, 5, 6, 8, 9]
     receipt = assert_problem(send(api, run, sent, seq=1), 422)["receipt"]
     assert (receipt["taken"], receipt["repeated"], receipt["refused"]) == (0, 9, 1)
@@ -158,8 +173,9 @@ def test_a_run_has_so_many_metrics_and_no_more(
     sent = [{"step": 1, "values": {key: 1.0}} for key in ("a", "b", "c", "a")]
     (error,) = assert_problem(send(api, run, sent), 422)["errors"]
     assert (error["row"], error["message"]) == (
-        2, "'c' is not allowed; a run has at most 2 metrics",
-    )  # fmt: skip
+        2,
+        "'c' is not allowed; a run has at most 2 metrics",
+    )
     assert len(log_of(run)) == 3
 
 
@@ -226,11 +242,17 @@ def test_what_is_trained_here_takes_no_rows_of_others(api: ApiClient) -> None:
 @pytest.mark.parametrize(
     ("verb", "data"),
     [
-        ("start", None), ("pause", None), ("save", None), ("resume", None), ("retry", None),
-        ("reproduce", None), ("continue", {"more_timesteps": 5}), ("branch", {}),
+        ("start", None),
+        ("pause", None),
+        ("save", None),
+        ("resume", None),
+        ("retry", None),
+        ("reproduce", None),
+        ("continue", {"more_timesteps": 5}),
+        ("branch", {}),
         ("evaluations", {}),
     ],
-)  # fmt: skip
+)
 def test_what_only_a_trainer_can_do_is_refused_in_words(
     api: ApiClient, run: Run, verb: str, data: Any
 ) -> None:

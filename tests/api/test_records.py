@@ -26,18 +26,30 @@ def run(home: Path, db: None) -> Run:
 def make_film(run: Run, content: bytes = b"film" * 1000) -> Video:
     """Give a run an evaluation with a film on disk."""
     evaluation = Evaluation.objects.create(
-        run=run, step=256, seed=1, status=JobStatus.COMPLETED, finished_at=timezone.now(),
-        name="eval_1", return_mean=9.5, result={"returns": [9, 10]},
-    )  # fmt: skip
+        run=run,
+        step=256,
+        seed=1,
+        status=JobStatus.COMPLETED,
+        finished_at=timezone.now(),
+        name="eval_1",
+        return_mean=9.5,
+        result={"returns": [9, 10]},
+    )
     folder = run.directory.evaluations
     folder.mkdir(exist_ok=True)
     (folder / "eval_1.mp4").write_bytes(content)
     (folder / "eval_1.webp").write_bytes(b"poster")
     return Video.objects.create(
-        run=run, evaluation=evaluation, step=256, path="eval/eval_1.mp4",
-        poster_path="eval/eval_1.webp", duration_s=2.0, width=600, height=400,
+        run=run,
+        evaluation=evaluation,
+        step=256,
+        path="eval/eval_1.mp4",
+        poster_path="eval/eval_1.webp",
+        duration_s=2.0,
+        width=600,
+        height=400,
         size_bytes=len(content),
-    )  # fmt: skip
+    )
 
 
 # --- evaluations
@@ -222,8 +234,9 @@ def test_environments_say_which_algorithms_can_act_in_them(api: ApiClient) -> No
 def test_environments_are_filtered(api: ApiClient) -> None:
     found = api.get("/environments", search="pole", algorithm="sac").json()["environments"]
     assert {one["id"] for one in found} == {
-        "InvertedPendulum-v5", "InvertedDoublePendulum-v5",
-    }  # fmt: skip
+        "InvertedPendulum-v5",
+        "InvertedDoublePendulum-v5",
+    }
     for refused in ({"family": "robots"}, {"algorithm": "sarsa"}):
         assert_problem(api.get("/environments", **refused), 422)
 

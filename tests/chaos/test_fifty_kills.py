@@ -34,9 +34,7 @@ def test_fifty_kills_of_a_trainer_lose_no_point_and_repeat_none(
         process = start("--supervised")
         send(process, {"job": "train", "directory": str(directory.path), "attempt": number})
         # Each attempt says so once, before it does anything else.
-        wait_until(
-            lambda number=number: len(statuses(directory)) == number, 120, "the attempt"
-        )  # fmt: skip
+        wait_until(lambda number=number: len(statuses(directory)) == number, 120, "the attempt")
         time.sleep(pick.uniform(0, MOST_S))
         process.send_signal(signal.SIGKILL)
         process.communicate()

@@ -55,9 +55,12 @@ def test_a_script_outlives_restarts_of_the_server_with_every_row_once(
         }
         arguments = map(str, (n_steps, STEPS_BETWEEN_KILLS))
         with subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, *arguments], env=environment, text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        ) as script:  # fmt: skip
+            [sys.executable, "-c", SCRIPT, *arguments],
+            env=environment,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        ) as script:
             assert script.stdout is not None
             assert script.stdin is not None
             run_id = script.stdout.readline().strip()
@@ -74,8 +77,9 @@ def test_a_script_outlives_restarts_of_the_server_with_every_row_once(
                 script.stdin.flush()
                 wait_until(
                     lambda web=web: {one.pid for one in stack.find("rlgym.server")} - {web.pid},
-                    60, "another web server",
-                )  # fmt: skip
+                    60,
+                    "another web server",
+                )
             script.stdin.write("\n")
             script.stdin.flush()
             assert script.wait(120) == 0
@@ -96,7 +100,9 @@ def test_a_script_outlives_restarts_of_the_server_with_every_row_once(
         assert sum(line["type"] == "episode" for line in lines) == n_steps // 100
         ended = stack.run(run_id)
         assert (ended["status"], ended["step"], ended["kind"]) == (
-            "completed", n_steps - 1, "logged",
-        )  # fmt: skip
+            "completed",
+            n_steps - 1,
+            "logged",
+        )
         assert list(tmp_path.glob("*.jsonl")) == []
         stack.assert_nothing_is_left()

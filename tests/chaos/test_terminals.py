@@ -28,8 +28,9 @@ def killed_run(home: Path) -> str:
     terminal = subprocess.Popen(
         [sys.executable, "manage.py", *arguments],
         env={**os.environ, "RLGYM_HOME": str(home), "DJANGO_SETTINGS_MODULE": "rlgym.settings"},
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     runs = home / "media" / "runs"
     wait_until(lambda: list(runs.glob("*/checkpoints/*/manifest.json")), 120, "a checkpoint")
     (directory,) = runs.iterdir()

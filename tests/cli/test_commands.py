@@ -21,8 +21,14 @@ from apps.experiments.statuses import RunStatus
 from tests.conftest import make_run
 
 TINY = (
-    "-n", "256", "-params", "n_steps:64", "batch_size:32", "n_epochs:1", "net_arch:[8]",
-)  # fmt: skip
+    "-n",
+    "256",
+    "-params",
+    "n_steps:64",
+    "batch_size:32",
+    "n_epochs:1",
+    "net_arch:[8]",
+)
 
 ZOO_FILE = """
 default: &base
@@ -47,8 +53,11 @@ def manage(home: Path, *arguments: str, code: int = 0) -> "subprocess.CompletedP
     done = subprocess.run(
         [sys.executable, "manage.py", *arguments],
         env={**os.environ, "RLGYM_HOME": str(home), "DJANGO_SETTINGS_MODULE": "rlgym.settings"},
-        capture_output=True, text=True, check=False, timeout=120,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
     assert done.returncode == code, done.stderr
     return done
 
@@ -62,9 +71,19 @@ def call(name: str, *arguments: str) -> str:
 @pytest.mark.slow
 def test_a_first_command_on_a_fresh_machine_trains_evaluates_and_films(tmp_path: Path) -> None:
     done = manage(
-        tmp_path, "train", "--algo", "ppo", "--env", "Acrobot-v1", *TINY, "-n", "600",
-        "--eval-episodes", "1", "--json",
-    )  # fmt: skip
+        tmp_path,
+        "train",
+        "--algo",
+        "ppo",
+        "--env",
+        "Acrobot-v1",
+        *TINY,
+        "-n",
+        "600",
+        "--eval-episodes",
+        "1",
+        "--json",
+    )
     run = json.loads(done.stdout)
     assert (run["status"], run["progress"], run["environment"]) == ("completed", 1.0, "Acrobot-v1")
     assert (tmp_path / "secret_key").stat().st_mode & 0o777 == 0o600
@@ -302,9 +321,17 @@ class TestWithRows:
     def test_doctor_finds_this_machine_in_order(self) -> None:
         found = {entry["name"]: entry["state"] for entry in json.loads(call("doctor", "--json"))}
         assert found == {
-            "packages": "ok", "sbx": "ok", "tensorboard": "ok", "device": "ok", "ffmpeg": "ok",
-            "database": "ok", "media": "ok", "queue": "ok", "disk": "ok", "worker": "warning",
-        }  # fmt: skip
+            "packages": "ok",
+            "sbx": "ok",
+            "tensorboard": "ok",
+            "device": "ok",
+            "ffmpeg": "ok",
+            "database": "ok",
+            "media": "ok",
+            "queue": "ok",
+            "disk": "ok",
+            "worker": "warning",
+        }
 
 
 @pytest.mark.parametrize(
@@ -319,8 +346,11 @@ class TestWithRows:
 def test_a_malformed_setting_is_refused_at_start(variable: str, value: str, said: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", "import rlgym.settings"],
-        env={**os.environ, variable: value}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        env={**os.environ, variable: value},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 1
     assert said in done.stderr.splitlines()[-1]
     assert variable in done.stderr.splitlines()[-1]

@@ -34,9 +34,13 @@ def manage(home: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     environment = {name: value for name, value in os.environ.items() if "DJANGO" not in name}
     return subprocess.run(
         [sys.executable, "manage.py", *arguments],
-        cwd=ROOT, env={**environment, "RLGYM_HOME": str(home)},
-        capture_output=True, text=True, check=False, timeout=120,
-    )  # fmt: skip
+        cwd=ROOT,
+        env={**environment, "RLGYM_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -204,8 +208,12 @@ def test_a_page_over_a_damaged_database_is_a_plain_503(home: Path) -> None:
     environment["DJANGO_SETTINGS_MODULE"] = "rlgym.settings"
     done = subprocess.run(
         [sys.executable, "-c", f"import django; django.setup()\n{code}"],
-        cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     answers = [line.split() for line in done.stdout.splitlines()]
     assert [status for _, status, *_ in answers[:4]] == ["503"] * 4, done.stdout + done.stderr
     assert all("html" not in kind for _, status, kind, *_ in answers if status == "503")

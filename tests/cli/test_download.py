@@ -41,9 +41,14 @@ def test_the_stock_library_plays_it_as_it_was_evaluated(
         isolated = []
         copy(ODD_WORLDS, taken)
     done = subprocess.run(
-        [sys.executable, *isolated, "load.py"], cwd=taken, capture_output=True, text=True,
-        check=False, timeout=120, env={"PATH": os.environ["PATH"]},
-    )  # fmt: skip
+        [sys.executable, *isolated, "load.py"],
+        cwd=taken,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env={"PATH": os.environ["PATH"]},
+    )
     assert done.returncode == 0, done.stderr
     played = float(done.stdout.split()[1])
     assert played == pytest.approx(shown["evaluations"][0]["return_mean"], rel=1e-4)

@@ -51,8 +51,10 @@ def test_a_run_is_begun_with_what_the_script_is_called_with(server: FakeServer) 
     (begun,) = server.begun.values()
     assert begun["config"] == {"lr": 0.5, "seed": 3, "layers": [8, 8], "path": "a", "x": "inf"}
     assert (begun["name"], begun["environment"], begun["total_timesteps"]) == (
-        "mine", "CartPole-v1", 9,
-    )  # fmt: skip
+        "mine",
+        "CartPole-v1",
+        9,
+    )
     assert begun["id"] == run.id
     assert begun["pid"] > 0
     assert begun["provenance"]["command"]
@@ -77,13 +79,23 @@ def test_numbers_of_other_libraries_arrive_and_what_is_none_is_left_out(
     with begin(server) as run:
         run.log(
             {
-                "float": 0.5, "int": 2, "bool": True, "f32": np.float32(0.25), "i8": np.int8(3),
-                "array": np.array([4.0]), "tensor": Tensor(1.5), "nan": math.nan,
-                "inf": np.float64("-inf"), "huge": 10**400, "text": "3", "two": Tensor(1.0, 2.0),
-                "none": None, "list": [1],
+                "float": 0.5,
+                "int": 2,
+                "bool": True,
+                "f32": np.float32(0.25),
+                "i8": np.int8(3),
+                "array": np.array([4.0]),
+                "tensor": Tensor(1.5),
+                "nan": math.nan,
+                "inf": np.float64("-inf"),
+                "huge": 10**400,
+                "text": "3",
+                "two": Tensor(1.0, 2.0),
+                "none": None,
+                "list": [1],
             },
             step=np.int64(7),
-        )  # fmt: skip
+        )
         run.log({"only": "text"}, step=8)
         run.log(None, step=8)  # type: ignore[arg-type]
         run.log({"a": 1}, step=-1)
@@ -94,10 +106,17 @@ def test_numbers_of_other_libraries_arrive_and_what_is_none_is_left_out(
     assert row == {
         "step": 7,
         "values": {
-            "float": 0.5, "int": 2, "bool": 1, "f32": 0.25, "i8": 3, "array": 4.0, "tensor": 1.5,
-            "nan": "nan", "inf": "-inf",
+            "float": 0.5,
+            "int": 2,
+            "bool": 1,
+            "f32": 0.25,
+            "i8": 3,
+            "array": 4.0,
+            "tensor": 1.5,
+            "nan": "nan",
+            "inf": "-inf",
         },
-    }  # fmt: skip
+    }
     for name in ("huge", "text", "two", "none", "list"):
         assert f"{name} is not logged" in caplog.text
 
@@ -123,8 +142,12 @@ def test_scalars_of_one_step_share_a_row_and_other_rows_keep_their_order(
     episode, evaluation = (row for row in rows_of(server) if "type" in row)
     assert episode == {"type": "episode", "return": 9.0, "length": 4, "env": 1, "step": 6}
     assert evaluation == {
-        "type": "evaluation", "returns": [1.0, 2.0], "lengths": [3, 4], "seed": 5, "step": 6,
-    }  # fmt: skip
+        "type": "evaluation",
+        "returns": [1.0, 2.0],
+        "lengths": [3, 4],
+        "seed": 5,
+        "step": 6,
+    }
 
 
 def test_rows_wait_while_the_server_fails_and_arrive_once(
@@ -326,9 +349,11 @@ def test_another_process_may_attach_to_a_run_by_its_id(server: FakeServer) -> No
 
 
 def test_a_disk_that_is_full_costs_the_oldest_rows_and_says_so(
-    server: FakeServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+    server: FakeServer,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.setattr(rlgym_client, "MAX_MEMORY_ROWS", 50)
     monkeypatch.setattr(rlgym_client, "MAX_UNFILED_ROWS", 50)
     monkeypatch.setattr(rlgym_client, "SPILL_EVERY", 1)

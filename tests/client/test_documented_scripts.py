@@ -48,8 +48,12 @@ def test_a_documented_script_logs_its_run(
     }
     done = subprocess.run(
         [sys.executable, str(script)],
-        env=environment, cwd=home, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+        env=environment,
+        cwd=home,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert (done.returncode, done.stderr) == (0, "")
     run = Run.objects.get()
     assert (run.kind, run.status, run.progress) == ("logged", "completed", 1.0)

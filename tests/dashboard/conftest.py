@@ -34,14 +34,29 @@ def finished(reader: Client) -> Run:
     Checkpoint.objects.create(run=run, step=256, size_bytes=1000, is_best=True)
     episodes = [{"seed": 7, "episode_return": 9.25, "length": 9, "is_terminated": True}]
     evaluation = Evaluation.objects.create(
-        run=run, step=256, seed=7, n_episodes=1, status=JobStatus.COMPLETED, name="eval_1",
-        return_mean=9.25, return_std=0.0, return_min=9.25, return_max=9.25,
+        run=run,
+        step=256,
+        seed=7,
+        n_episodes=1,
+        status=JobStatus.COMPLETED,
+        name="eval_1",
+        return_mean=9.25,
+        return_std=0.0,
+        return_min=9.25,
+        return_max=9.25,
         result={"episodes": episodes},
-    )  # fmt: skip
+    )
     Video.objects.create(
-        run=run, evaluation=evaluation, step=256, path="eval/eval_1.mp4",
-        poster_path="eval/eval_1.webp", duration_s=4.0, width=600, height=400, size_bytes=5000,
-    )  # fmt: skip
+        run=run,
+        evaluation=evaluation,
+        step=256,
+        path="eval/eval_1.mp4",
+        poster_path="eval/eval_1.webp",
+        duration_s=4.0,
+        width=600,
+        height=400,
+        size_bytes=5000,
+    )
     run.directory.append(
         events.status(0, "running"),
         events.attempt(0, 1, "exact"),

@@ -24,9 +24,15 @@ def evaluated(run: Run, **fields: object) -> Evaluation:
         "length": 9,
     }
     return Evaluation.objects.create(
-        run=run, step=256, seed=7, status=JobStatus.COMPLETED, name="eval_1", n_episodes=5,
-        result={"episodes": [episode]}, **{"return_mean": 1.7e308, "return_std": 1e-8, **fields},
-    )  # fmt: skip
+        run=run,
+        step=256,
+        seed=7,
+        status=JobStatus.COMPLETED,
+        name="eval_1",
+        n_episodes=5,
+        result={"episodes": [episode]},
+        **{"return_mean": 1.7e308, "return_std": 1e-8, **fields},
+    )
 
 
 def text(reader: Client, url: str) -> str:

@@ -362,9 +362,14 @@ def test_relatives_are_compared_at_the_same_step(reader: Client, parent: Run) ->
 
     log(parent, {100: 10.0, 200: 20.0, 256: 90.0})
     child = make_run(
-        name="child", parent=parent, parent_step=100, relation="branch", step=210,
-        return_last=33.0, return_best=44.0,
-    )  # fmt: skip
+        name="child",
+        parent=parent,
+        parent_step=100,
+        relation="branch",
+        step=210,
+        return_last=33.0,
+        return_best=44.0,
+    )
     log(child, {150: 25.0, 200: 33.0})
     assert "return at step 210: 33, the parent&#x27;s there 20" in page(reader, child).replace(
         "'", "&#x27;"

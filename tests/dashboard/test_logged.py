@@ -60,8 +60,9 @@ def test_its_charts_explain_the_names_of_other_libraries(reader: Client, outside
     assert entropy["title"] == canonical["title"] == "Entropy loss"
     assert entropy["meaning"] == f"{canonical['meaning']} Here: the entropy itself."
     assert entropy["about"][:2] == [
-        ["logged as", "losses/entropy (CleanRL)"], ["metric", "train/entropy_loss"],
-    ]  # fmt: skip
+        ["logged as", "losses/entropy (CleanRL)"],
+        ["metric", "train/entropy_loss"],
+    ]
     assert charts["charts/episodic_return"]["is_higher_better"]
 
 

@@ -40,9 +40,17 @@ def test_who_is_not_staff_logs_in_and_out_by_the_page(client: Client, ada: User)
 @pytest.mark.parametrize("page", PAGES)
 @pytest.mark.parametrize(
     "wanted",
-    ["https://example.org/", "//example.org/", "/\\example.org", "///example.org", "javascript:1",
-     "http:///example.org", "\\\\example.org", "https://testserver@example.org/"],
-)  # fmt: skip
+    [
+        "https://example.org/",
+        "//example.org/",
+        "/\\example.org",
+        "///example.org",
+        "javascript:1",
+        "http:///example.org",
+        "\\\\example.org",
+        "https://testserver@example.org/",
+    ],
+)
 def test_logging_in_leads_to_addresses_of_this_site_only(
     client: Client, ada: User, page: str, wanted: str
 ) -> None:

@@ -13,15 +13,25 @@ from apps.experiments.statuses import RunStatus
 from tests.conftest import make_run
 
 PAGES = (
-    "dashboard", "run-list", "run-new", "experiment-list", "environment-list", "video-list",
+    "dashboard",
+    "run-list",
+    "run-new",
+    "experiment-list",
+    "environment-list",
+    "video-list",
     "admin:index",
-)  # fmt: skip
+)
 PARTS = ("dashboard-active", "dashboard-recent", "dashboard-machine", "dashboard-video")
 RUN_PAGES = ("run",)
 RUN_PARTS = (
-    "run-header", "run-actions", "run-evaluations", "run-video", "run-checkpoints", "run-timeline",
+    "run-header",
+    "run-actions",
+    "run-evaluations",
+    "run-video",
+    "run-checkpoints",
+    "run-timeline",
     "run-log",
-)  # fmt: skip
+)
 ADMIN_LISTS = ("run", "experiment", "checkpoint", "evaluation", "video")
 
 

@@ -14,11 +14,26 @@ PRIVATE = "private, no-store"
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/runs/", "/runs/new/", "/experiments/", "/videos/", "/runs/{run}/",
-     "/runs/{run}/parts/log/", "/parts/active/", "/api/v1/docs", "/api/v1/openapi.json",
-     "/api/v1/runs", "/api/v1/runs/{run}", "/api/v1/runs/{run}/metrics", "/api/v1/runs/{run}/log",
-     "/api/v1/runs/nothing", "/api/v1/nothing", "/nothing/"],
-)  # fmt: skip
+    [
+        "/",
+        "/runs/",
+        "/runs/new/",
+        "/experiments/",
+        "/videos/",
+        "/runs/{run}/",
+        "/runs/{run}/parts/log/",
+        "/parts/active/",
+        "/api/v1/docs",
+        "/api/v1/openapi.json",
+        "/api/v1/runs",
+        "/api/v1/runs/{run}",
+        "/api/v1/runs/{run}/metrics",
+        "/api/v1/runs/{run}/log",
+        "/api/v1/runs/nothing",
+        "/api/v1/nothing",
+        "/nothing/",
+    ],
+)
 def test_what_is_private_is_kept_by_no_cache(
     reader: Client, finished: Run, admin: User, path: str
 ) -> None:

@@ -86,8 +86,10 @@ def test_what_is_normalised_is_chosen_over_the_preset(reader: Client) -> None:
     post(reader, **tuned, normalize="nothing")
     chosen = [run.spec["normalize"] for run in Run.objects.order_by("created_at")]
     assert [given and (given["norm_obs"], given["norm_reward"]) for given in chosen] == [
-        (True, True), (False, True), None,
-    ]  # fmt: skip
+        (True, True),
+        (False, True),
+        None,
+    ]
 
 
 def test_what_cannot_be_normalised_is_told_beside_the_field(reader: Client) -> None:

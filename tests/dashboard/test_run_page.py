@@ -45,8 +45,11 @@ def test_charts_are_figures_that_name_their_keys(reader: Client, finished: Run) 
 
 def test_settings_that_differ_from_the_default_are_marked(reader: Client, finished: Run) -> None:
     html = page(reader, finished)
-    changed = {row.name for row in reader.get(finished.get_absolute_url()).context["settings"]
-               if row.is_changed}  # fmt: skip
+    changed = {
+        row.name
+        for row in reader.get(finished.get_absolute_url()).context["settings"]
+        if row.is_changed
+    }
     assert changed == {"n_steps", "batch_size", "n_epochs", "net_arch"}
     assert html.count('class="changed"') == 4
 
@@ -68,9 +71,13 @@ def test_a_silent_run_does_not_say_that_it_runs(reader: Client) -> None:
 
 def test_a_running_run_is_live_and_can_be_stopped(reader: Client) -> None:
     run = make_run(
-        status=RunStatus.RUNNING, owner="host:1", beat_at=timezone.now(), step=64,
-        steps_per_second=32.0, started_at=timezone.now(),
-    )  # fmt: skip
+        status=RunStatus.RUNNING,
+        owner="host:1",
+        beat_at=timezone.now(),
+        step=64,
+        steps_per_second=32.0,
+        started_at=timezone.now(),
+    )
     html = page(reader, run)
     assert "data-live" in html
     assert "data-follow" in html

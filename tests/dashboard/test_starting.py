@@ -55,9 +55,13 @@ def test_what_is_refused_is_told_beside_its_field(reader: Client) -> None:
 def test_a_run_that_began_with_weights_alone_says_so(reader: Client) -> None:
     parent = make_run(name="the parent", status=RunStatus.COMPLETED)
     run = make_run(
-        parent=parent, parent_step=256, relation="seed", fidelity="weights-only",
-        status=RunStatus.RUNNING, owner="host:1:x",
-    )  # fmt: skip
+        parent=parent,
+        parent_step=256,
+        relation="seed",
+        fidelity="weights-only",
+        status=RunStatus.RUNNING,
+        owner="host:1:x",
+    )
     run.directory.append(events.attempt(0, 1, "weights-only"))
     html = reader.get(f"/runs/{run.pk}/").content.decode()
     assert "badge-weights-only" in html

@@ -29,11 +29,21 @@ RING_CONTRAST = 3.0
 TEXT_CONTRAST = 4.5
 TEXT_PAIRS = [
     (text, ground)
-    for text in ("--body-fg", "--body-quiet-color", "--body-medium-color", "--link-fg",
-                 "--status-running", "--status-completed", "--status-waiting", "--status-stopped",
-                 "--status-lost", "--danger", "--accent")
+    for text in (
+        "--body-fg",
+        "--body-quiet-color",
+        "--body-medium-color",
+        "--link-fg",
+        "--status-running",
+        "--status-completed",
+        "--status-waiting",
+        "--status-stopped",
+        "--status-lost",
+        "--danger",
+        "--accent",
+    )
     for ground in ("--body-bg", "--panel-bg", "--darkened-bg")
-] + [("--button-fg", "--button-bg"), ("--button-fg", "--button-hover-bg")]  # fmt: skip
+] + [("--button-fg", "--button-bg"), ("--button-fg", "--button-hover-bg")]
 
 
 def source_of(path: Path) -> str:
@@ -100,9 +110,12 @@ def test_selectors_name_elements_that_html_has(path: Path) -> None:
 def test_selectors_name_what_some_page_has(path: Path) -> None:
     """A selector that a slip of the keyboard made is about nothing."""
     places = [
-        *TEMPLATES.rglob("*.html"), *STATIC.glob("js/*.js"), *APPS.rglob("*.py"),
-        *(ADMIN / "templates").rglob("*.html"), *(ADMIN / "static").rglob("*.css"),
-    ]  # fmt: skip
+        *TEMPLATES.rglob("*.html"),
+        *STATIC.glob("js/*.js"),
+        *APPS.rglob("*.py"),
+        *(ADMIN / "templates").rglob("*.html"),
+        *(ADMIN / "static").rglob("*.css"),
+    ]
     words = set(re.findall(r"[\w-]+", " ".join(place.read_text() for place in places)))
     made = {f"badge-{word}" for word in words} | {f"ink-{word}" for word in words}
     for selector, _ in rules(source_of(path)):

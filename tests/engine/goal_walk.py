@@ -12,9 +12,13 @@ class GoalWalk(gymnasium.Env[Any, Any]):
 
     def __init__(self, actions: str = "discrete") -> None:
         place = spaces.Box(-1.0, 1.0, (1,))
-        self.observation_space = spaces.Dict({
-            "observation": place, "achieved_goal": place, "desired_goal": place,
-        })  # fmt: skip
+        self.observation_space = spaces.Dict(
+            {
+                "observation": place,
+                "achieved_goal": place,
+                "desired_goal": place,
+            }
+        )
         self.action_space: Any = (
             spaces.Discrete(3) if actions == "discrete" else spaces.Box(-1.0, 1.0, (1,))
         )

@@ -23,10 +23,18 @@ HELD: dict[str, Any] = {
 ERRORS: dict[str, type[BaseException]] = {
     each.__name__: each
     for each in (
-        TypeError, NotImplementedError, RuntimeError, RecursionError, AttributeError, OSError,
-        AssertionError, KeyError, ZeroDivisionError, SystemExit,
+        TypeError,
+        NotImplementedError,
+        RuntimeError,
+        RecursionError,
+        AttributeError,
+        OSError,
+        AssertionError,
+        KeyError,
+        ZeroDivisionError,
+        SystemExit,
     )
-}  # fmt: skip
+}
 
 
 class Holds(gymnasium.Env[Any, Any]):

@@ -49,8 +49,14 @@ def test_a_default_is_the_librarys_default(algorithm: Algorithm, schema: Hyperpa
 
 
 # Ours, and no keyword of a policy: they name one, or make an object.
-NOT_OF_POLICIES = {"policy", "critic_net_arch", "noise_type", "noise_std", "her",
-                   *HINDSIGHT_KEYWORDS}  # fmt: skip
+NOT_OF_POLICIES = {
+    "policy",
+    "critic_net_arch",
+    "noise_type",
+    "noise_std",
+    "her",
+    *HINDSIGHT_KEYWORDS,
+}
 
 
 def test_defaults_of_hindsight_are_those_of_the_librarys_buffer() -> None:
@@ -184,8 +190,14 @@ def test_bounds_of_whole_numbers_are_written_in_full() -> None:
 
 @each_parameter
 def test_shares_and_discounts_go_from_0_to_1(algorithm: Algorithm, schema: Hyperparameter) -> None:
-    shares = {"gamma", "gae_lambda", "tau", "exploration_fraction", "exploration_initial_eps",
-              "exploration_final_eps"}  # fmt: skip
+    shares = {
+        "gamma",
+        "gae_lambda",
+        "tau",
+        "exploration_fraction",
+        "exploration_initial_eps",
+        "exploration_final_eps",
+    }
     if schema.name in shares:
         assert (schema.low, schema.high) == (0.0, 1.0)
 

@@ -29,36 +29,43 @@ SAC: dict[str, Any] = {"backend": "sbx", "algorithm": "sac", "environment": "a.b
         ({"backend": ["sbx"]}, "backend", "allowed: torch, sbx"),
         (
             {"backend": "sbx", "algorithm": "a2c"},
-            "algorithm", "'a2c' is not an algorithm of backend sbx; allowed: ppo, dqn, sac",
+            "algorithm",
+            "'a2c' is not an algorithm of backend sbx; allowed: ppo, dqn, sac",
         ),
         (
             {**SAC, "hyperparameters": {"use_sde": True}},
-            "hyperparameters.use_sde", r"SAC \(sbx\) has no such hyperparameter; allowed: ",
+            "hyperparameters.use_sde",
+            r"SAC \(sbx\) has no such hyperparameter; allowed: ",
         ),
         (
             {"backend": "sbx", "hyperparameters": {"clip_range_vf": 0.2}},
-            "hyperparameters.clip_range_vf", r"PPO \(sbx\) has no such hyperparameter",
+            "hyperparameters.clip_range_vf",
+            r"PPO \(sbx\) has no such hyperparameter",
         ),
         (
             {**SAC, "algorithm": "td3", "hyperparameters": {"learning_rate": "lin_0.1"}},
-            "hyperparameters.learning_rate", "it must be a number from 1e-07 to 1$",
+            "hyperparameters.learning_rate",
+            "it must be a number from 1e-07 to 1$",
         ),
         (
             {"backend": "sbx", "algorithm": "dqn", "hyperparameters": {"net_arch": [64, 32]}},
-            "hyperparameters.net_arch", r"\[64, 32\] is not allowed; DQN \(sbx\) has two hidden",
+            "hyperparameters.net_arch",
+            r"\[64, 32\] is not allowed; DQN \(sbx\) has two hidden",
         ),
         (
             {**SAC, "hyperparameters": {"train_freq": "episode", "gradient_steps": -1}},
-            "hyperparameters.gradient_steps", "JAX would compile anew",
+            "hyperparameters.gradient_steps",
+            "JAX would compile anew",
         ),
         ({**SAC, "device": "cuda"}, "device", "cuda is not allowed with backend sbx"),
         ({**SAC, "weights": "0" * 64}, "backend", "cannot start from a model file's weights"),
         (
             {**SAC, "algorithm": "td3", "preset": "high_score"},
-            "preset", r"high_score is not for TD3 \(sbx\), .* take its learning_rate lin_0.00073;",
+            "preset",
+            r"high_score is not for TD3 \(sbx\), .* take its learning_rate lin_0.00073;",
         ),
     ],
-)  # fmt: skip
+)
 def test_what_a_backend_cannot_do_is_refused(data: dict[str, Any], field: str, words: str) -> None:
     with pytest.raises(InvalidSpec, match=words) as refused:
         RunSpec.from_dict(data)

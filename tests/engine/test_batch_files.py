@@ -45,12 +45,17 @@ def test_what_is_nearer_to_a_run_wins() -> None:
     (line,) = read_batch(
         batch(
             {"hyperparameters": {"gamma": 0.9}, "length": "quick", "grid": {"seed": [3]}},
-            hyperparameters={"gamma": 0.5, "n_steps": 8}, total_timesteps=9, seeds=2, name="x",
+            hyperparameters={"gamma": 0.5, "n_steps": 8},
+            total_timesteps=9,
+            seeds=2,
+            name="x",
         )
-    )  # fmt: skip
+    )
     assert line.data == {
-        "hyperparameters": {"gamma": 0.9, "n_steps": 8}, "length": "quick", "seed": 3,
-    }  # fmt: skip
+        "hyperparameters": {"gamma": 0.9, "n_steps": 8},
+        "length": "quick",
+        "seed": 3,
+    }
     assert (line.seeds, line.name, line.errors) == (2, "x", [])
 
 
@@ -95,11 +100,20 @@ def test_a_list_of_seeds_beside_a_seed_is_refused() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "", "7", "[1]", "runs: 3", "runs: []", "run: [{}]", "runs: [{}]\nmore: 1",
-        "runs: [{}]\ndefaults: [1]", "runs: [{}]\ndefaults: {grid: {}}", "a: &a [*a]",
-        "runs: [{seed: 1, seed: 2}]", "runs: !!python/object/apply:os.system ['exit 1']",
+        "",
+        "7",
+        "[1]",
+        "runs: 3",
+        "runs: []",
+        "run: [{}]",
+        "runs: [{}]\nmore: 1",
+        "runs: [{}]\ndefaults: [1]",
+        "runs: [{}]\ndefaults: {grid: {}}",
+        "a: &a [*a]",
+        "runs: [{seed: 1, seed: 2}]",
+        "runs: !!python/object/apply:os.system ['exit 1']",
     ],
-)  # fmt: skip
+)
 def test_what_is_no_batch_file_is_refused(text: str) -> None:
     with pytest.raises(InvalidSpec):
         read_batch(text)
@@ -115,9 +129,16 @@ def test_too_many_runs_are_refused_before_they_are_multiplied() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(runs=st.lists(json_values | st.dictionaries(st.sampled_from(
-    ["grid", "seeds", "seed", "name", "hyperparameters", "algorithm"]), json_values), max_size=3),
-)  # fmt: skip
+@given(
+    runs=st.lists(
+        json_values
+        | st.dictionaries(
+            st.sampled_from(["grid", "seeds", "seed", "name", "hyperparameters", "algorithm"]),
+            json_values,
+        ),
+        max_size=3,
+    ),
+)
 def test_whatever_a_file_says_is_read_or_refused(runs: Any) -> None:
     with suppress(InvalidSpec):
         for line in read_batch(json.dumps({"runs": runs})):

@@ -60,14 +60,16 @@ def small_spec(algorithm: str, actions: str = "", **changes: Any) -> RunSpec:
     able = ALGORITHMS[algorithm].action_spaces
     actions = actions or ("discrete" if "discrete" in able else "box")
     hyperparameters = {**SMALL[algorithm], **changes.pop("hyperparameters", {})}
-    return RunSpec.from_dict({
-        "algorithm": algorithm,
-        "environment": "ShortWalk-v0",
-        "environment_kwargs": {"actions": actions},
-        "total_timesteps": 320,
-        "hyperparameters": hyperparameters,
-        **changes,
-    })  # fmt: skip
+    return RunSpec.from_dict(
+        {
+            "algorithm": algorithm,
+            "environment": "ShortWalk-v0",
+            "environment_kwargs": {"actions": actions},
+            "total_timesteps": 320,
+            "hyperparameters": hyperparameters,
+            **changes,
+        }
+    )
 
 
 def train_small(folder: Path, spec: RunSpec) -> tuple[RunDirectory, Outcome]:
@@ -109,10 +111,14 @@ def test_large_updates_from_experience_take_threads_of_their_share(
 ) -> None:
     monkeypatch.setattr(building, "DEFAULT_THREADS", 8)
     environment = "CartPole-v1" if algorithm == "dqn" else "Pendulum-v1"
-    spec = RunSpec.from_dict({
-        "algorithm": algorithm, "environment": environment, "total_timesteps": 100,
-        "hyperparameters": hyperparameters,
-    })  # fmt: skip
+    spec = RunSpec.from_dict(
+        {
+            "algorithm": algorithm,
+            "environment": environment,
+            "total_timesteps": 100,
+            "hyperparameters": hyperparameters,
+        }
+    )
     assert devices.threads_for(spec, is_image=False, share=share) == threads
     assert devices.threads_for(spec, is_image=True, share=share) == (share or 8)
 
@@ -215,13 +221,15 @@ def test_an_algorithm_acts_in_every_kind_of_space_that_it_claims(
 def test_a_model_can_be_built_from_every_preset(algorithm: str, preset: str) -> None:
     able = ALGORITHMS[algorithm].action_spaces
     small = {"buffer_size": 100} if ALGORITHMS[algorithm].has_replay_buffer else {}
-    spec = RunSpec.from_dict({
-        "algorithm": algorithm,
-        "environment": "ShortWalk-v0",
-        "environment_kwargs": {"actions": "discrete" if "discrete" in able else "box"},
-        "preset": preset,
-        "hyperparameters": small,
-    })  # fmt: skip
+    spec = RunSpec.from_dict(
+        {
+            "algorithm": algorithm,
+            "environment": "ShortWalk-v0",
+            "environment_kwargs": {"actions": "discrete" if "discrete" in able else "box"},
+            "preset": preset,
+            "hyperparameters": small,
+        }
+    )
     assert model_for(spec).n_envs == spec.n_envs
 
 
@@ -252,9 +260,12 @@ class StateSpy:
         self.states: list[Any] = []
 
     def predict(
-        self, observation: Any, state: Any = None, episode_start: Any = None,
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: Any = None,
         deterministic: bool = False,
-    ) -> tuple[Any, Any]:  # fmt: skip
+    ) -> tuple[Any, Any]:
         self.starts.append(bool(episode_start[0]))
         self.states.append(state)
         return np.array(1), (0 if state is None else state) + 1
@@ -323,8 +334,9 @@ def test_action_noise_has_the_shape_of_actions() -> None:
 
 
 def test_names_that_are_ours_do_not_reach_the_library() -> None:
-    spec = small_spec("sac", hyperparameters={"log_std_init": -2, "use_expln": True,
-                                              "train_freq": "episode"})  # fmt: skip
+    spec = small_spec(
+        "sac", hyperparameters={"log_std_init": -2, "use_expln": True, "train_freq": "episode"}
+    )
     arguments = constructor_arguments(spec)
     assert arguments["policy_kwargs"] == {"net_arch": [8], "log_std_init": -2.0, "use_expln": True}
     assert arguments["train_freq"] == (1, "episode")
@@ -381,8 +393,8 @@ def test_random_search_saves_and_stops_between_its_updates(tmp_path: Path) -> No
 
 def test_an_algorithm_of_the_other_library_costs_nothing_until_it_is_asked_for() -> None:
     script = (
-        "import sys; from apps.engine.models import classes; assert 'sb3_contrib' not in sys.modules;"
-        "classes.ALGORITHM_CLASSES['qrdqn']; assert 'sb3_contrib' in sys.modules"
+        "import sys; from apps.engine.models import classes; assert 'sb3_contrib' not in "
+        "sys.modules;classes.ALGORITHM_CLASSES['qrdqn']; assert 'sb3_contrib' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
 
@@ -390,10 +402,12 @@ def test_an_algorithm_of_the_other_library_costs_nothing_until_it_is_asked_for()
 def test_training_sees_every_wrapper_and_counts_returns_without_those_of_its_own() -> None:
     spec = small_spec(
         "ppo",
-        wrappers=["tests.engine.test_wrappers:Doubling",
-                  "tests.engine.test_wrappers:TrainingDoubling"],
+        wrappers=[
+            "tests.engine.test_wrappers:Doubling",
+            "tests.engine.test_wrappers:TrainingDoubling",
+        ],
         frame_stack=3,
-    )  # fmt: skip
+    )
     env = make_vec_env_for(spec)
     assert env.observation_space.shape == (6,)
     env.reset()
@@ -433,9 +447,13 @@ def test_a_model_learns_in_every_family_and_the_same_policy_plays_without_vector
     if not is_installed(family):
         pytest.skip(f"{family} is missing")
     small = {name: value for name, value in SMALL[algorithm].items() if "net_arch" not in name}
-    spec = RunSpec.from_dict({
-        "algorithm": algorithm, "environment": environment, "hyperparameters": small,
-    })  # fmt: skip
+    spec = RunSpec.from_dict(
+        {
+            "algorithm": algorithm,
+            "environment": environment,
+            "hyperparameters": small,
+        }
+    )
     env = make_vec_env_for(spec)
     model = build_model(spec, env)
     model.learn(96)

@@ -30,6 +30,7 @@ def test_an_option_that_cannot_be_is_refused(option: Any, field: str, said: str)
 
 def test_what_an_option_leaves_out_is_filled_in() -> None:
     assert RunSpec.from_dict({"early_stop": {}}).early_stop == {
-        "after_fraction": 0.5, "below": "median",
-    }  # fmt: skip
+        "after_fraction": 0.5,
+        "below": "median",
+    }
     assert RunSpec.from_dict({"early_stop": None}).early_stop is None

@@ -52,9 +52,15 @@ def test_a_kept_description_is_that_of_the_installed_package(card: EnvironmentCa
 
 def described(observation: Any, action: Any, **fields: Any) -> EnvironmentDescription:
     return EnvironmentDescription(
-        "own:Env-v0", _describe_space(observation), _describe_space(action), None, None, (), 30,
+        "own:Env-v0",
+        _describe_space(observation),
+        _describe_space(action),
+        None,
+        None,
+        (),
+        30,
         **fields,
-    )  # fmt: skip
+    )
 
 
 VECTOR = spaces.Box(-1, 1, (3,), np.float64)

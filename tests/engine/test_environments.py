@@ -74,8 +74,9 @@ def own_step_limit(card: EnvironmentCard) -> int:
 @each_installed_card
 def test_an_environment_is_played_as_its_family_wants_it(card: EnvironmentCard) -> None:
     spec = RunSpec.from_dict({"environment": card.id})
-    with make_env(card.id, spec.environment_kwargs, "rgb_array", spec.wrappers,
-                  spec.frame_stack) as env:  # fmt: skip
+    with make_env(
+        card.id, spec.environment_kwargs, "rgb_array", spec.wrappers, spec.frame_stack
+    ) as env:
         observation, _ = env.reset(seed=1)
         assert observation in env.observation_space
         seen = [env.step(env.action_space.sample())[0] for _ in range(5)]

@@ -311,8 +311,14 @@ fields = st.dictionaries(
     st.sampled_from(["type", "t", "step", "values", "return", "length", "status", "from_step"]),
     st.sampled_from([*sorted(EVENT_TYPES), 1, 2**53 + 1, -3, 1.5, True, None, {}, {"a": 1}, []]),
 )
-good = st.sampled_from([events.metrics(1, {"a": 1.0}), events.episode(2, 1.0, 3, 0),
-                        events.status(3, "running"), events.film(4, "x.mp4")])  # fmt: skip
+good = st.sampled_from(
+    [
+        events.metrics(1, {"a": 1.0}),
+        events.episode(2, 1.0, 3, 0),
+        events.status(3, "running"),
+        events.film(4, "x.mp4"),
+    ]
+)
 headed = st.builds(lambda one, more: {**one, **more}, good, fields)
 
 

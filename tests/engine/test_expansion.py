@@ -43,10 +43,13 @@ def test_seeds_do_not_run_over_the_greatest_one() -> None:
 def test_runs_that_differ_in_their_seed_alone_are_one_configuration() -> None:
     assert hash_of(seed=1) == hash_of(seed=2)
     others = [
-        hash_of(total_timesteps=257), hash_of(n_envs=2), hash_of(environment="Acrobot-v1"),
-        hash_of(environment_kwargs={"sutton_barto_reward": True}), hash_of(device="cpu"),
+        hash_of(total_timesteps=257),
+        hash_of(n_envs=2),
+        hash_of(environment="Acrobot-v1"),
+        hash_of(environment_kwargs={"sutton_barto_reward": True}),
+        hash_of(device="cpu"),
         hash_of(hyperparameters={**TINY_PPO["hyperparameters"], "gamma": 0.9}),
-    ]  # fmt: skip
+    ]
     assert len({hash_of(), *others}) == len(others) + 1
 
 

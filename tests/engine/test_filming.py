@@ -38,8 +38,14 @@ def probe(path: Path) -> str:
 
 def count_frames(path: Path) -> int:
     command = [
-        imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-i", str(path), "-f", "null", "-",
-    ]  # fmt: skip
+        imageio_ffmpeg.get_ffmpeg_exe(),
+        "-hide_banner",
+        "-i",
+        str(path),
+        "-f",
+        "null",
+        "-",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return int(re.findall(r"frame=\s*(\d+)", done.stderr)[-1])
 
@@ -178,9 +184,15 @@ def test_scenes_share_the_frames_and_show_all_there_is_room_for(
 
 @pytest.mark.parametrize(
     ("metadata", "fps"),
-    [({}, 30.0), ({"render_fps": 4}, 4.0), ({"render_fps": 500}, 60.0), ({"render_fps": 0}, 30.0),
-     ({"render_fps": "fast"}, 30.0), ({"render_fps": 0.2}, 1.0)],
-)  # fmt: skip
+    [
+        ({}, 30.0),
+        ({"render_fps": 4}, 4.0),
+        ({"render_fps": 500}, 60.0),
+        ({"render_fps": 0}, 30.0),
+        ({"render_fps": "fast"}, 30.0),
+        ({"render_fps": 0.2}, 1.0),
+    ],
+)
 def test_a_film_is_shown_at_the_rate_of_its_environment(
     metadata: dict[str, Any], fps: float
 ) -> None:

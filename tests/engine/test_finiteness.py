@@ -61,10 +61,15 @@ def trained(
     actions = "box" if algorithm == "sac" else ""
     if environment == "Breaks-v0":
         fields["environment_kwargs"] = {**fields["environment_kwargs"], "actions": actions}
-    spec = RunSpec.from_dict({
-        "algorithm": algorithm, "environment": environment, "total_timesteps": 1000,
-        "hyperparameters": SMALL[algorithm], **fields,
-    })  # fmt: skip
+    spec = RunSpec.from_dict(
+        {
+            "algorithm": algorithm,
+            "environment": environment,
+            "total_timesteps": 1000,
+            "hyperparameters": SMALL[algorithm],
+            **fields,
+        }
+    )
     directory = make_directory(folder / "run", spec)
     with pytest.raises(NotFinite) as failure:
         train(spec, directory)
@@ -128,10 +133,15 @@ def test_the_odd_worlds_rewards_end_in_failure(algorithm: str, tmp_path: Path) -
 
 @pytest.mark.parametrize("vectorization", ["dummy", "subprocess"])
 def test_tiny_returns_are_logged_as_they_are(tmp_path: Path, vectorization: str) -> None:
-    spec = RunSpec.from_dict({
-        "algorithm": "ppo", "environment": "tests.worlds.odd_worlds:TinyReward-v0",
-        "total_timesteps": 128, "hyperparameters": ON_POLICY, "vectorization": vectorization,
-    })  # fmt: skip
+    spec = RunSpec.from_dict(
+        {
+            "algorithm": "ppo",
+            "environment": "tests.worlds.odd_worlds:TinyReward-v0",
+            "total_timesteps": 128,
+            "hyperparameters": ON_POLICY,
+            "vectorization": vectorization,
+        }
+    )
     directory = make_directory(tmp_path / "run", spec)
     train(spec, directory)
     lines = [json.loads(line) for line in directory.log.open()]
@@ -148,10 +158,14 @@ def test_tiny_returns_are_logged_as_they_are(tmp_path: Path, vectorization: str)
 
 @pytest.mark.parametrize("n_episodes", [1, 3, 6])
 def test_a_run_with_few_episodes_shows_their_return(tmp_path: Path, n_episodes: int) -> None:
-    spec = RunSpec.from_dict({
-        "algorithm": "dqn", "environment": "Breaks-v0", "total_timesteps": 10 * n_episodes,
-        "hyperparameters": OFF_POLICY,
-    })  # fmt: skip
+    spec = RunSpec.from_dict(
+        {
+            "algorithm": "dqn",
+            "environment": "Breaks-v0",
+            "total_timesteps": 10 * n_episodes,
+            "hyperparameters": OFF_POLICY,
+        }
+    )
     directory = make_directory(tmp_path / "run", spec)
     train(spec, directory)
     lines = [json.loads(line) for line in directory.log.open()]
@@ -167,10 +181,15 @@ def test_a_run_with_few_episodes_shows_their_return(tmp_path: Path, n_episodes: 
 
 def test_a_checkpoint_right_after_a_look_has_nothing_new_to_look_at(tmp_path: Path) -> None:
     # After 2,000 steps everything is looked at, and a checkpoint of that very step looks again.
-    spec = RunSpec.from_dict({
-        "algorithm": "dqn", "environment": "Breaks-v0", "total_timesteps": 2500,
-        "save_freq": 2000, "hyperparameters": OFF_POLICY,
-    })  # fmt: skip
+    spec = RunSpec.from_dict(
+        {
+            "algorithm": "dqn",
+            "environment": "Breaks-v0",
+            "total_timesteps": 2500,
+            "save_freq": 2000,
+            "hyperparameters": OFF_POLICY,
+        }
+    )
     directory = make_directory(tmp_path / "run", spec)
     train(spec, directory)
     assert saving.steps_of(directory) == [2000, 2500]

@@ -42,12 +42,14 @@ WORLDS = {"maskable_ppo": "tests.engine.short_walk:ShortWalk-v0"}
 
 def model_of(algorithm: str, **hyperparameters: Any) -> BaseAlgorithm:
     world = "CartPole-v1" if "discrete" in ALGORITHMS[algorithm].action_spaces else "Pendulum-v1"
-    spec = RunSpec.from_dict({
-        "algorithm": algorithm,
-        "environment": WORLDS.get(algorithm, world),
-        "total_timesteps": 64,
-        "hyperparameters": hyperparameters,
-    })  # fmt: skip
+    spec = RunSpec.from_dict(
+        {
+            "algorithm": algorithm,
+            "environment": WORLDS.get(algorithm, world),
+            "total_timesteps": 64,
+            "hyperparameters": hyperparameters,
+        }
+    )
     return build_model(spec, make_vec_env_for(spec))
 
 
@@ -103,9 +105,14 @@ def test_a_file_tells_what_networks_it_needs_and_every_tensor_of_it_arrives(
     algorithm: str, tmp_path: Path
 ) -> None:
     shaping = {
-        "net_arch": [6, 5], "critic_net_arch": [7], "n_critics": 3, "n_quantiles": 11,
-        "lstm_hidden_size": 4, "activation_fn": "elu", "policy": "mlp",
-    }  # fmt: skip
+        "net_arch": [6, 5],
+        "critic_net_arch": [7],
+        "n_critics": 3,
+        "n_quantiles": 11,
+        "lstm_hidden_size": 4,
+        "activation_fn": "elu",
+        "policy": "mlp",
+    }
     known = ALGORITHMS[algorithm].hyperparameters
     shaping = {name: value for name, value in shaping.items() if name in known}
     small = {name: value for name, value in SMALL[algorithm].items() if name not in shaping}
@@ -132,8 +139,11 @@ def test_a_file_of_the_bare_library_acts_the_same_here(stock: Path) -> None:
     file = models.read(stock)
     networks = networks_of(file, "ppo")
     assert networks.hyperparameters == {
-        "net_arch": [9, 5], "critic_net_arch": [7], "use_sde": False, "activation_fn": "relu",
-    }  # fmt: skip
+        "net_arch": [9, 5],
+        "critic_net_arch": [7],
+        "use_sde": False,
+        "activation_fn": "relu",
+    }
     model = model_of("ppo", **networks.hyperparameters)
     load_weights(model, stock, file.sha256)
     bare = PPO.load(stock)
@@ -240,9 +250,13 @@ def described(shape: str, stride: str, length: int = 4, storage: str = "FloatSto
     return (
         b"\x80\x02}X\x01\x00\x00\x00wctorch._utils\n_rebuild_tensor_v2\n("
         b"(X\x07\x00\x00\x00storagectorch\n" + storage.encode() + b"\nX\x01\x00\x00\x000"
-        b"X\x03\x00\x00\x00cpuJ" + struct.pack("<i", length) + b"tQK\x00"
-        + shape.encode("latin-1") + stride.encode("latin-1") + b"\x89}tRs."
-    )  # fmt: skip
+        b"X\x03\x00\x00\x00cpuJ"
+        + struct.pack("<i", length)
+        + b"tQK\x00"
+        + shape.encode("latin-1")
+        + stride.encode("latin-1")
+        + b"\x89}tRs."
+    )
 
 
 @pytest.mark.parametrize(
@@ -408,8 +422,9 @@ def test_the_same_networks_of_other_algorithms_are_told_apart(tmp_path: Path) ->
     SAC("MlpPolicy", "Pendulum-v1", ent_coef=0.2, buffer_size=10).save(path)
     file = models.read(path)
     assert (file.algorithms, networks_of(file, "sac").hyperparameters["ent_coef"]) == (
-        ("sac",), 0.2,
-    )  # fmt: skip
+        ("sac",),
+        0.2,
+    )
     with pytest.raises(RefusedFile, match="not those of DQN"):
         networks_of(file, "dqn")
 
@@ -463,17 +478,30 @@ def test_a_state_dict_of_flipped_bytes_is_read_or_refused(
 
 
 NAMES = [
-    "action_net.weight", "action_net.0.weight", "mlp_extractor.policy_net.0.weight", "log_std",
-    "mlp_extractor.value_net.2.weight", "actor.mu.weight", "actor.mu.0.weight", "critic.weight",
-    "actor.latent_pi.0.weight", "critic.qf0.0.weight", "q_net.q_net.0.weight",
-    "quantile_net.quantile_net.7.weight", "lstm_actor.weight_ih_l0", "features_extractor.cnn.x",
-]  # fmt: skip
+    "action_net.weight",
+    "action_net.0.weight",
+    "mlp_extractor.policy_net.0.weight",
+    "log_std",
+    "mlp_extractor.value_net.2.weight",
+    "actor.mu.weight",
+    "actor.mu.0.weight",
+    "critic.weight",
+    "actor.latent_pi.0.weight",
+    "critic.qf0.0.weight",
+    "q_net.q_net.0.weight",
+    "quantile_net.quantile_net.7.weight",
+    "lstm_actor.weight_ih_l0",
+    "features_extractor.cnn.x",
+]
 SHAPES = st.lists(st.integers(0, 9), max_size=3).map(tuple).map(TensorShape)
 ODD = st.one_of(st.none(), st.integers(), st.text(max_size=9), st.lists(st.none(), max_size=2))
-SETTINGS = st.fixed_dictionaries({}, optional={
-    name: ODD | st.dictionaries(st.sampled_from(["activation_fn", "__module__"]), ODD)
-    for name in ("policy_class", "policy_kwargs", "n_quantiles", "ent_coef")
-})  # fmt: skip
+SETTINGS = st.fixed_dictionaries(
+    {},
+    optional={
+        name: ODD | st.dictionaries(st.sampled_from(["activation_fn", "__module__"]), ODD)
+        for name in ("policy_class", "policy_kwargs", "n_quantiles", "ent_coef")
+    },
+)
 
 
 @settings(max_examples=60, deadline=None)

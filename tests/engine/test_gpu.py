@@ -12,8 +12,9 @@ GPUS = {
     "GPU-0a1b2c3d": SimpleNamespace(free=1 << 30, total=24 << 30),
 }
 PROCESSES = [
-    SimpleNamespace(pid=7, usedGpuMemory=2 << 30), SimpleNamespace(pid=8, usedGpuMemory=None)
-]  # fmt: skip
+    SimpleNamespace(pid=7, usedGpuMemory=2 << 30),
+    SimpleNamespace(pid=8, usedGpuMemory=None),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -45,10 +46,19 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.mark.parametrize(
     ("visible", "total_gb"),
     [
-        (None, 80), ("0", 80), ("1", 24), ("1,0", 24), (" 1 , 0", 24), ("GPU-0a1b2c3d", 24),
-        ("", None), ("-1", None), ("7", None), ("GPU-none", None), ("NoDevFiles", None),
+        (None, 80),
+        ("0", 80),
+        ("1", 24),
+        ("1,0", 24),
+        (" 1 , 0", 24),
+        ("GPU-0a1b2c3d", 24),
+        ("", None),
+        ("-1", None),
+        ("7", None),
+        ("GPU-none", None),
+        ("NoDevFiles", None),
     ],
-)  # fmt: skip
+)
 def test_the_first_gpu_that_cuda_may_use_is_asked(
     monkeypatch: pytest.MonkeyPatch, driver: list[str], visible: str | None, total_gb: int | None
 ) -> None:

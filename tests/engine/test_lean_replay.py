@@ -23,8 +23,11 @@ from apps.errors import Diverged
 from tests.engine.test_lean_on_policy import Rows
 
 PAIRS: dict[str, tuple[Any, Any]] = {
-    "dqn": (DQN, LeanDQN), "td3": (TD3, LeanTD3), "ddpg": (DDPG, LeanDDPG), "sac": (SAC, LeanSAC),
-}  # fmt: skip
+    "dqn": (DQN, LeanDQN),
+    "td3": (TD3, LeanTD3),
+    "ddpg": (DDPG, LeanDDPG),
+    "sac": (SAC, LeanSAC),
+}
 SMALL: dict[str, Any] = {"learning_starts": 100, "buffer_size": 300, "batch_size": 48}
 OTHER: dict[str, Any] = {"net_arch": {"pi": [32, 17], "qf": [64, 33]}, "n_critics": 3}
 ONE = {"n_critics": 1}
@@ -45,7 +48,7 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("sac", "Pendulum-v1", {"ent_coef": "auto_0.5", "gradient_steps": 2}),
     ("sac", "ShortWalk-v0", {"n_steps": 3, "gradient_steps": -1, "policy_kwargs": ONE}),
     ("td3", "Pendulum-v1", {"n_steps": 2, "action_noise": NOISE}),
-]  # fmt: skip
+]
 LARGE_CASES = [case for case in CASES if case[2].get("batch_size") == 256]
 TINY = torch.finfo(torch.float32).tiny
 

@@ -15,8 +15,9 @@ HOSTILE = "evil'''\"\"\"\n__import__('os').system('true')#"
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("has_statistics", [False, True])
 def test_it_is_a_script_for_every_algorithm(algorithm: str, has_statistics: bool) -> None:
-    spec = RunSpec.from_dict({"algorithm": algorithm, "environment": "CartPole-v1",
-                              "normalize": True})  # fmt: skip
+    spec = RunSpec.from_dict(
+        {"algorithm": algorithm, "environment": "CartPole-v1", "normalize": True}
+    )
     text = loading_script(spec, "abcdefghij", 256, has_statistics)
     ast.parse(text)
     assert f"{spec.schema.title}.load" in text
@@ -32,16 +33,23 @@ def test_what_a_user_named_stays_a_literal() -> None:
         plain, environment=HOSTILE, environment_kwargs=kwargs, wrappers=[wrapper], frame_stack=4
     )
     tree = ast.parse(loading_script(spec, "abcdefghij", 256, False))
-    called = [node.func.id for node in ast.walk(tree)
-              if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]  # fmt: skip
+    called = [
+        node.func.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    ]
     assert "__import__" not in called
 
 
 def test_atari_is_seen_as_it_was_in_training() -> None:
-    spec = RunSpec.from_dict({
-        "algorithm": "dqn", "environment": "ALE/Pong-v5", "frame_stack": 4,
-        "wrappers": ["apps.engine.wrappers:AtariFrames", "apps.engine.wrappers:ClipReward"],
-    })  # fmt: skip
+    spec = RunSpec.from_dict(
+        {
+            "algorithm": "dqn",
+            "environment": "ALE/Pong-v5",
+            "frame_stack": 4,
+            "wrappers": ["apps.engine.wrappers:AtariFrames", "apps.engine.wrappers:ClipReward"],
+        }
+    )
     text = loading_script(spec, "abcdefghij", 256, False)
     ast.parse(text)
     assert "AtariWrapper(env, terminal_on_life_loss=False, clip_reward=False)" in text

@@ -19,10 +19,13 @@ KEY = re.compile(r"(rollout|train|time|eval|rlgym|episode)/[a-z_0-9]+")
 # of theirs compares; sbx's optimizers differ in the name of their rate.
 PUT_TOGETHER = {
     "engine/lean/on_policy.py": {
-        "train/loss", "train/policy_loss", "train/approx_kl", "train/value_loss",
+        "train/loss",
+        "train/policy_loss",
+        "train/approx_kl",
+        "train/value_loss",
     },
     "sbx/common/off_policy_algorithm.py": {"train/learning_rate"},
-}  # fmt: skip
+}
 
 
 def sources(package: str) -> Iterator[tuple[str, ast.Module]]:
@@ -72,8 +75,11 @@ def test_every_alias_names_a_metric_and_hides_none() -> None:
     assert {alias.target for alias in ALIASES.values()} <= METRICS.keys()
     assert ALIASES.keys() & METRICS.keys() == set()
     assert {alias.library for alias in ALIASES.values()} == {
-        "CleanRL", "Sample-Factory", "Tianshou", "RLlib",
-    }  # fmt: skip
+        "CleanRL",
+        "Sample-Factory",
+        "Tianshou",
+        "RLlib",
+    }
     assert all(alias.note for alias in ALIASES.values() if alias.factor != 1)
     assert names_of(["train/ent_coef"]) == {
         "train/ent_coef": "train/ent_coef",

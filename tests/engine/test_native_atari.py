@@ -32,9 +32,11 @@ needs_atari = pytest.mark.skipif(not is_installed("atari"), reason="Atari is mis
 
 def game(**changes: Any) -> RunSpec:
     data = {
-        "environment": GAME, "vectorization": "native", "environment_kwargs": MADE_OF,
+        "environment": GAME,
+        "vectorization": "native",
+        "environment_kwargs": MADE_OF,
         "frame_stack": 4,
-    }  # fmt: skip
+    }
     return RunSpec.from_dict({**data, **changes})
 
 

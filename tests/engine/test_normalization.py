@@ -32,9 +32,13 @@ from tests.engine.test_resume import visible
 from tests.engine.test_training import events_of, weights
 
 FULL = {
-    "norm_obs": True, "norm_reward": True, "clip_obs": 10.0, "clip_reward": 10.0, "gamma": None,
+    "norm_obs": True,
+    "norm_reward": True,
+    "clip_obs": 10.0,
+    "clip_reward": 10.0,
+    "gamma": None,
     "epsilon": 1e-8,
-}  # fmt: skip
+}
 REWARDS_ALONE = {"norm_obs": False}
 
 
@@ -100,10 +104,15 @@ def spec_of(algorithm: str = "ppo", environment: str = "Stairs-v0", **changes: A
         "ppo": {"n_steps": 16, "batch_size": 16, "n_epochs": 1, "net_arch": [4]},
         "dqn": {"learning_starts": 16, "buffer_size": 100, "net_arch": [4]},
     }[algorithm]
-    return RunSpec.from_dict({
-        "algorithm": algorithm, "environment": environment, "total_timesteps": 64,
-        "hyperparameters": hyperparameters, **changes,
-    })  # fmt: skip
+    return RunSpec.from_dict(
+        {
+            "algorithm": algorithm,
+            "environment": environment,
+            "total_timesteps": 64,
+            "hyperparameters": hyperparameters,
+            **changes,
+        }
+    )
 
 
 def refused(normalize: Any) -> dict[str, str]:
@@ -169,10 +178,14 @@ def test_a_spec_from_before_there_was_a_choice_normalises_nothing() -> None:
 
 def test_the_discount_is_the_run_s_unless_it_is_given() -> None:
     def discount(algorithm: str, hyperparameters: dict[str, Any], **normalize: Any) -> float:
-        spec = RunSpec.from_dict({
-            "algorithm": algorithm, "environment": "Stairs-v0", "normalize": normalize,
-            "hyperparameters": hyperparameters,
-        })  # fmt: skip
+        spec = RunSpec.from_dict(
+            {
+                "algorithm": algorithm,
+                "environment": "Stairs-v0",
+                "normalize": normalize,
+                "hyperparameters": hyperparameters,
+            }
+        )
         env = make_vec_env_for(spec)
         assert isinstance(env, VecNormalize)
         return env.gamma
@@ -223,8 +236,12 @@ def test_of_a_dictionary_only_numbers_on_a_scale_are_normalised(tmp_path: Path) 
 
 @pytest.mark.parametrize("environment", ["Picture-v0", "Mixed-v0"])
 def test_a_replay_buffer_takes_pictures_beside_normalised_rewards(environment: str) -> None:
-    spec = spec_of("dqn", environment, normalize=REWARDS_ALONE,
-                   hyperparameters={"learning_starts": 8, "buffer_size": 50})  # fmt: skip
+    spec = spec_of(
+        "dqn",
+        environment,
+        normalize=REWARDS_ALONE,
+        hyperparameters={"learning_starts": 8, "buffer_size": 50},
+    )
     model = build_model(spec, make_vec_env_for(spec)).learn(12)
     assert model.num_timesteps == 12
 
@@ -267,9 +284,12 @@ class SightSpy:
         self.shown: list[list[float]] = []
 
     def predict(
-        self, observation: Any, state: Any = None, episode_start: Any = None,
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: Any = None,
         deterministic: bool = False,
-    ) -> tuple[Any, Any]:  # fmt: skip
+    ) -> tuple[Any, Any]:
         self.shown.append(observation.tolist())
         return np.array(1), None
 

@@ -28,10 +28,15 @@ WITHOUT_NUMBERS = {
 
 
 def spec_of(world: str, **fields: object) -> RunSpec:
-    return RunSpec.from_dict({
-        "algorithm": "ppo", "environment": f"tests.worlds.odd_worlds:{world}-v0",
-        "total_timesteps": 768, "hyperparameters": SMALL, **fields,
-    })  # fmt: skip
+    return RunSpec.from_dict(
+        {
+            "algorithm": "ppo",
+            "environment": f"tests.worlds.odd_worlds:{world}-v0",
+            "total_timesteps": 768,
+            "hyperparameters": SMALL,
+            **fields,
+        }
+    )
 
 
 def trained(folder: Path, spec: RunSpec) -> RunDirectory:

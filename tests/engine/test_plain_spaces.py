@@ -30,10 +30,18 @@ from tests.engine.conftest import make_directory
 
 ID = "tests.engine.any_spaces:AnySpaces-v0"
 TINY = {
-    "n_steps": 32, "batch_size": 16, "n_epochs": 1, "net_arch": [8], "learning_starts": 20,
-    "buffer_size": 200, "lstm_hidden_size": 8, "train_freq": 8, "policy": "mlp", "n_delta": 2,
+    "n_steps": 32,
+    "batch_size": 16,
+    "n_epochs": 1,
+    "net_arch": [8],
+    "learning_starts": 20,
+    "buffer_size": 200,
+    "lstm_hidden_size": 8,
+    "train_freq": 8,
+    "policy": "mlp",
+    "n_delta": 2,
     "n_top": 1,
-}  # fmt: skip
+}
 VECTOR = spaces.Box(-1, 1, (2,))
 CHOICE = spaces.Discrete(3)
 PICTURE = spaces.Box(0, 255, (40, 40, 3), np.uint8)
@@ -49,10 +57,15 @@ def one_of_any_spaces(monkeypatch: pytest.MonkeyPatch) -> None:
 def spec_for(algorithm: str, environment: str = ID, steps: int = 200, **fields: Any) -> RunSpec:
     known = ALGORITHMS[algorithm].hyperparameters
     small = {name: value for name, value in TINY.items() if name in known}
-    return RunSpec.from_dict({
-        "algorithm": algorithm, "environment": environment, "total_timesteps": steps,
-        "hyperparameters": small, **fields,
-    })  # fmt: skip
+    return RunSpec.from_dict(
+        {
+            "algorithm": algorithm,
+            "environment": environment,
+            "total_timesteps": steps,
+            "hyperparameters": small,
+            **fields,
+        }
+    )
 
 
 def refusal(algorithm: str, seen: Any, taken: Any) -> str:
@@ -85,12 +98,13 @@ UNREADABLE: dict[str, Any] = {
     "a part with a dot": (spaces.Dict({"a.b": VECTOR}), "called 'a.b'"),
     "a part that is a number": (spaces.Dict({1: VECTOR}), "called 1"),
     "pictures of both orders": (
-        spaces.Dict(a=PICTURE, b=spaces.Box(0, 255, (3, 40, 40), np.uint8)), "channels first (b)"
+        spaces.Dict(a=PICTURE, b=spaces.Box(0, 255, (3, 40, 40), np.uint8)),
+        "channels first (b)",
     ),
     "nothing": (spaces.Box(-1, 1, (0,)), "no number at all"),
     "numbers of 128 bits": (spaces.Box(-1, 1, (2,), np.longdouble), "float64"),
     "a billion categories": (spaces.Discrete(10**9), "1,000,000,000 categories"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", UNREADABLE)
@@ -154,11 +168,14 @@ counts = st.lists(sizes, min_size=1, max_size=4)
 discrete = st.builds(lambda n, start: spaces.Discrete(n, start=start), sizes, starts)
 tables = st.builds(
     lambda rows, start: spaces.MultiDiscrete(np.array(rows), start=np.full_like(rows, start)),
-    st.integers(1, 3).flatmap(lambda width: st.lists(
-        st.lists(sizes, min_size=width, max_size=width), min_size=1, max_size=2
-    )) | counts,
+    st.integers(1, 3).flatmap(
+        lambda width: st.lists(
+            st.lists(sizes, min_size=width, max_size=width), min_size=1, max_size=2
+        )
+    )
+    | counts,
     starts,
-)  # fmt: skip
+)
 switches = (st.lists(sizes, min_size=1, max_size=2).map(tuple) | sizes).map(spaces.MultiBinary)
 boxes = st.builds(
     lambda low, width, shape, kind: spaces.Box(low, low + width, shape, kind),

@@ -47,10 +47,14 @@ def test_what_updates_much_is_rehearsed_in_the_threads_that_its_run_would_take(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(building, "DEFAULT_THREADS", 3)
-    spec = RunSpec.from_dict({
-        "algorithm": "dqn", "environment": "CartPole-v1", "total_timesteps": 2000,
-        "hyperparameters": {"net_arch": [512, 512], "batch_size": 256},
-    })  # fmt: skip
+    spec = RunSpec.from_dict(
+        {
+            "algorithm": "dqn",
+            "environment": "CartPole-v1",
+            "total_timesteps": 2000,
+            "hyperparameters": {"net_arch": [512, 512], "batch_size": 256},
+        }
+    )
     before = torch.get_num_threads()
     try:
         for share, threads in ((None, 3), (2, 2), (1, 1)):
@@ -83,10 +87,13 @@ def test_what_can_be_trained_is_measured(changes: dict[str, Any]) -> None:
     assert result.eta_s >= 0.9 * 256 / max(result.steps_per_s, result.probe.steps_per_s)
     assert result.memory.needed_bytes > result.memory.process_bytes > 50e6
     assert phases == [
-        "constructing the environment", "taking random steps", "looking how it is best stepped",
-        "Gymnasium's checker looks at it", "Stable-Baselines3's checker looks at it",
+        "constructing the environment",
+        "taking random steps",
+        "looking how it is best stepped",
+        "Gymnasium's checker looks at it",
+        "Stable-Baselines3's checker looks at it",
         "training for a moment",
-    ]  # fmt: skip
+    ]
     assert Preflight.from_dict(orjson.loads(orjson.dumps(result.as_dict()))) == result
 
 
@@ -116,14 +123,16 @@ def test_what_is_wrong_with_an_environment_is_said(
         ({"vectorization": "subprocess"}, "ok", "vectorization subprocess: each in a process"),
         (
             {"environment": "CartPole-v1", "vectorization": "native"},
-            "ok", "vectorization native: all in one call",
+            "ok",
+            "vectorization native: all in one call",
         ),
         (
             {"vectorization": "native"},
-            "advice", "native cannot be had: .* has no vector version .* in this process",
+            "advice",
+            "native cannot be had: .* has no vector version .* in this process",
         ),
     ],
-)  # fmt: skip
+)
 def test_how_environments_will_be_stepped_is_said(
     monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], severity: str, words: str
 ) -> None:
@@ -134,9 +143,11 @@ def test_how_environments_will_be_stepped_is_said(
 
 def test_hindsight_is_rehearsed_from_whole_episodes() -> None:
     result, _ = checked(
-        algorithm="dqn", environment="tests.engine.goal_walk:GoalWalk-v0", total_timesteps=10_000,
+        algorithm="dqn",
+        environment="tests.engine.goal_walk:GoalWalk-v0",
+        total_timesteps=10_000,
         hyperparameters={"her": True, "learning_starts": 100, "net_arch": [8]},
-    )  # fmt: skip
+    )
     assert said(result, "refusal") == ""
     assert result.steps_per_s is not None
 

@@ -116,11 +116,18 @@ def test_figures_of_the_zoo_are_those_of_its_files() -> None:
     assert preset.source == "RL-Baselines3-Zoo 2.9.2: dqn.yml, CartPole-v1"
     assert preset.total_timesteps == 50_000
     assert preset.hyperparameters == {
-        "learning_rate": 2.3e-3, "batch_size": 64, "buffer_size": 100_000,
-        "learning_starts": 1000, "gamma": 0.99, "target_update_interval": 10, "train_freq": 256,
-        "gradient_steps": 128, "exploration_fraction": 0.16, "exploration_final_eps": 0.04,
+        "learning_rate": 2.3e-3,
+        "batch_size": 64,
+        "buffer_size": 100_000,
+        "learning_starts": 1000,
+        "gamma": 0.99,
+        "target_update_interval": 10,
+        "train_freq": 256,
+        "gradient_steps": 128,
+        "exploration_fraction": 0.16,
+        "exploration_final_eps": 0.04,
         "net_arch": [256, 256],
-    }  # fmt: skip
+    }
     walker = ZOO_PRESETS["crossq", "BipedalWalker-v3"].hyperparameters
     assert (walker["net_arch"], walker["critic_net_arch"]) == ([256, 256], [1024, 1024])
 
@@ -132,9 +139,13 @@ def test_what_was_tuned_with_normalisation_is_offered_with_it() -> None:
         {"algorithm": "a2c", "environment": "Pendulum-v1", "preset": "high_score"}
     )
     assert spec.normalize == {
-        "norm_obs": True, "norm_reward": True, "clip_obs": 10.0, "clip_reward": 10.0,
-        "gamma": None, "epsilon": 1e-8,
-    }  # fmt: skip
+        "norm_obs": True,
+        "norm_reward": True,
+        "clip_obs": 10.0,
+        "clip_reward": 10.0,
+        "gamma": None,
+        "epsilon": 1e-8,
+    }
     walker = preset_for("ars", "BipedalWalker-v3", "high_score")
     assert walker.normalize == {"norm_obs": True, "norm_reward": False}
 

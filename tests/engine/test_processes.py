@@ -67,9 +67,12 @@ def test_a_process_s_own_random_streams_are_seeded_and_go_on(tmp_path: Path) -> 
 
 def test_an_environment_that_raises_in_its_process_fails_the_run_in_words(tmp_path: Path) -> None:
     spec = spec_of(
-        "ppo", f"{WALKS}:TroubledWalk-v0", n_envs=2, vectorization="subprocess",
+        "ppo",
+        f"{WALKS}:TroubledWalk-v0",
+        n_envs=2,
+        vectorization="subprocess",
         environment_kwargs={"raises_at": 7},
-    )  # fmt: skip
+    )
     directory = make_directory(tmp_path / "run", spec)
     with pytest.raises(ProcessEnded, match=r"environment \d.*\(code 1\)"):
         train(spec, directory, Control())
@@ -129,6 +132,8 @@ def test_a_run_goes_on_as_it_began_without_another_look(
     directory, _ = train_with_pauses(tmp_path / "run", spec, 200)
     chosen = read_json(directory.provenance)["vectorization"]
     assert (chosen["asked"], chosen["used"], chosen["reason"]) == (
-        "auto", "subprocess", "as it began",
-    )  # fmt: skip
+        "auto",
+        "subprocess",
+        "as it began",
+    )
     assert events_of(directory, "attempt")[0]["fidelity"] == "exact"

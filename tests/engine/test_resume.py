@@ -417,10 +417,14 @@ def test_a_run_goes_on_with_as_many_threads_as_it_began_with(
 def test_a_large_update_goes_on_in_as_many_threads_as_it_began(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spec = RunSpec.from_dict({
-        "algorithm": "sac", "environment": "Pendulum-v1", "total_timesteps": 240,
-        "hyperparameters": {"batch_size": 256, "learning_starts": 100},
-    })  # fmt: skip
+    spec = RunSpec.from_dict(
+        {
+            "algorithm": "sac",
+            "environment": "Pendulum-v1",
+            "total_timesteps": 240,
+            "hyperparameters": {"batch_size": 256, "learning_starts": 100},
+        }
+    )
     monkeypatch.setattr(building, "DEFAULT_THREADS", 2)
     try:
         whole, _ = train_with_pauses(tmp_path / "whole", spec)
@@ -442,9 +446,14 @@ def test_a_checkpoint_is_saved_on_request(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("save_freq", "stall_s", "since_s", "may_save"),
-    [(0, 0.01, 4, False), (0, 0.01, 6, True), (0, 0.5, 40, False), (0, 0.5, 60, True),
-     (100, 0.5, 0, True)],
-)  # fmt: skip
+    [
+        (0, 0.01, 4, False),
+        (0, 0.01, 6, True),
+        (0, 0.5, 40, False),
+        (0, 0.5, 60, True),
+        (100, 0.5, 0, True),
+    ],
+)
 def test_at_the_default_frequency_saving_takes_a_hundredth_of_the_time(
     tmp_path: Path, save_freq: int, stall_s: float, since_s: float, may_save: bool
 ) -> None:

@@ -91,8 +91,13 @@ def test_the_paths_are_those_of_the_contract(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "abc")
     paths = [run.spec, run.provenance, run.log, run.checkpoints, run.evaluations, run.train_log]
     assert [str(path.relative_to(run.path)) for path in paths] == [
-        "spec.json", "provenance.json", "metrics.jsonl", "checkpoints", "eval", "train.log",
-    ]  # fmt: skip
+        "spec.json",
+        "provenance.json",
+        "metrics.jsonl",
+        "checkpoints",
+        "eval",
+        "train.log",
+    ]
 
 
 # Appending.
@@ -486,9 +491,15 @@ def test_json_is_written_for_people_and_read_back(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(None, "does not exist"), (b"{", "is damaged"), (b"", "is damaged"), (b"\xff", "is damaged"),
-     (b"[1]", "not an object"), (b"null", "not an object")],
-)  # fmt: skip
+    [
+        (None, "does not exist"),
+        (b"{", "is damaged"),
+        (b"", "is damaged"),
+        (b"\xff", "is damaged"),
+        (b"[1]", "not an object"),
+        (b"null", "not an object"),
+    ],
+)
 def test_json_that_is_no_object_is_refused_with_its_path(
     tmp_path: Path, content: bytes | None, words: str
 ) -> None:

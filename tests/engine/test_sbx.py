@@ -71,15 +71,17 @@ def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def small_spec(algorithm: str, **changes: Any) -> RunSpec:
     """Return a spec that trains 200 steps on a tiny net."""
     able = SBX_ALGORITHMS[algorithm].action_spaces
-    return RunSpec.from_dict({
-        "backend": "sbx",
-        "algorithm": algorithm,
-        "environment": "tests.engine.short_walk:ShortWalk-v0",
-        "environment_kwargs": {"actions": "discrete" if "discrete" in able else "box"},
-        "total_timesteps": 224,
-        **changes,
-        "hyperparameters": {**SMALL[algorithm], **changes.get("hyperparameters", {})},
-    })  # fmt: skip
+    return RunSpec.from_dict(
+        {
+            "backend": "sbx",
+            "algorithm": algorithm,
+            "environment": "tests.engine.short_walk:ShortWalk-v0",
+            "environment_kwargs": {"actions": "discrete" if "discrete" in able else "box"},
+            "total_timesteps": 224,
+            **changes,
+            "hyperparameters": {**SMALL[algorithm], **changes.get("hyperparameters", {})},
+        }
+    )
 
 
 def networks(directory: RunDirectory) -> bytes:
@@ -105,8 +107,10 @@ def test_a_run_ends_with_the_networks_of_the_bare_port_and_can_be_played(
     env = make_vec_env(lambda: make_env_for(spec), n_envs=1, seed=spec.seed)
     bare = getattr(sbx, algorithm.title)(
         policy_for(algorithm, env.observation_space, spec.hyperparameters),
-        env, seed=spec.seed, **constructor_arguments(spec, env.action_space),
-    ).learn(spec.total_timesteps)  # fmt: skip
+        env,
+        seed=spec.seed,
+        **constructor_arguments(spec, env.action_space),
+    ).learn(spec.total_timesteps)
     ours = serialization.msgpack_restore(networks(directory))
     for owner, holder in (("model", bare), ("policy", bare.policy)):
         theirs = {name: serialization.to_state_dict(vars(holder)[name]) for name in ours[owner]}
@@ -188,8 +192,14 @@ def test_what_the_catalogue_leaves_out_is_known(algorithm: Algorithm) -> None:
         if isinstance(parameter.default, int | float) and name not in {"verbose", "seed"}
     }
     # How the library records and builds; n-step returns; state-dependent exploration.
-    left_out = {"stats_window_size", "_init_setup_model", "optimize_memory_usage", "use_sde",
-                "sde_sample_freq", "use_sde_at_warmup"}  # fmt: skip
+    left_out = {
+        "stats_window_size",
+        "_init_setup_model",
+        "optimize_memory_usage",
+        "use_sde",
+        "sde_sample_freq",
+        "use_sde_at_warmup",
+    }
     if algorithm.has_replay_buffer:
         left_out.add("n_steps")
     assert numbers - left_out <= set(algorithm.hyperparameters)

@@ -25,10 +25,14 @@ DQN = {"learning_starts": 20, "buffer_size": 500, "net_arch": [8], "exploration_
 
 
 def spec_of(algorithm: str, hyperparameters: dict[str, Any], **fields: Any) -> RunSpec:
-    return RunSpec.from_dict({
-        "algorithm": algorithm, "total_timesteps": 640, "hyperparameters": hyperparameters,
-        **fields,
-    })  # fmt: skip
+    return RunSpec.from_dict(
+        {
+            "algorithm": algorithm,
+            "total_timesteps": 640,
+            "hyperparameters": hyperparameters,
+            **fields,
+        }
+    )
 
 
 def continued(folder: Path, spec: RunSpec, schedule_timesteps: int) -> RunDirectory:
@@ -81,9 +85,12 @@ def test_a_run_without_schedules_has_nothing_to_say_of_them(tmp_path: Path) -> N
 
 
 @given(
-    st.integers(1, 10**6), st.integers(0, 10**6), st.integers(0, 10**6),
-    st.floats(1e-6, 1.0), st.floats(0.0, 1.0),
-)  # fmt: skip
+    st.integers(1, 10**6),
+    st.integers(0, 10**6),
+    st.integers(0, 10**6),
+    st.floats(1e-6, 1.0),
+    st.floats(0.0, 1.0),
+)
 def test_the_value_at_a_step_is_the_library_s(
     total: int, length: int, step: int, rate: float, fraction: float
 ) -> None:

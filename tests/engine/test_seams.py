@@ -22,10 +22,15 @@ HINDSIGHT = {**OFF_POLICY, "her": True, "n_sampled_goal": 4}
 
 
 def spec_of(algorithm: str, environment: str, hyperparameters: Any, **changes: Any) -> RunSpec:
-    return RunSpec.from_dict({
-        "algorithm": algorithm, "environment": environment, "total_timesteps": 200,
-        "hyperparameters": hyperparameters, **changes,
-    })  # fmt: skip
+    return RunSpec.from_dict(
+        {
+            "algorithm": algorithm,
+            "environment": environment,
+            "total_timesteps": 200,
+            "hyperparameters": hyperparameters,
+            **changes,
+        }
+    )
 
 
 def branched(folder: Path, spec: RunSpec, **changes: Any) -> RunDirectory:

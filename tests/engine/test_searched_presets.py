@@ -9,10 +9,17 @@ from apps.catalogue.presets.searched import Estimate, Finalist, Search
 
 ROUNDED = Estimate(9.0, 8.0, 10.0)
 TUNED = Finalist(
-    n_envs=8, hyperparameters={"n_epochs": 20}, normalize=None, vectorization="auto",
-    seeds=20, solved=19,
-    cpu_s=ROUNDED, seconds=ROUNDED, steps=ROUNDED, evaluation=Estimate(500.0, 490.0, 500.0),
-)  # fmt: skip
+    n_envs=8,
+    hyperparameters={"n_epochs": 20},
+    normalize=None,
+    vectorization="auto",
+    seeds=20,
+    solved=19,
+    cpu_s=ROUNDED,
+    seconds=ROUNDED,
+    steps=ROUNDED,
+    evaluation=Estimate(500.0, 490.0, 500.0),
+)
 
 
 def search_of(*finalists: Finalist, tuned: Finalist = TUNED) -> Search:

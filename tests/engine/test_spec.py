@@ -309,9 +309,21 @@ def test_a_linear_schedule_keeps_its_first_value_to_the_last_digit(text: str, va
 
 
 @pytest.mark.parametrize(
-    "text", ["lin_", "lin_x", "lin_2", "lin_0", "lin_-0.1", "lin_nan", "lin_inf", "lin_lin_0.1",
-             "LIN_0.1", "linear_0.1", "lin 0.1"],
-)  # fmt: skip
+    "text",
+    [
+        "lin_",
+        "lin_x",
+        "lin_2",
+        "lin_0",
+        "lin_-0.1",
+        "lin_nan",
+        "lin_inf",
+        "lin_lin_0.1",
+        "LIN_0.1",
+        "linear_0.1",
+        "lin 0.1",
+    ],
+)
 def test_a_malformed_schedule_is_refused_as_it_was_typed(text: str) -> None:
     message = refusal_of("ppo", "learning_rate", text)
     assert repr(text) in message
@@ -352,10 +364,27 @@ def test_layer_widths_are_read_from_lists_and_from_text(value: Any, layers: Any)
 @pytest.mark.parametrize(
     "value",
     [
-        [], "", "[]", [0], [MAX_LAYER_WIDTH + 1], [1] * (MAX_LAYERS + 1), [-64], [64.5], ["x"],
-        [True], [[64]], 64, {"pi": [64]}, "64,abc", "64,-1", "64;32", "0x40", "9" * 5000, "64.5",
+        [],
+        "",
+        "[]",
+        [0],
+        [MAX_LAYER_WIDTH + 1],
+        [1] * (MAX_LAYERS + 1),
+        [-64],
+        [64.5],
+        ["x"],
+        [True],
+        [[64]],
+        64,
+        {"pi": [64]},
+        "64,abc",
+        "64,-1",
+        "64;32",
+        "0x40",
+        "9" * 5000,
+        "64.5",
     ],
-)  # fmt: skip
+)
 def test_what_are_no_layer_widths_is_refused_whole(value: Any) -> None:
     message = refusal_of("dqn", "net_arch", value)
     assert f"1 to {MAX_LAYERS} layer widths, each 1 to {MAX_LAYER_WIDTH}" in message
@@ -422,9 +451,23 @@ def test_an_environment_id_is_accepted(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", "CartPole-v1\n", "\nCartPole-v1", "Cart Pole", "a:b:C-v0", "/Env-v0", "Env-v0/",
-     "x" * 201, "import os; x", "../../etc", "a\0b", 3, None, ["CartPole-v1"]],
-)  # fmt: skip
+    [
+        "",
+        "CartPole-v1\n",
+        "\nCartPole-v1",
+        "Cart Pole",
+        "a:b:C-v0",
+        "/Env-v0",
+        "Env-v0/",
+        "x" * 201,
+        "import os; x",
+        "../../etc",
+        "a\0b",
+        3,
+        None,
+        ["CartPole-v1"],
+    ],
+)
 def test_what_is_no_environment_id_is_refused(name: Any) -> None:
     (error,) = refusals(RunSpec, {"environment": name})
     assert error.field == "environment"
@@ -460,9 +503,20 @@ def test_hyperparameters_that_are_no_object_are_refused(value: Any) -> None:
 
 @pytest.mark.parametrize(
     "kwargs",
-    [[], "a", None, {"a": math.nan}, {"a": math.inf}, {"a": object()}, {"a": (1, 2)}, {1: 2},
-     {"a": 2**70}, {"a": "\udcff"}, {"a": "x" * MAX_KWARGS_BYTES}],
-)  # fmt: skip
+    [
+        [],
+        "a",
+        None,
+        {"a": math.nan},
+        {"a": math.inf},
+        {"a": object()},
+        {"a": (1, 2)},
+        {1: 2},
+        {"a": 2**70},
+        {"a": "\udcff"},
+        {"a": "x" * MAX_KWARGS_BYTES},
+    ],
+)
 def test_environment_kwargs_that_json_cannot_keep_are_refused(kwargs: Any) -> None:
     (error,) = refusals(RunSpec, {"environment_kwargs": kwargs})
     assert error.field == "environment_kwargs"
@@ -648,12 +702,38 @@ def test_an_evaluations_seed_wraps_around_at_the_greatest_seed() -> None:
 
 
 def test_assignments_are_read_as_json_else_as_text() -> None:
-    texts = ["a:1", "b:0.5", "c:true", "d:null", 'e:"x"', "f:[64, 64]", "g:lin_0.1", "h:True",
-             "i:False", "j:None", "k:", "l:http://x:1", "m:NaN", "n:01"]  # fmt: skip
+    texts = [
+        "a:1",
+        "b:0.5",
+        "c:true",
+        "d:null",
+        'e:"x"',
+        "f:[64, 64]",
+        "g:lin_0.1",
+        "h:True",
+        "i:False",
+        "j:None",
+        "k:",
+        "l:http://x:1",
+        "m:NaN",
+        "n:01",
+    ]
     assert parse_assignments(texts, "-params") == {
-        "a": 1, "b": 0.5, "c": True, "d": None, "e": "x", "f": [64, 64], "g": "lin_0.1",
-        "h": True, "i": False, "j": None, "k": "", "l": "http://x:1", "m": "NaN", "n": "01",
-    }  # fmt: skip
+        "a": 1,
+        "b": 0.5,
+        "c": True,
+        "d": None,
+        "e": "x",
+        "f": [64, 64],
+        "g": "lin_0.1",
+        "h": True,
+        "i": False,
+        "j": None,
+        "k": "",
+        "l": "http://x:1",
+        "m": "NaN",
+        "n": "01",
+    }
 
 
 @pytest.mark.parametrize("text", ["learning_rate", "", ":1", "a=1"])
@@ -751,9 +831,24 @@ def test_wrappers_are_import_paths_with_or_without_arguments(wrapper: Any) -> No
 
 @pytest.mark.parametrize(
     "wrapper",
-    ["", "a.b", "a:b:c", "a:1", ":W", "a:W()", 3, None, [], {}, {"path": 3}, {"kwargs": {}},
-     {"path": "a:W", "kwargs": [1]}, {"path": "a:W", "more": 1}, "a:" + "W" * 300],
-)  # fmt: skip
+    [
+        "",
+        "a.b",
+        "a:b:c",
+        "a:1",
+        ":W",
+        "a:W()",
+        3,
+        None,
+        [],
+        {},
+        {"path": 3},
+        {"kwargs": {}},
+        {"path": "a:W", "kwargs": [1]},
+        {"path": "a:W", "more": 1},
+        "a:" + "W" * 300,
+    ],
+)
 def test_what_is_no_wrapper_is_refused_by_its_place(wrapper: Any) -> None:
     (error,) = refusals(RunSpec, {"wrappers": ["a:W", wrapper]})
     assert error.field == "wrappers.1"

@@ -43,8 +43,12 @@ def run_one(message: dict[str, Any] | bytes) -> tuple[int, dict[str, Any]]:
     line = message if isinstance(message, bytes) else json.dumps(message).encode() + b"\n"
     done = subprocess.run(
         [sys.executable, "-m", "apps.engine"],
-        input=line, capture_output=True, env=ENVIRONMENT, check=False, timeout=60,
-    )  # fmt: skip
+        input=line,
+        capture_output=True,
+        env=ENVIRONMENT,
+        check=False,
+        timeout=60,
+    )
     return done.returncode, json.loads(done.stdout.splitlines()[-1])
 
 

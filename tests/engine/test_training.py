@@ -62,10 +62,19 @@ def test_every_scalar_and_every_episode_is_in_the_log(
     _, directory = trained
     keys = {key for event in events_of(directory, "metrics") for key in event["values"]}
     assert {
-        "rollout/ep_rew_mean", "rollout/ep_len_mean", "train/approx_kl", "train/clip_fraction",
-        "train/entropy_loss", "train/explained_variance", "train/learning_rate", "train/loss",
-        "train/n_updates", "train/policy_gradient_loss", "train/value_loss", "time/fps",
-    } <= keys  # fmt: skip
+        "rollout/ep_rew_mean",
+        "rollout/ep_len_mean",
+        "train/approx_kl",
+        "train/clip_fraction",
+        "train/entropy_loss",
+        "train/explained_variance",
+        "train/learning_rate",
+        "train/loss",
+        "train/n_updates",
+        "train/policy_gradient_loss",
+        "train/value_loss",
+        "time/fps",
+    } <= keys
     episodes = events_of(directory, "episode")
     assert len(episodes) > 3
     # CartPole pays 1 a step, so lengths and returns agree and cannot exceed the steps.
@@ -288,9 +297,14 @@ def test_every_kind_of_number_that_a_library_logs_is_kept(tmp_path: Path) -> Non
     with LogWriter(directory.log) as writer:
         logger = scalar_logger(EventLog(writer))
         for key, value in {
-            "plain": 1.5, "numpy": np.float32(0.5), "array": np.ones((1, 1)),
-            "tensor": torch.tensor(2.0), "vector": torch.ones(3), "flag": True, "words": "a",
-        }.items():  # fmt: skip
+            "plain": 1.5,
+            "numpy": np.float32(0.5),
+            "array": np.ones((1, 1)),
+            "tensor": torch.tensor(2.0),
+            "vector": torch.ones(3),
+            "flag": True,
+            "words": "a",
+        }.items():
             logger.record(key, value)
         logger.dump(7)
         logger.close()

@@ -31,31 +31,55 @@ def refused(registered: Registered, inherited: Any = None, **fields: Any) -> lis
 
 @pytest.mark.parametrize(
     "environment",
-    ["CartPole-v1", "ALE/Pong-v5", "maze:Maze-v0", "maze.rooms:Hall-v0", "lab.envs:Lab-v0",
-     "lab.envs.deep:Lab-v0", "gymnasium:CartPole-v1"],
-)  # fmt: skip
+    [
+        "CartPole-v1",
+        "ALE/Pong-v5",
+        "maze:Maze-v0",
+        "maze.rooms:Hall-v0",
+        "lab.envs:Lab-v0",
+        "lab.envs.deep:Lab-v0",
+        "gymnasium:CartPole-v1",
+    ],
+)
 def test_what_is_registered_may_be_named(registered: Registered, environment: str) -> None:
     assert refused(registered, environment=environment) == []
 
 
 @pytest.mark.parametrize(
     "environment",
-    ["antigravity:Foo-v0", "this:Foo-v0", "os:Foo-v0", "lab:Lab-v0", "mazes:Maze-v0",
-     "lab.env:Lab-v0", "antigravity:CartPole-v1", "gymnasium.utils.play:CartPole-v1",
-     "GymV21Environment-v0", "GymV26Environment-v0", "maze:GymV26Environment-v0",
-     "GymV21Environment", "GymV26Environment", "maze:GymV26Environment"],
-)  # fmt: skip
+    [
+        "antigravity:Foo-v0",
+        "this:Foo-v0",
+        "os:Foo-v0",
+        "lab:Lab-v0",
+        "mazes:Maze-v0",
+        "lab.env:Lab-v0",
+        "antigravity:CartPole-v1",
+        "gymnasium.utils.play:CartPole-v1",
+        "GymV21Environment-v0",
+        "GymV26Environment-v0",
+        "maze:GymV26Environment-v0",
+        "GymV21Environment",
+        "GymV26Environment",
+        "maze:GymV26Environment",
+    ],
+)
 def test_what_is_not_registered_may_not(registered: Registered, environment: str) -> None:
     assert refused(registered, environment=environment) == ["environment"]
 
 
 @pytest.mark.parametrize(
     "wrapper",
-    ["stable_baselines3.common.monitor:Monitor", "gymnasium.wrappers:RecordVideo",
-     "gymnasium.wrappers:HumanRendering", "antigravity:Wrapper", "os:PathLike",
-     {"path": "stable_baselines3.common.monitor:Monitor", "kwargs": {"filename": "x"}},
-     {"path": "maze:Walls", "kwargs": {"map": {"north": ["../../etc/passwd"]}}}],
-)  # fmt: skip
+    [
+        "stable_baselines3.common.monitor:Monitor",
+        "gymnasium.wrappers:RecordVideo",
+        "gymnasium.wrappers:HumanRendering",
+        "antigravity:Wrapper",
+        "os:PathLike",
+        {"path": "stable_baselines3.common.monitor:Monitor", "kwargs": {"filename": "x"}},
+        {"path": "maze:Walls", "kwargs": {"map": {"north": ["../../etc/passwd"]}}},
+    ],
+)
 def test_wrappers_that_are_not_registered_or_reach_outside_may_not(
     registered: Registered, wrapper: Any
 ) -> None:
@@ -93,11 +117,31 @@ def test_a_path_outside_is_refused_in_the_same_words_whether_it_is_there_or_not(
 
 @pytest.mark.parametrize(
     "text",
-    ["/etc/passwd", "../there", "a/../../there", "..", "a\\..\\there", "~", "~root/x", "~/x",
-     "file:///etc/passwd", "file:etc", "https://example.org/x", "FTP://x", "./not-there",
-     "some/relative/path", "beside.txt", "link", "with\0nul", "{home}/../there",
-     "{home}/link/passwd", "{home}/secret_key", "{home}/db.sqlite3-wal", "{home}/./secret_key"],
-)  # fmt: skip
+    [
+        "/etc/passwd",
+        "../there",
+        "a/../../there",
+        "..",
+        "a\\..\\there",
+        "~",
+        "~root/x",
+        "~/x",
+        "file:///etc/passwd",
+        "file:etc",
+        "https://example.org/x",
+        "FTP://x",
+        "./not-there",
+        "some/relative/path",
+        "beside.txt",
+        "link",
+        "with\0nul",
+        "{home}/../there",
+        "{home}/link/passwd",
+        "{home}/secret_key",
+        "{home}/db.sqlite3-wal",
+        "{home}/./secret_key",
+    ],
+)
 def test_every_way_out_is_seen(registered: Registered, text: str) -> None:
     (registered.workplace / "beside.txt").touch()
     (registered.workplace / "link").symlink_to("/etc")
@@ -143,8 +187,9 @@ def test_what_the_run_before_had_is_inherited_and_what_is_new_is_judged(
         "environment_kwargs"
     ]
     assert refused(registered, fields, **{**fields, "environment": "elsewhere:Bar-v0"}) == [
-        "environment", "environment_kwargs",
-    ]  # fmt: skip
+        "environment",
+        "environment_kwargs",
+    ]
     assert refused(registered, fields, **{**fields, "wrappers": ["elsewhere:Other"]}) == [
         "wrappers.0"
     ]

@@ -9,7 +9,7 @@ import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
 from stable_baselines3 import PPO
 
-from apps.engine.environments.pickles import (CannotPickle, CannotRestore, pickled, unpickled)
+from apps.engine.environments.pickles import CannotPickle, CannotRestore, pickled, unpickled
 from apps.engine.stepping.native import NativeVecEnv
 from apps.engine.training.training import Attempt, train
 from apps.rundir.directory import RunDirectory
@@ -23,11 +23,15 @@ HOLDS = "tests.engine.holding:Holds-v0"
 
 
 def spec_for(steps: int, environment: str = HOLDS, **fields: Any) -> RunSpec:
-    return RunSpec.from_dict({
-        "algorithm": "ppo", "environment": environment, "total_timesteps": steps,
-        "hyperparameters": {"n_steps": 32, "batch_size": 32, "n_epochs": 1, "net_arch": [8]},
-        **fields,
-    })  # fmt: skip
+    return RunSpec.from_dict(
+        {
+            "algorithm": "ppo",
+            "environment": environment,
+            "total_timesteps": steps,
+            "hyperparameters": {"n_steps": 32, "batch_size": 32, "n_epochs": 1, "net_arch": [8]},
+            **fields,
+        }
+    )
 
 
 def lines_of(directory: RunDirectory, kind: str) -> list[dict[str, Any]]:
@@ -94,9 +98,10 @@ def test_one_that_cannot_be_pickled_any_more_is_lost_once_and_journaled_then(
     vectorization: str, tmp_path: Path
 ) -> None:
     fields = {
-        "environment_kwargs": {"what": "a lock", "late": 40}, "save_freq": 32,
+        "environment_kwargs": {"what": "a lock", "late": 40},
+        "save_freq": 32,
         "vectorization": vectorization,
-    }  # fmt: skip
+    }
     directory, attempt = gone_on(tmp_path, **fields)
     said = remarks(directory)
     assert "begins anew at a resume" in said[0]

@@ -134,9 +134,10 @@ class Showing(gymnasium.Env[Any, Any]):
 
 
 @given(
-    st.lists(st.integers(1, 5), min_size=1, max_size=3).map(tuple), st.integers(2, 5),
+    st.lists(st.integers(1, 5), min_size=1, max_size=3).map(tuple),
+    st.integers(2, 5),
     st.integers(0, 9),
-)  # fmt: skip
+)
 @settings(deadline=None, max_examples=40)
 def test_stacked_observations_are_those_of_the_librarys_vectorised_stack(
     shape: tuple[int, ...], count: int, n_steps: int

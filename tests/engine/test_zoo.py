@@ -61,11 +61,18 @@ def test_an_entry_becomes_fields_of_a_spec() -> None:
         "n_envs": 2,
         "normalize": {},
         "hyperparameters": {
-            "n_steps": 512, "batch_size": 64, "learning_rate": "lin_0.00025", "clip_range": 0.1,
-            "use_sde": True, "log_std_init": -2.0, "ortho_init": False, "activation_fn": "relu",
-            "net_arch": [256, 256], "critic_net_arch": [64],
+            "n_steps": 512,
+            "batch_size": 64,
+            "learning_rate": "lin_0.00025",
+            "clip_range": 0.1,
+            "use_sde": True,
+            "log_std_init": -2.0,
+            "ortho_init": False,
+            "activation_fn": "relu",
+            "net_arch": [256, 256],
+            "critic_net_arch": [64],
         },
-    }  # fmt: skip
+    }
     spec = RunSpec.from_dict({"algorithm": "ppo", "environment": "CartPole-v1", **entry.spec})
     assert spec.n_envs == 2
 
@@ -116,9 +123,11 @@ def test_what_is_given_wins_over_the_entry_value_by_value() -> None:
     entry = find_zoo_entry(MANY, "ppo", "Pendulum-v1")
     given = {"n_envs": 1, "hyperparameters": {"gamma": 0.5}, "normalize": {"clip_obs": 3}}
     assert spec_data_over(entry, given) == {
-        "n_envs": 1, "hyperparameters": {"gamma": 0.5}, "environment_kwargs": {"g": 9.8},
+        "n_envs": 1,
+        "hyperparameters": {"gamma": 0.5},
+        "environment_kwargs": {"g": 9.8},
         "normalize": {"norm_reward": False, "clip_obs": 3},
-    }  # fmt: skip
+    }
     assert spec_data_over(entry, {"normalize": False})["normalize"] is False
     cart_pole = find_zoo_entry(MANY, "ppo", "CartPole-v1")
     assert spec_data_over(cart_pole, {})["total_timesteps"] == 50_000
@@ -144,12 +153,15 @@ def test_the_atari_wrapper_becomes_ours() -> None:
     name = "stable_baselines3.common.atari_wrappers.AtariWrapper"
     entry = only(f"atari:\n  env_wrapper:\n    - {name}\n")
     assert [path.rpartition(":")[2] for path in entry.spec["wrappers"]] == [
-        "AtariFrames", "LifeIsEpisode", "ClipReward",
-    ]  # fmt: skip
+        "AtariFrames",
+        "LifeIsEpisode",
+        "ClipReward",
+    ]
     entry = only(f"atari:\n  env_wrapper:\n    - {name}: {{terminal_on_life_loss: False}}\n")
     assert [path.rpartition(":")[2] for path in entry.spec["wrappers"]] == [
-        "AtariFrames", "ClipReward",
-    ]  # fmt: skip
+        "AtariFrames",
+        "ClipReward",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -306,15 +318,25 @@ def test_an_expression_that_does_anything_is_refused(text: str) -> None:
 
 _plain = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
 _keys = st.sampled_from(
-    ["n_envs", "n_timesteps", "policy", "normalize", "env_wrapper", "frame_stack",
-     "policy_kwargs", "train_freq", "wings", *ALGORITHMS["sac"].hyperparameters]
-)  # fmt: skip
+    [
+        "n_envs",
+        "n_timesteps",
+        "policy",
+        "normalize",
+        "env_wrapper",
+        "frame_stack",
+        "policy_kwargs",
+        "train_freq",
+        "wings",
+        *ALGORITHMS["sac"].hyperparameters,
+    ]
+)
 _texts = st.sampled_from(["dict(net_arch=[8])", "lin_0.1", "auto_0.1", "dict(", "a.b.C", "1e-3"])
 
 
-@given(st.dictionaries(
-    st.text(max_size=6), st.dictionaries(_keys, json_values | _texts), max_size=2
-))  # fmt: skip
+@given(
+    st.dictionaries(st.text(max_size=6), st.dictionaries(_keys, json_values | _texts), max_size=2)
+)
 @LAW
 def test_arbitrary_entries_are_read_or_refused_and_what_is_read_is_a_valid_spec(
     data: dict[str, Any],
@@ -341,11 +363,13 @@ def test_arbitrary_expressions_are_read_as_data_or_refused(text: str) -> None:
         assert isinstance(parse_expression(text), str | int | float | list | dict | None)
 
 
-@given(st.recursive(
-    _plain.filter(lambda value: value == value and value not in (float("inf"), -float("inf"))),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
-    max_leaves=8,
-))  # fmt: skip
+@given(
+    st.recursive(
+        _plain.filter(lambda value: value == value and value not in (float("inf"), -float("inf"))),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+        max_leaves=8,
+    )
+)
 @LAW
 def test_the_text_of_plain_data_is_read_back_as_it_was(value: Any) -> None:
     assert parse_expression(repr(value)) == value

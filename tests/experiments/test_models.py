@@ -359,9 +359,15 @@ def test_the_database_refuses_an_evaluation_of_unknown_status() -> None:
 def test_a_step_has_one_checkpoint_a_file_one_evaluation_and_one_film() -> None:
     run = make_row()
     film = {
-        "run": run, "step": 1, "path": "eval/a.mp4", "poster_path": "eval/a.webp",
-        "duration_s": 1.0, "width": 2, "height": 2, "size_bytes": 3,
-    }  # fmt: skip
+        "run": run,
+        "step": 1,
+        "path": "eval/a.mp4",
+        "poster_path": "eval/a.webp",
+        "duration_s": 1.0,
+        "width": 2,
+        "height": 2,
+        "size_bytes": 3,
+    }
     Checkpoint.objects.create(run=run, step=1)
     Video.objects.create(**film)
     make_evaluation(run, name="eval_1")
@@ -424,9 +430,8 @@ def test_deleting_a_run_deletes_what_belongs_to_it() -> None:
 def test_a_run_is_found_by_id_prefix_name_or_latest(text: str, found: str | None) -> None:
     now = timezone.now()
     for age, (id_, name) in enumerate(
-        [("zzzz2345", "abcd"), ("abcd2345", "first"), ("abce2345", "twins"),
-         ("yyyy2345", "twins")]
-    ):  # fmt: skip
+        [("zzzz2345", "abcd"), ("abcd2345", "first"), ("abce2345", "twins"), ("yyyy2345", "twins")]
+    ):
         make_row(id=id_, name=name, created_at=now - timedelta(days=age))
     if found is None:
         with pytest.raises(RunNotFound):

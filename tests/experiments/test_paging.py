@@ -52,12 +52,17 @@ def in_order(runs: list[Run], order: Order) -> list[str]:
 
 
 values = st.none() | st.sampled_from([0.0, 1.5, -2.25, float("inf")]) | st.floats(-2, 2)
-rows = st.fixed_dictionaries({
-    "return_best": values, "loss_auc": values, "step": st.integers(0, 12),
-    "name": st.sampled_from(["a", "B", "ä", ""]), "finished_at": st.none() | st.just(START),
-    "status": st.sampled_from([RunStatus.DRAFT, RunStatus.COMPLETED]),
-    "created_at": st.sampled_from([START, START + timedelta(microseconds=1)]),
-})  # fmt: skip
+rows = st.fixed_dictionaries(
+    {
+        "return_best": values,
+        "loss_auc": values,
+        "step": st.integers(0, 12),
+        "name": st.sampled_from(["a", "B", "ä", ""]),
+        "finished_at": st.none() | st.just(START),
+        "status": st.sampled_from([RunStatus.DRAFT, RunStatus.COMPLETED]),
+        "created_at": st.sampled_from([START, START + timedelta(microseconds=1)]),
+    }
+)
 sorts = ["return_best", "loss_auc", "step", "progress", "name", "finished_at", "status"]
 
 
@@ -174,10 +179,15 @@ def test_a_filter_takes_days_and_times(db: None) -> None:
 
 
 def test_every_refused_filter_is_told_with_what_is_allowed() -> None:
-    wanted, errors = RunFilter.read({
-        "status": "asleep,running", "kind": "x", "created_to": "2026-02-30", "search": "s" * 201,
-        "created_from": "0001-01-01T00:00:00+14:00",
-    })  # fmt: skip
+    wanted, errors = RunFilter.read(
+        {
+            "status": "asleep,running",
+            "kind": "x",
+            "created_to": "2026-02-30",
+            "search": "s" * 201,
+            "created_from": "0001-01-01T00:00:00+14:00",
+        }
+    )
     fields = [error.field for error in errors]
     assert fields == ["status", "kind", "search", "created_from", "created_to"]
     assert "allowed: draft, queued" in errors[0].message

@@ -97,8 +97,11 @@ def test_everything_that_waits_has_one_place_and_runs_take_turns(
 
 
 def test_the_highest_priority_goes_first_whatever_waits_longer() -> None:
-    rows = [(NOON, 1, "a", 1, 0), (NOON + timedelta(hours=1), 2, "b", 1, 5),
-            (NOON + timedelta(hours=2), 3, "c", 2, 5)]  # fmt: skip
+    rows = [
+        (NOON, 1, "a", 1, 0),
+        (NOON + timedelta(hours=1), 2, "b", 1, 5),
+        (NOON + timedelta(hours=2), 3, "c", 2, 5),
+    ]
     assert jobs_in_turn(rows, [], []) == [2, 3, 1]
 
 

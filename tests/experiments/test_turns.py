@@ -22,9 +22,12 @@ def queued(experiment: str, nth: int, **fields: Any) -> Run:
     owner, _ = Experiment.objects.get_or_create(name=experiment)
     since = NOW + timedelta(seconds=nth)
     return make_row(
-        name=f"{experiment}{nth}", experiment=owner, status=RunStatus.QUEUED, queued_at=since,
+        name=f"{experiment}{nth}",
+        experiment=owner,
+        status=RunStatus.QUEUED,
+        queued_at=since,
         **fields,
-    )  # fmt: skip
+    )
 
 
 def served(n: int, ends: Sequence[str] = ()) -> list[str]:

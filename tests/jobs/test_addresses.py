@@ -50,9 +50,13 @@ def up(home: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     environment = {name: value for name, value in os.environ.items() if "DJANGO" not in name}
     return subprocess.run(
         [sys.executable, "manage.py", "up", *arguments],
-        cwd=ROOT, env={**environment, "RLGYM_HOME": str(home)}, timeout=60,
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=ROOT,
+        env={**environment, "RLGYM_HOME": str(home)},
+        timeout=60,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def test_a_free_port_of_this_machine_may_be_listened_on() -> None:

@@ -104,10 +104,13 @@ def test_a_batch_is_queued_once_whatever_became_of_its_runs() -> None:
     assert not Run.objects.exists()
     made = batches.carry_out(batches.plan(GRID))
     assert [run.name for run in made] == [
-        "ppo-CartPole-v1-gamma=0.9-s1", "ppo-CartPole-v1-gamma=0.9-s2",
-        "ppo-CartPole-v1-gamma=0.99-s1", "ppo-CartPole-v1-gamma=0.99-s2",
-        "mine-net_arch=8", "mine-net_arch=8,8",
-    ]  # fmt: skip
+        "ppo-CartPole-v1-gamma=0.9-s1",
+        "ppo-CartPole-v1-gamma=0.9-s2",
+        "ppo-CartPole-v1-gamma=0.99-s1",
+        "ppo-CartPole-v1-gamma=0.99-s2",
+        "mine-net_arch=8",
+        "mine-net_arch=8,8",
+    ]
     assert {run.experiment.name for run in made} == {"Grid"}
     for run, status in zip(made, (RunStatus.FAILED, RunStatus.COMPLETED), strict=False):
         Run.objects.filter(pk=run.pk).update(status=status)

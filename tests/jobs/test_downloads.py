@@ -79,8 +79,15 @@ def _forget_the_hash(run: Run) -> None:
     run.checkpoints.update(sha256="")
 
 
-DAMAGE = [_tamper, tamper_and_mend_the_manifest, _link, _pipe, _pipe_for_manifest, _lose,
-          _forget_the_hash]  # fmt: skip
+DAMAGE = [
+    _tamper,
+    tamper_and_mend_the_manifest,
+    _link,
+    _pipe,
+    _pipe_for_manifest,
+    _lose,
+    _forget_the_hash,
+]
 
 
 def test_what_is_recorded_is_handed_out_and_nothing_else(

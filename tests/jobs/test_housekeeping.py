@@ -26,23 +26,35 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
 def write_result(run: Run, name: str, **changes: object) -> None:
     run.directory.evaluations.mkdir(exist_ok=True)
     film = {
-        "path": f"eval/{name}.mp4", "poster_path": f"eval/{name}.webp", "width": 600,
-        "height": 424, "fps": 50.0, "n_frames": 50, "duration_s": 1.0, "size_bytes": 9,
-    }  # fmt: skip
+        "path": f"eval/{name}.mp4",
+        "poster_path": f"eval/{name}.webp",
+        "width": 600,
+        "height": 424,
+        "fps": 50.0,
+        "n_frames": 50,
+        "duration_s": 1.0,
+        "size_bytes": 9,
+    }
     result = {
         "name": name,
         "step": 256,
         "spec": {
-            "n_episodes": 2, "seed": 7, "is_deterministic": True, "max_episode_steps": 100,
+            "n_episodes": 2,
+            "seed": 7,
+            "is_deterministic": True,
+            "max_episode_steps": 100,
             "should_film": True,
         },
-        "return_mean": 15.0, "return_std": 5.0, "return_min": 10.0, "return_max": 20.0,
+        "return_mean": 15.0,
+        "return_std": 5.0,
+        "return_min": 10.0,
+        "return_max": 20.0,
         "length_mean": 15.0,
         "episodes": [],
         "film": film,
         "film_error": "",
         **changes,
-    }  # fmt: skip
+    }
     write_json(run.directory.evaluations / f"{name}.json", result)
 
 
@@ -236,8 +248,10 @@ def test_other_database_options_are_an_error(pragma: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", command],
         env={**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"},
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout.strip() == "['rlgym.E001']"
 
 

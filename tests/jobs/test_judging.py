@@ -28,9 +28,12 @@ def seed(means: list[float | None], best: float | None = None, **fields: Any) ->
     spec = RunSpec.from_dict({**TINY_PPO, "early_stop": option}).as_dict()
     values = {"status": RunStatus.COMPLETED, "attempt": 1, "owner": "here:1:x", **fields}
     return make_run(
-        spec=spec, configuration_hash=configuration_hash(spec), return_tenths=means,
-        return_best=best, **values,
-    )  # fmt: skip
+        spec=spec,
+        configuration_hash=configuration_hash(spec),
+        return_tenths=means,
+        return_best=best,
+        **values,
+    )
 
 
 def reason_after_judging(run: Run, summary: RunSummary | None = None) -> str:
@@ -65,10 +68,14 @@ def test_a_run_below_the_median_of_three_that_got_as_far_is_asked_to_stop() -> N
 @pytest.mark.parametrize(
     "case",
     [
-        {"best": 20.0}, {"best": None}, {"best": 1.0, "tenths": 4}, {"best": 1.0, "tenths": 10},
-        {"best": 1.0, "early_stop": None}, {"best": 1.0, "early_stop": {"below": 0.5}},
+        {"best": 20.0},
+        {"best": None},
+        {"best": 1.0, "tenths": 4},
+        {"best": 1.0, "tenths": 10},
+        {"best": 1.0, "early_stop": None},
+        {"best": 1.0, "early_stop": {"below": 0.5}},
     ],
-)  # fmt: skip
+)
 def test_a_run_goes_on_that_is_good_enough_or_not_to_be_judged(case: dict[str, Any]) -> None:
     others(10.0, 40.0, 20.0)
     assert reason_after_judging(running(**case)) == ""

@@ -262,8 +262,11 @@ class TestOverRest:
         lineage = api.get(f"/api/v1/runs/{done.pk}/lineage").json()
         assert lineage["parent"] is None
         assert [child["relation"] for child in lineage["children"]] == [
-            "retry", "reproduce", "continue", "branch",
-        ]  # fmt: skip
+            "retry",
+            "reproduce",
+            "continue",
+            "branch",
+        ]
 
     @pytest.mark.parametrize(
         ("verb", "body", "status"),

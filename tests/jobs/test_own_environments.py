@@ -65,8 +65,9 @@ def test_modules_of_the_folder_are_listed_and_broken_ones_say_why(
     assert "dqn" in walk.algorithms
     assert walk.storage is not None
     assert [card.id for card in cards_for(ALGORITHMS["dqn"])][:2] == [
-        "own_walk:Walk-v0", "CartPole-v1",
-    ]  # fmt: skip
+        "own_walk:Walk-v0",
+        "CartPole-v1",
+    ]
     assert not [card for card in cards_for(ALGORITHMS["sac"]) if card.id.startswith("own")]
     with pytest.raises(UnknownEnvironment, match="in no list here"):
         profile_of("own_walk:Run-v0")

@@ -132,9 +132,15 @@ def test_huge_evaluations_have_a_finite_mean() -> None:
     run = make_run(status=RunStatus.COMPLETED)
     for nth in range(4):
         Evaluation.objects.create(
-            run=run, step=nth, status=JobStatus.COMPLETED, name=f"e{nth}", n_episodes=5,
-            return_mean=1.7e308, return_min=1.6e308, return_max=1.7e308,
-        )  # fmt: skip
+            run=run,
+            step=nth,
+            status=JobStatus.COMPLETED,
+            name=f"e{nth}",
+            n_episodes=5,
+            return_mean=1.7e308,
+            return_min=1.6e308,
+            return_max=1.7e308,
+        )
     plays.bookkeeping.update_evaluation_summary(run)
     run.refresh_from_db()
     assert run.evaluation_mean == pytest.approx(1.7e308)
@@ -262,10 +268,17 @@ def test_a_worker_that_starts_sweeps_what_dead_ones_left_and_nothing_else() -> N
     folder = run.directory.evaluations
     folder.mkdir()
     run.directory.films.mkdir()
-    gone = [folder / ".eval_dead.7.tmp.mp4", folder / ".eval_dead.7.tmp.webp",
-            folder / ".eval_dead.json.tmp", run.directory.films / ".old.tmp.mp4"]  # fmt: skip
-    kept = [folder / ".eval_busy.8.tmp.mp4", folder / "eval_dead.json",
-            run.directory.films / ".upload.tmp.mp4"]  # fmt: skip
+    gone = [
+        folder / ".eval_dead.7.tmp.mp4",
+        folder / ".eval_dead.7.tmp.webp",
+        folder / ".eval_dead.json.tmp",
+        run.directory.films / ".old.tmp.mp4",
+    ]
+    kept = [
+        folder / ".eval_busy.8.tmp.mp4",
+        folder / "eval_dead.json",
+        run.directory.films / ".upload.tmp.mp4",
+    ]
     for path in (*gone, *kept):
         path.touch()
     os.utime(gone[-1], (1, 1))

@@ -80,8 +80,10 @@ def test_requests_that_make_or_check_a_run_import_and_open_nothing(
         answer = post(api, path, body)
         assert answer.status_code == 422, answer.content
         assert {error["field"] for error in answer.json()["errors"]} <= {
-            "environment", "environment_kwargs", "wrappers.0",
-        }  # fmt: skip
+            "environment",
+            "environment_kwargs",
+            "wrappers.0",
+        }
     assert not marker.exists()
     assert Run.objects.count() == 1
 

@@ -226,10 +226,16 @@ def test_what_a_run_takes_is_reckoned_from_its_buffer_and_outlives_the_database(
 ) -> None:
     monkeypatch.setattr(gpu, "look", lambda: gpu.GpuMemory(10**10, 10**10, {}))
     small = life.create(checking.check_spec(TINY_DQN))
-    large = life.create(checking.check_spec({
-        "algorithm": "dqn", "environment": "CartPole-v1", "total_timesteps": 10_000_000,
-        "hyperparameters": {"buffer_size": 5_000_000},
-    }))  # fmt: skip
+    large = life.create(
+        checking.check_spec(
+            {
+                "algorithm": "dqn",
+                "environment": "CartPole-v1",
+                "total_timesteps": 10_000_000,
+                "hyperparameters": {"buffer_size": 5_000_000},
+            }
+        )
+    )
     # Two observations of 4 floats, an action of 8 bytes, 3 floats.
     assert small.memory_bytes == PROCESS_BYTES + 256 * 52
     assert large.memory_bytes == PROCESS_BYTES + 5_000_000 * 52

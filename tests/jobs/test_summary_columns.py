@@ -90,10 +90,16 @@ def test_evaluation_columns_are_over_episodes_and_along_steps(home: object, db: 
     told = [(100, 10.0, 2, 5.0, 15.0), (300, 30.0, 4, 20.0, 50.0), (200, 20.0, 4, 0.0, 25.0)]
     for order, (step, mean, n_episodes, least, greatest) in enumerate(told):
         Evaluation.objects.create(
-            run=run, step=step, status=JobStatus.COMPLETED, n_episodes=n_episodes, name=str(step),
-            return_mean=mean, return_min=least, return_max=greatest,
+            run=run,
+            step=step,
+            status=JobStatus.COMPLETED,
+            n_episodes=n_episodes,
+            name=str(step),
+            return_mean=mean,
+            return_min=least,
+            return_max=greatest,
             finished_at=timezone.now() + timedelta(seconds=order),
-        )  # fmt: skip
+        )
     Evaluation.objects.create(run=run, step=400)  # Has not played yet.
     rows.update_evaluation_summary(run)
     names = [f"evaluation_{name}" for name in ("min", "max", "mean", "last", "best", "auc")]

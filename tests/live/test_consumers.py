@@ -104,11 +104,20 @@ async def _patient_for(ack_timeout_s: float, run: Run, cookie: bytes) -> Websock
 @pytest.mark.parametrize(
     "text",
     [
-        "hello", "{}", "[]", "null",
-        '{"ack": "1"}', '{"ack": 1.5}', '{"ack": true}', '{"ack": -1}',
-        '{"ack": 99999999}', '{"ack": 0, "x": 1}', '{"ack": 0' + " " * 300 + "}", '{"nack": 1}',
+        "hello",
+        "{}",
+        "[]",
+        "null",
+        '{"ack": "1"}',
+        '{"ack": 1.5}',
+        '{"ack": true}',
+        '{"ack": -1}',
+        '{"ack": 99999999}',
+        '{"ack": 0, "x": 1}',
+        '{"ack": 0' + " " * 300 + "}",
+        '{"nack": 1}',
     ],
-)  # fmt: skip
+)
 async def test_garbage_closes_the_socket(text: str, run: Run, cookie: bytes) -> None:
     viewer = await watch(f"/ws/runs/{run.pk}/", cookie)
     await take(viewer)
@@ -179,9 +188,16 @@ async def test_the_dashboard_shows_active_runs_and_what_changes(run: Run, cookie
     first = await take(viewer)
     (row,) = first["runs"]
     assert row == {
-        "id": run.pk, "name": "tiny", "status": "running", "progress": 0.0, "step": 0,
-        "total_timesteps": 256, "steps_per_second": None, "eta_s": None, "return_last": None,
-    }  # fmt: skip
+        "id": run.pk,
+        "name": "tiny",
+        "status": "running",
+        "progress": 0.0,
+        "step": 0,
+        "total_timesteps": 256,
+        "steps_per_second": None,
+        "eta_s": None,
+        "return_last": None,
+    }
     await viewer.send_json_to({"ack": first["id"]})
     await sync_to_async(Run.objects.filter(pk=run.pk).update)(step=128, steps_per_second=64.0)
     second = await take(viewer)

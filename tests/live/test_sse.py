@@ -192,10 +192,12 @@ async def test_a_run_may_be_named(run: Run, program: Program) -> None:
 async def test_open_streams_share_one_thread(run: Run, token: str) -> None:
     before = {thread.name for thread in threading.enumerate()}
     scope = {
-        "type": "http", "method": "GET", "path": f"/api/v1/runs/{run.pk}/stream",
-        "query_string": b"", "headers": [(b"host", b"testserver"),
-                                         (b"authorization", f"Bearer {token}".encode())],
-    }  # fmt: skip
+        "type": "http",
+        "method": "GET",
+        "path": f"/api/v1/runs/{run.pk}/stream",
+        "query_string": b"",
+        "headers": [(b"host", b"testserver"), (b"authorization", f"Bearer {token}".encode())],
+    }
     streams = [ApplicationCommunicator(application, dict(scope)) for _ in range(8)]
     for stream in streams:
         await stream.send_input({"type": "http.request"})

@@ -24,16 +24,25 @@ def point(step: int, t: float = 0.0, **values: Any) -> dict[str, Any]:
 def episode(step: int, t: float = 0.0, episode_return: float | None = 1.0) -> dict[str, Any]:
     """An episode line."""
     return {
-        "type": "episode", "t": t, "step": step, "return": episode_return, "length": 9, "env": 0,
-    }  # fmt: skip
+        "type": "episode",
+        "t": t,
+        "step": step,
+        "return": episode_return,
+        "length": 9,
+        "env": 0,
+    }
 
 
 def attempt(number: int, from_step: int, t: float = 0.0) -> dict[str, Any]:
     """An attempt line."""
     return {
-        "type": "attempt", "t": t, "step": from_step, "attempt": number,
-        "from_step": from_step, "fidelity": "exact",
-    }  # fmt: skip
+        "type": "attempt",
+        "t": t,
+        "step": from_step,
+        "attempt": number,
+        "from_step": from_step,
+        "fidelity": "exact",
+    }
 
 
 def evaluation(step: int, t: float = 0.0, return_mean: Any = 5.0) -> dict[str, Any]:
@@ -96,30 +105,48 @@ def read_columns(columns: LogColumns) -> tuple[Found, list[tuple[int, float]], i
 
 
 numbers = (
-    st.floats(-1e6, 1e6) | st.integers(-5, 2**64 - 1) | st.booleans()
+    st.floats(-1e6, 1e6)
+    | st.integers(-5, 2**64 - 1)
+    | st.booleans()
     | st.sampled_from([None, "high", {}, 1e300])
-)  # fmt: skip
+)
 steps = st.integers(0, 60) | st.sampled_from([-3, 2**53, 2**60])
 values = st.dictionaries(st.sampled_from(["a", "b", "eval/mean_reward", STEPS]), numbers)
 points = st.builds(
     lambda step, t, held, special: {
-        "type": "metrics", "t": t, "step": step, "values": held, "special": special,
+        "type": "metrics",
+        "t": t,
+        "step": step,
+        "values": held,
+        "special": special,
     },
-    steps, st.floats(0, 100), values,
+    steps,
+    st.floats(0, 100),
+    values,
     st.dictionaries(st.sampled_from(["a", "b"]), st.sampled_from(["nan", "inf", "-inf", "?"])),
-)  # fmt: skip
+)
 BROKEN: Sequence[bytes] = (
-    b"\n", b"not json\n", b"\xff\xfe\n", b"[]\n", b"{}\n", b"\x00\x00\x00\x00\n", b"3\n",
-    b'{"type":"metrics","t":1,"step":1,"values":{"a":1}\n', b'"b":2}}\n',
+    b"\n",
+    b"not json\n",
+    b"\xff\xfe\n",
+    b"[]\n",
+    b"{}\n",
+    b"\x00\x00\x00\x00\n",
+    b"3\n",
+    b'{"type":"metrics","t":1,"step":1,"values":{"a":1}\n',
+    b'"b":2}}\n',
     b'{"type":"metrics","t":1,"step":1,\n"values":{"a":1}}\n',
     b'{"type":"metrics","t":1,"step":3,"values":{"a":7}},{"type":"film","t":1,"step":1}\n',
-    b'{"type":"film","t":1,"step":1,"name":"\n', b'{"}\n', b'{"x":[{"a":1}\n', b'{"b":1}]}\n',
+    b'{"type":"film","t":1,"step":1,"name":"\n',
+    b'{"}\n',
+    b'{"x":[{"a":1}\n',
+    b'{"b":1}]}\n',
     b'{"type":"metrics","t":NaN,"step":1,"values":{"a":1}}\n',
     b'{"type":"metrics","t":true,"step":1,"values":{"a":1}}\n',
     b'{"type":"metrics","t":1,"step":true,"values":{"a":1}}\n',
     b'{"type":"episode","t":1,"step":1,"return":"x","length":1}\n',
     b' {"type":"metrics","t":1,"step":1,"values":{"a":1}} \r\n',
-)  # fmt: skip
+)
 lines = (
     points
     | st.builds(episode, steps, st.floats(0, 100), st.floats(-9, 9) | st.none())
@@ -127,6 +154,6 @@ lines = (
     | st.builds(attempt, st.integers(1, 3), st.integers(0, 60), st.floats(0, 100))
     | st.just({"type": "checkpoint", "t": 1.0, "step": 3, "notes": [1, {"a": 2}]})
     | st.sampled_from(BROKEN)
-)  # fmt: skip
+)
 # Mostly without damage, so that the fast way through is taken too.
 logs = st.lists(points, min_size=1, max_size=8) | st.lists(lines, max_size=12)

@@ -29,10 +29,17 @@ LAW = settings(deadline=None, max_examples=60, suppress_health_check=[HealthChec
 # So small that every read leaves a segment behind.
 TINY = 64
 ALL_KINDS = joined(
-    attempt(1, 0, 10.0), point(1, 11.0, a=1.5, b=None), episode(2, 12.0), b"{torn\n",
-    point(3, 13.0, a=3), {"type": "checkpoint", "t": 14.0, "step": 3}, evaluation(3, 15.0),
-    attempt(2, 2, 20.0), point(3, 21.0, a=4.0, c=-1.0), episode(4, 22.0, None),
-)  # fmt: skip
+    attempt(1, 0, 10.0),
+    point(1, 11.0, a=1.5, b=None),
+    episode(2, 12.0),
+    b"{torn\n",
+    point(3, 13.0, a=3),
+    {"type": "checkpoint", "t": 14.0, "step": 3},
+    evaluation(3, 15.0),
+    attempt(2, 2, 20.0),
+    point(3, 21.0, a=4.0, c=-1.0),
+    episode(4, 22.0, None),
+)
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +132,8 @@ def copied(log: Path) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        replaced, copied,
+        replaced,
+        copied,
         lambda log: log.write_bytes(ALL_KINDS[: len(ALL_KINDS) // 2]),  # Shorter.
         lambda log: log.write_bytes(OTHER),  # Longer, and another log in the same file.
         lambda log: log.write_bytes(ALL_KINDS[:-3] + b"7}\n" + ALL_KINDS),  # At its end.
@@ -133,7 +141,7 @@ def copied(log: Path) -> None:
         lambda log: log.with_name(SIDE_FILE).unlink(),
         lambda log: log.with_name(SIDE_FILE).write_bytes(b""),
     ],
-)  # fmt: skip
+)
 def test_a_log_that_is_another_is_read_anew(folder: Path, change: Any) -> None:
     log = begin(folder, ALL_KINDS)
     follower = assert_exact(log)

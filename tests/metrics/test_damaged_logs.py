@@ -64,10 +64,13 @@ def test_a_gigantic_line_costs_itself_alone(log: Path) -> None:
 @pytest.mark.parametrize("keys_a_line", [1, 10_000])
 def test_ten_thousand_metrics_are_ten_thousand_curves(log: Path, keys_a_line: int) -> None:
     names = [f"names/{number:05}" for number in range(10_000)]
-    write(log, *(
-        point(start, **dict.fromkeys(names[start : start + keys_a_line], float(start)))
-        for start in range(0, len(names), keys_a_line)
-    ))  # fmt: skip
+    write(
+        log,
+        *(
+            point(start, **dict.fromkeys(names[start : start + keys_a_line], float(start)))
+            for start in range(0, len(names), keys_a_line)
+        ),
+    )
     found = series(log)
     assert found.keys == names
     assert all(len(curve.steps) == 1 for curve in found.series.values())

@@ -89,12 +89,17 @@ def test_episodes_and_evaluations_are_curves_too(log: Path) -> None:
 
 def test_malformed_lines_are_counted_and_skipped(log: Path) -> None:
     broken = [
-        b"\n", b"not json\n", b"\xff\xfe\n", b"[]\n", b'{"type":"metrics"}\n',
-        b'{"type":[],"t":1,"step":1}\n', b'{"type":"attempt","t":1,"step":1}\n',
+        b"\n",
+        b"not json\n",
+        b"\xff\xfe\n",
+        b"[]\n",
+        b'{"type":"metrics"}\n',
+        b'{"type":[],"t":1,"step":1}\n',
+        b'{"type":"attempt","t":1,"step":1}\n',
         b'{"type":"attempt","t":1,"step":1,"from_step":null}\n',
         b'{"type":"metrics","t":1,"step":1,"values":3}\n',
         b'{"type":"episode","t":1,"step":1,"return":"x","length":1}\n',
-    ]  # fmt: skip
+    ]
     size = write(log, point(1, a=1.0), *broken, point(2, a=2.0))
     found = series(log)
     assert found.malformed == len(broken)
@@ -123,28 +128,41 @@ def test_a_torn_last_line_is_left_out_until_it_is_whole(log: Path) -> None:
 
 def test_points_that_a_later_attempt_started_over_are_superseded(log: Path) -> None:
     write(
-        log, attempt(1, 0), *(point(step, a=float(step)) for step in (1, 2, 3, 4)),
-        attempt(2, 2), point(3, a=30.0), point(4, a=40.0), point(5, a=50.0),
-    )  # fmt: skip
+        log,
+        attempt(1, 0),
+        *(point(step, a=float(step)) for step in (1, 2, 3, 4)),
+        attempt(2, 2),
+        point(3, a=30.0),
+        point(4, a=40.0),
+        point(5, a=50.0),
+    )
     assert points_of(log) == [(1, 1.0), (2, 2.0), (3, 30.0), (4, 40.0), (5, 50.0)]
 
 
 def test_each_attempt_supersedes_whatever_came_before_it(log: Path) -> None:
     write(
-        log, point(1, a=1.0), point(5, a=5.0),
-        attempt(2, 4), point(5, a=50.0), point(8, a=80.0),
-        attempt(3, 6), point(8, a=800.0),
-        attempt(4, 0), point(2, a=2000.0),
-    )  # fmt: skip
+        log,
+        point(1, a=1.0),
+        point(5, a=5.0),
+        attempt(2, 4),
+        point(5, a=50.0),
+        point(8, a=80.0),
+        attempt(3, 6),
+        point(8, a=800.0),
+        attempt(4, 0),
+        point(2, a=2000.0),
+    )
     assert points_of(log) == [(2, 2000.0)]
 
 
 def test_an_attempt_supersedes_every_curve_and_forgets_no_key(log: Path) -> None:
     write(
-        log, point(5, a=5.0), point(9, b=9.0),
+        log,
+        point(5, a=5.0),
+        point(9, b=9.0),
         {"type": "episode", "t": 0.0, "step": 9, "return": 1.0, "length": 9, "env": 0},
         attempt(2, 5),
-    )  # fmt: skip
+    )
     found = series(log)
     assert list(found.series) == ["a"]
     assert found.keys == ["a", "b", "episode/length", "episode/return"]
@@ -304,12 +322,17 @@ def test_the_latest_value_of_a_long_log_is_its_last(log: Path) -> None:
 def resumed(log: Path) -> None:
     """Write a log of two attempts: to step 30, then on from 20 after a pause of 100 s."""
     write(
-        log, attempt(1, 0, 100.0),
-        point(10, 101.0, a=1.0, train__n_updates=8.0), episode(20, 102.0),
-        point(20, 102.0, a=2.0), point(30, 103.0, a=3.0, train__n_updates=16.0),
-        attempt(2, 20, 203.0), episode(28, 204.0),
-        point(30, 205.0, a=30.0, train__n_updates=16.0), evaluation(20, 999.0),
-    )  # fmt: skip
+        log,
+        attempt(1, 0, 100.0),
+        point(10, 101.0, a=1.0, train__n_updates=8.0),
+        episode(20, 102.0),
+        point(20, 102.0, a=2.0),
+        point(30, 103.0, a=3.0, train__n_updates=16.0),
+        attempt(2, 20, 203.0),
+        episode(28, 204.0),
+        point(30, 205.0, a=30.0, train__n_updates=16.0),
+        evaluation(20, 999.0),
+    )
 
 
 @pytest.mark.parametrize(
@@ -385,8 +408,10 @@ def test_axes_go_on_across_the_runs_that_came_before(tmp_path: Path) -> None:
 def test_moments_are_told_without_the_points_between_them(log: Path) -> None:
     resumed(log)
     assert [(one["type"], one["step"]) for one in moments(log)] == [
-        ("attempt", 0), ("attempt", 20), ("evaluation", 20),
-    ]  # fmt: skip
+        ("attempt", 0),
+        ("attempt", 20),
+        ("evaluation", 20),
+    ]
     assert list(moments(log.with_name("missing"))) == []
 
 
@@ -417,8 +442,10 @@ def test_a_tail_of_a_large_log_comes_in_pieces_of_about_the_asked_size(log: Path
     assert [piece.cursor for piece in read_all(log)][-1] == size
 
 
-@given(st.lists(st.sampled_from(["point", "broken", "long", "blank"]), max_size=12),
-       st.integers(1, 300))  # fmt: skip
+@given(
+    st.lists(st.sampled_from(["point", "broken", "long", "blank"]), max_size=12),
+    st.integers(1, 300),
+)
 @LAW
 def test_tailing_in_pieces_equals_reading_everything(
     tmp_path_factory: pytest.TempPathFactory, kinds: list[str], max_bytes: int

@@ -29,9 +29,13 @@ def test_an_empty_log_says_nothing() -> None:
     columns = summary.columns()
     told = {name: value for name, value in columns.items() if value is not None}
     assert told == {
-        "step": 0, "episodes": 0, "fidelity": "", "fidelity_notes": {}, "return_tenths": [],
+        "step": 0,
+        "episodes": 0,
+        "fidelity": "",
+        "fidelity_notes": {},
+        "return_tenths": [],
         "loss_key": "",
-    }  # fmt: skip
+    }
     assert len(columns) == 23
 
 
@@ -154,9 +158,12 @@ def test_the_life_of_a_run_is_in_its_status_lines() -> None:
     lines = [
         {**events.status(0, status, reason), "t": at}
         for at, status, reason in [
-            (1.0, "draft", ""), (2.0, "queued", ""), (3.0, "running", ""), (9.0, "failed", "boom"),
+            (1.0, "draft", ""),
+            (2.0, "queued", ""),
+            (3.0, "running", ""),
+            (9.0, "failed", "boom"),
         ]
-    ]  # fmt: skip
+    ]
     summary = fold(*lines)
     assert (summary.status, summary.reason) == ("failed", "boom")
     assert (summary.queued_at, summary.started_at, summary.finished_at) == (2.0, 3.0, 9.0)

@@ -24,9 +24,13 @@ def manage(home: Path, *arguments: str) -> Any:
     environment = {name: value for name, value in os.environ.items() if "DJANGO" not in name}
     done = subprocess.run(
         [sys.executable, "manage.py", *arguments, "--json"],
-        cwd=ROOT, env={**environment, "RLGYM_HOME": str(home)},
-        capture_output=True, text=True, check=False, timeout=150,
-    )  # fmt: skip
+        cwd=ROOT,
+        env={**environment, "RLGYM_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=150,
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -78,9 +82,7 @@ def test_a_run_of_before_goes_on_exactly_as_it_would_have(
     run = manage(home, more[0], ids[name], *more[1:], "--here")
     (attempt,) = lines_of(home, run["id"], "attempt")
     assert (attempt["fidelity"], attempt.get("not_restored")) == ("exact", None)
-    episodes = [
-        [line["return"], line["length"]] for line in lines_of(home, run["id"], "episode")
-    ]
+    episodes = [[line["return"], line["length"]] for line in lines_of(home, run["id"], "episode")]
     assert episodes == [pytest.approx(pair, rel=1e-6) for pair in EPISODES[name]]
     states = [*(home / "media/runs" / run["id"] / "checkpoints").glob("*/state.pkl")]
     named = {module for state in states for module in modules_named_in(state.read_bytes())}

@@ -20,10 +20,20 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
 
 AXE = (Path(__file__).parent / "axe" / "axe.min.js").read_text()
 PATHS = (
-    "/", "/runs/", "/runs/new/?algorithm=ppo", "/runs/new/?algorithm=sac", "/experiments/",
-    "/environments/", "/environments/CartPole-v1/", "/videos/", "/runs/no-such-run/",
-    "/login/used-already/", "/admin/", "/admin/experiments/run/", "/admin/login/?next=/",
-)  # fmt: skip
+    "/",
+    "/runs/",
+    "/runs/new/?algorithm=ppo",
+    "/runs/new/?algorithm=sac",
+    "/experiments/",
+    "/environments/",
+    "/environments/CartPole-v1/",
+    "/videos/",
+    "/runs/no-such-run/",
+    "/login/used-already/",
+    "/admin/",
+    "/admin/experiments/run/",
+    "/admin/login/?next=/",
+)
 WIDTHS = (1280, 1100, 1099, 1024, 900, 768, 375)
 HEADER_PARTS = ("#site-name", ".main-nav", "#user-tools .button", "#logout-form button")
 

@@ -41,10 +41,17 @@ def credentials(web: WebServer) -> dict[str, list[str]]:
 
 @pytest.mark.parametrize(
     "header",
-    [b"Cookie: sessionid=\xff\xfe", b"Cookie: ;;;==", b"Cookie: sessionid=" + b"a" * 8000,
-     b"Authorization: Bearer \xff", b"Authorization: Bearer", b"Authorization: Basic YTpi",
-     b"Authorization: \xe2\x80\xae", b"Cookie: csrftoken=x"],
-)  # fmt: skip
+    [
+        b"Cookie: sessionid=\xff\xfe",
+        b"Cookie: ;;;==",
+        b"Cookie: sessionid=" + b"a" * 8000,
+        b"Authorization: Bearer \xff",
+        b"Authorization: Bearer",
+        b"Authorization: Basic YTpi",
+        b"Authorization: \xe2\x80\xae",
+        b"Cookie: csrftoken=x",
+    ],
+)
 @pytest.mark.parametrize("how", [b"Content-Length: 500000", b"Transfer-Encoding: chunked"])
 def test_no_odd_credential_buys_a_longer_body(web: WebServer, header: bytes, how: bytes) -> None:
     request = head("/api/v1/runs").removesuffix(b"\r\n") + header + b"\r\n" + how + b"\r\n\r\n"

@@ -27,10 +27,20 @@ def answered(response: Any, accepted: str = "gzip", method: str = "GET") -> Any:
 
 @pytest.mark.parametrize(
     "kind",
-    ["text/html", "text/html; charset=utf-8", "text/csv", "text/css", "text/plain",
-     "text/javascript", "application/json", "application/problem+json", "application/x-ndjson",
-     "image/svg+xml", "APPLICATION/JSON"],
-)  # fmt: skip
+    [
+        "text/html",
+        "text/html; charset=utf-8",
+        "text/csv",
+        "text/css",
+        "text/plain",
+        "text/javascript",
+        "application/json",
+        "application/problem+json",
+        "application/x-ndjson",
+        "image/svg+xml",
+        "APPLICATION/JSON",
+    ],
+)
 def test_text_is_compressed(kind: str) -> None:
     response = answered(HttpResponse(TEXT, content_type=kind, headers={"ETag": '"1"'}))
     assert response["Content-Encoding"] == "gzip"
@@ -42,9 +52,18 @@ def test_text_is_compressed(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["video/mp4", "image/webp", "image/png", "application/octet-stream",
-             "application/zip", "text/event-stream", "text/event-stream; charset=utf-8", ""],
-)  # fmt: skip
+    "kind",
+    [
+        "video/mp4",
+        "image/webp",
+        "image/png",
+        "application/octet-stream",
+        "application/zip",
+        "text/event-stream",
+        "text/event-stream; charset=utf-8",
+        "",
+    ],
+)
 def test_what_is_no_text_is_left_as_it_is(kind: str) -> None:
     for response in (
         answered(HttpResponse(TEXT, content_type=kind)),
@@ -72,10 +91,21 @@ def test_a_stream_of_lines_is_compressed() -> None:
 
 @pytest.mark.parametrize(
     ("accepted", "expected"),
-    [("gzip", True), ("gzip, deflate, br, zstd", True), ("deflate, gzip;q=0.5", True),
-     ("", False), ("*", False), ("identity", False), ("gzip;q=0", False), ("br", False),
-     ("gzip; q=0.0, *", False), ("*;q=0", False), ("gzippy", False), ("gzip;q=x", False)],
-)  # fmt: skip
+    [
+        ("gzip", True),
+        ("gzip, deflate, br, zstd", True),
+        ("deflate, gzip;q=0.5", True),
+        ("", False),
+        ("*", False),
+        ("identity", False),
+        ("gzip;q=0", False),
+        ("br", False),
+        ("gzip; q=0.0, *", False),
+        ("*;q=0", False),
+        ("gzippy", False),
+        ("gzip;q=x", False),
+    ],
+)
 def test_the_header_is_read_as_the_standard_says(accepted: str, expected: bool) -> None:
     assert takes_gzip(accepted) is expected
     response = answered(HttpResponse(TEXT, content_type="text/html"), accepted)
@@ -116,8 +146,15 @@ def run(home: object, db: None) -> Run:
 
 
 def test_pages_and_json_arrive_whole(asking: Any, run: Run) -> None:
-    for path in ("/evaluations/", "/runs/", f"/runs/{run.pk}/", f"/api/v1/runs/{run.pk}/metrics",
-                 f"/api/v1/runs/{run.pk}/log", "/admin/", "/nothing/"):  # fmt: skip
+    for path in (
+        "/evaluations/",
+        "/runs/",
+        f"/runs/{run.pk}/",
+        f"/api/v1/runs/{run.pk}/metrics",
+        f"/api/v1/runs/{run.pk}/log",
+        "/admin/",
+        "/nothing/",
+    ):
         response = asking(path)
         assert response["Content-Encoding"] == "gzip", path
         assert gzip.decompress(response.content)

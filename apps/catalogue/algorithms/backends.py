@@ -65,10 +65,15 @@ BACKENDS: dict[str, Backend] = {
         "torch", "PyTorch", "torch", "torch==2.13.0", ("torch", "sb3-contrib"), ALGORITHMS
     ),
     "sbx": Backend(
-        "sbx", "JAX (sbx)", "sbx", "sbx-rl>=0.28,<1", ("sbx-rl", "jax", "flax"),
-        SBX_ALGORITHMS, devices=("auto", "cpu"),
+        "sbx",
+        "JAX (sbx)",
+        "sbx",
+        "sbx-rl>=0.28,<1",
+        ("sbx-rl", "jax", "flax"),
+        SBX_ALGORITHMS,
+        devices=("auto", "cpu"),
     ),
-}  # fmt: skip
+}
 
 
 def algorithm_of(spec: Mapping[str, Any]) -> Algorithm | None:
@@ -90,10 +95,12 @@ def find_algorithm(backend: Any, name: Any, errors: list[FieldError]) -> Algorit
         return algorithms[name]
     where = "here" if backend == DEFAULT_BACKEND else f"of backend {backend}"
     hint = did_you_mean(name, algorithms)
-    errors.append(FieldError(
-        "algorithm",
-        f"{shown(name)} is not an algorithm {where}; allowed: {', '.join(algorithms)}{hint}",
-    ))  # fmt: skip
+    errors.append(
+        FieldError(
+            "algorithm",
+            f"{shown(name)} is not an algorithm {where}; allowed: {', '.join(algorithms)}{hint}",
+        )
+    )
     return None
 
 

@@ -29,14 +29,24 @@ _REPLAY = "buffer_size learning_starts batch_size gamma train_freq gradient_step
 _NETWORKS = "net_arch critic_net_arch activation_fn"
 _NOISE = "noise_type noise_std"
 _CRITIC_RATE = number(
-    "qf_learning_rate", None, 1e-7, 1.0,
-    "Step size of the critics' optimizer; null: learning_rate.", is_log=True,
-)  # fmt: skip
+    "qf_learning_rate",
+    None,
+    1e-7,
+    1.0,
+    "Step size of the critics' optimizer; null: learning_rate.",
+    is_log=True,
+)
 _REGULARISERS = (
-    number("dropout_rate", 0.0, 0.0, 0.9, "Share of the critics' units that are left out at "
-           "random.", is_ours=True),
+    number(
+        "dropout_rate",
+        0.0,
+        0.0,
+        0.9,
+        "Share of the critics' units that are left out at random.",
+        is_ours=True,
+    ),
     flag("layer_norm", False, "Whether the layers of the critics are normalised.", is_ours=True),
-)  # fmt: skip
+)
 
 
 def _ported(
@@ -53,9 +63,12 @@ def _ported(
     schemas |= by_name(*changed)
     schemas["net_arch"] = by_name(*net(*widths, words=words))["net_arch"]
     return replace(
-        original, backend="sbx", class_path=f"sbx:{original.title}", hyperparameters=schemas,
+        original,
+        backend="sbx",
+        class_path=f"sbx:{original.title}",
+        hyperparameters=schemas,
         **fields,
-    )  # fmt: skip
+    )
 
 
 def _constant_rate(default: float) -> Hyperparameter:
@@ -69,49 +82,82 @@ SBX_ALGORITHMS: dict[str, Algorithm] = {
         "ppo",
         "learning_rate n_steps batch_size n_epochs gamma gae_lambda clip_range "
         f"normalize_advantage ent_coef vf_coef max_grad_norm target_kl {_NETWORKS} log_std_init",
-        number("target_kl", None, 1e-6, 10.0,
-               "The learning rate is adapted to move the policy this far."),
-        flag("ortho_init", False, "Whether the last layer's weights start orthogonal and small.",
-             is_ours=True),
-        widths=(64, 64), observations=_VECTORS_AND_IMAGES,
+        number(
+            "target_kl",
+            None,
+            1e-6,
+            10.0,
+            "The learning rate is adapted to move the policy this far.",
+        ),
+        flag(
+            "ortho_init",
+            False,
+            "Whether the last layer's weights start orthogonal and small.",
+            is_ours=True,
+        ),
+        widths=(64, 64),
+        observations=_VECTORS_AND_IMAGES,
     ),
     "dqn": _ported(
         "dqn",
         f"learning_rate {_REPLAY} tau target_update_interval exploration_fraction "
         "exploration_initial_eps exploration_final_eps net_arch activation_fn",
         _constant_rate(1e-4),
-        whole("target_update_interval", 1000, 1, 100_000_000,
-              "Steps between updates of the target network.", is_log=True),
-        words="256, 256; always two of one width", observations=_VECTORS_AND_IMAGES,
+        whole(
+            "target_update_interval",
+            1000,
+            1,
+            100_000_000,
+            "Steps between updates of the target network.",
+            is_log=True,
+        ),
+        words="256, 256; always two of one width",
+        observations=_VECTORS_AND_IMAGES,
         diagnostics=("rollout/exploration_rate", "train/critic_loss", "train/qf_mean_value"),
     ),
     "sac": _ported(
         "sac",
         f"learning_rate {_REPLAY} tau ent_coef target_entropy {_NOISE} {_NETWORKS} n_critics",
-        _CRITIC_RATE, policy_delay(1), *_REGULARISERS, observations=_VECTORS_AND_DICTS,
+        _CRITIC_RATE,
+        policy_delay(1),
+        *_REGULARISERS,
+        observations=_VECTORS_AND_DICTS,
     ),
     "td3": _ported(
         "td3",
         f"learning_rate {_REPLAY} tau policy_delay target_policy_noise target_noise_clip {_NOISE} "
         f"{_NETWORKS} n_critics",
-        _constant_rate(3e-4), _CRITIC_RATE, *_REGULARISERS, observations=_VECTORS_AND_DICTS,
+        _constant_rate(3e-4),
+        _CRITIC_RATE,
+        *_REGULARISERS,
+        observations=_VECTORS_AND_DICTS,
     ),
     "ddpg": _ported(
-        "ddpg", f"learning_rate {_REPLAY} tau {_NOISE} {_NETWORKS}",
-        _constant_rate(3e-4), replace(_CRITIC_RATE, default=1e-3), *_REGULARISERS,
+        "ddpg",
+        f"learning_rate {_REPLAY} tau {_NOISE} {_NETWORKS}",
+        _constant_rate(3e-4),
+        replace(_CRITIC_RATE, default=1e-3),
+        *_REGULARISERS,
         observations=VECTORS,
     ),
     "tqc": _ported(
         "tqc",
         f"learning_rate {_REPLAY} tau n_quantiles top_quantiles_to_drop_per_net ent_coef "
         f"target_entropy {_NOISE} {_NETWORKS}",
-        _CRITIC_RATE, policy_delay(1), *_REGULARISERS, observations=_VECTORS_AND_DICTS,
+        _CRITIC_RATE,
+        policy_delay(1),
+        *_REGULARISERS,
+        observations=_VECTORS_AND_DICTS,
     ),
     "crossq": _ported(
         "crossq",
         f"learning_rate {_REPLAY} policy_delay ent_coef target_entropy {_NOISE} {_NETWORKS} "
         "n_critics",
-        _constant_rate(1e-3), _CRITIC_RATE, *_REGULARISERS,
-        widths=(1024, 1024), words=CROSSQ_WIDTHS, observations=_VECTORS_AND_DICTS,
+        _constant_rate(1e-3),
+        _CRITIC_RATE,
+        *_REGULARISERS,
+        widths=(1024, 1024),
+        words=CROSSQ_WIDTHS,
+        observations=_VECTORS_AND_DICTS,
     ),
-}  # fmt: skip
+}

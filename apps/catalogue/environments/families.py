@@ -42,34 +42,47 @@ class Family:
 
 FAMILIES: dict[str, Family] = {
     "classic_control": Family(
-        "Classic control", "gymnasium[classic-control]>=1.2,<2",
+        "Classic control",
+        "gymnasium[classic-control]>=1.2,<2",
         film_bytes_per_minute=900_000,
     ),
-    "toy_text": Family(
-        "Toy text", "gymnasium[toy-text]>=1.2,<2", film_bytes_per_minute=120_000
-    ),
+    "toy_text": Family("Toy text", "gymnasium[toy-text]>=1.2,<2", film_bytes_per_minute=120_000),
     "box2d": Family(
-        "Box2D", "gymnasium[box2d]>=1.2,<2", "Box2D", extra="box2d",
+        "Box2D",
+        "gymnasium[box2d]>=1.2,<2",
+        "Box2D",
+        extra="box2d",
         film_bytes_per_minute=1_400_000,
     ),
     "mujoco": Family(
-        "MuJoCo", "mujoco>=3.3,<4", "mujoco", extra="mujoco",
+        "MuJoCo",
+        "mujoco>=3.3,<4",
+        "mujoco",
+        extra="mujoco",
         film_bytes_per_minute=2_700_000,
     ),
     "atari": Family(
-        "Atari", "ale-py>=0.11,<0.13", "ale_py",
-        ids=r"ALE/.+|\w+NoFrameskip-v\d+", extra="atari",
+        "Atari",
+        "ale-py>=0.11,<0.13",
+        "ale_py",
+        ids=r"ALE/.+|\w+NoFrameskip-v\d+",
+        extra="atari",
         wrappers=(
             "apps.engine.wrappers:AtariFrames",
             "apps.engine.wrappers:LifeIsEpisode",
             "apps.engine.wrappers:ClipReward",
         ),
-        frame_stack=4, kwargs={"frameskip": 1, "obs_type": "grayscale"},
+        frame_stack=4,
+        kwargs={"frameskip": 1, "obs_type": "grayscale"},
         film_bytes_per_minute=400_000,
     ),
     "minigrid": Family(
-        "MiniGrid", "minigrid>=3,<4", "minigrid",
-        ids=r"(MiniGrid|BabyAI)-.+", extra="minigrid",
-        wrappers=("minigrid.wrappers:FlatObsWrapper",), film_bytes_per_minute=200_000,
+        "MiniGrid",
+        "minigrid>=3,<4",
+        "minigrid",
+        ids=r"(MiniGrid|BabyAI)-.+",
+        extra="minigrid",
+        wrappers=("minigrid.wrappers:FlatObsWrapper",),
+        film_bytes_per_minute=200_000,
     ),
-}  # fmt: skip
+}

@@ -213,9 +213,11 @@ def _rows(space: SpaceDescription, dimensions: tuple[Dimension, ...]) -> tuple[S
         first, *rest = [index for index, _ in alike]
         low, high = bounds or (None, None)
         each = meaning or Dimension("")
-        rows.append(SpaceRow(
-            _label(first, rest[-1] if rest else first), each.meaning, each.unit, low, high
-        ))  # fmt: skip
+        rows.append(
+            SpaceRow(
+                _label(first, rest[-1] if rest else first), each.meaning, each.unit, low, high
+            )
+        )
     return tuple(rows)
 
 

@@ -58,11 +58,21 @@ class Preset:
 
 _LIBRARY = "the library's defaults"
 # Off-policy learners of continuous control: small buffers start fast and fit a laptop.
-_CONTROL_FAST = {"learning_rate": 1e-3, "buffer_size": 50_000, "learning_starts": 1000,
-                 "train_freq": 8, "gradient_steps": 8}  # fmt: skip
+_CONTROL_FAST = {
+    "learning_rate": 1e-3,
+    "buffer_size": 50_000,
+    "learning_starts": 1000,
+    "train_freq": 8,
+    "gradient_steps": 8,
+}
 _CONTROL_STABLE = {"buffer_size": 200_000, "learning_starts": 1000}
-_CONTROL_HIGH = {"learning_rate": "lin_0.00073", "buffer_size": 300_000, "learning_starts": 10_000,
-                 "gamma": 0.98, "net_arch": [400, 300]}  # fmt: skip
+_CONTROL_HIGH = {
+    "learning_rate": "lin_0.00073",
+    "buffer_size": 300_000,
+    "learning_starts": 10_000,
+    "gamma": 0.98,
+    "net_arch": [400, 300],
+}
 _SMALLER_BUFFER = f"{_LIBRARY}, smaller buffer"
 
 
@@ -82,33 +92,57 @@ def _clipped(**high: Any) -> dict[PresetName, Preset]:
         ),
         "stable": Preset({}, 4, f"{_LIBRARY}, 4 environments"),
         "high_score": Preset(
-            {"n_steps": 1024, "batch_size": 128, "gae_lambda": 0.98, "ent_coef": 0.005,
-             "learning_rate": "lin_0.0003", **high}, 8,
+            {
+                "n_steps": 1024,
+                "batch_size": 128,
+                "gae_lambda": 0.98,
+                "ent_coef": 0.005,
+                "learning_rate": "lin_0.0003",
+                **high,
+            },
+            8,
         ),
-    }  # fmt: skip
+    }
 
 
 GENERAL_PRESETS: dict[str, dict[PresetName, Preset]] = {
     "ppo": _clipped(),
     "dqn": {
         "fast": Preset(
-            {"learning_rate": 1e-3, "buffer_size": 50_000, "learning_starts": 1000,
-             "batch_size": 64, "train_freq": 16, "gradient_steps": 8,
-             "target_update_interval": 500, "exploration_fraction": 0.2}, 1,
+            {
+                "learning_rate": 1e-3,
+                "buffer_size": 50_000,
+                "learning_starts": 1000,
+                "batch_size": 64,
+                "train_freq": 16,
+                "gradient_steps": 8,
+                "target_update_interval": 500,
+                "exploration_fraction": 0.2,
+            },
+            1,
         ),
         "stable": Preset({"buffer_size": 200_000, "learning_starts": 1000}, 1, _SMALLER_BUFFER),
         "high_score": Preset(
-            {"learning_rate": 5e-4, "buffer_size": 200_000, "learning_starts": 2000,
-             "batch_size": 128, "train_freq": 4, "gradient_steps": -1,
-             "target_update_interval": 500, "exploration_fraction": 0.2,
-             "net_arch": [256, 256]}, 1,
+            {
+                "learning_rate": 5e-4,
+                "buffer_size": 200_000,
+                "learning_starts": 2000,
+                "batch_size": 128,
+                "train_freq": 4,
+                "gradient_steps": -1,
+                "target_update_interval": 500,
+                "exploration_fraction": 0.2,
+                "net_arch": [256, 256],
+            },
+            1,
         ),
     },
     "a2c": {
         "fast": Preset({"n_steps": 8, "learning_rate": 2e-3}, 16),
         "stable": Preset({}, 8, f"{_LIBRARY}, 8 environments"),
         "high_score": Preset(
-            {"n_steps": 8, "gae_lambda": 0.9, "vf_coef": 0.4, "learning_rate": "lin_0.0007"}, 16,
+            {"n_steps": 8, "gae_lambda": 0.9, "vf_coef": 0.4, "learning_rate": "lin_0.0007"},
+            16,
         ),
     },
     "sac": _control(tau=0.02),
@@ -118,36 +152,68 @@ GENERAL_PRESETS: dict[str, dict[PresetName, Preset]] = {
         "fast": Preset({"n_steps": 256, "batch_size": 128, "n_critic_updates": 10}, 4),
         "stable": Preset({}, 2, f"{_LIBRARY}, 2 environments"),
         "high_score": Preset(
-            {"n_steps": 1024, "batch_size": 128, "cg_max_steps": 25, "n_critic_updates": 20}, 2,
+            {"n_steps": 1024, "batch_size": 128, "cg_max_steps": 25, "n_critic_updates": 20},
+            2,
         ),
     },
     "recurrent_ppo": {
         "fast": Preset(
-            {"n_steps": 128, "batch_size": 256, "n_epochs": 5, "learning_rate": 1e-3,
-             "lstm_hidden_size": 64}, 8,
+            {
+                "n_steps": 128,
+                "batch_size": 256,
+                "n_epochs": 5,
+                "learning_rate": 1e-3,
+                "lstm_hidden_size": 64,
+            },
+            8,
         ),
         "stable": Preset({}, 4, f"{_LIBRARY}, 4 environments"),
         "high_score": Preset(
-            {"n_steps": 512, "batch_size": 256, "gae_lambda": 0.98, "ent_coef": 0.005,
-             "learning_rate": "lin_0.0003"}, 8,
+            {
+                "n_steps": 512,
+                "batch_size": 256,
+                "gae_lambda": 0.98,
+                "ent_coef": 0.005,
+                "learning_rate": "lin_0.0003",
+            },
+            8,
         ),
     },
     "maskable_ppo": _clipped(),
     "qrdqn": {
         "fast": Preset(
-            {"learning_rate": 1e-3, "buffer_size": 50_000, "learning_starts": 1000,
-             "batch_size": 64, "train_freq": 16, "gradient_steps": 8, "n_quantiles": 25,
-             "target_update_interval": 500, "exploration_fraction": 0.2}, 1,
+            {
+                "learning_rate": 1e-3,
+                "buffer_size": 50_000,
+                "learning_starts": 1000,
+                "batch_size": 64,
+                "train_freq": 16,
+                "gradient_steps": 8,
+                "n_quantiles": 25,
+                "target_update_interval": 500,
+                "exploration_fraction": 0.2,
+            },
+            1,
         ),
         "stable": Preset(
-            {"buffer_size": 200_000, "learning_starts": 1000, "exploration_fraction": 0.1}, 1,
+            {"buffer_size": 200_000, "learning_starts": 1000, "exploration_fraction": 0.1},
+            1,
             f"{_SMALLER_BUFFER}, longer exploration",
         ),
         "high_score": Preset(
-            {"learning_rate": 6.3e-4, "buffer_size": 200_000, "learning_starts": 2000,
-             "batch_size": 128, "gradient_steps": -1, "target_update_interval": 250,
-             "exploration_fraction": 0.12, "exploration_final_eps": 0.05, "n_quantiles": 25,
-             "net_arch": [256, 256]}, 1,
+            {
+                "learning_rate": 6.3e-4,
+                "buffer_size": 200_000,
+                "learning_starts": 2000,
+                "batch_size": 128,
+                "gradient_steps": -1,
+                "target_update_interval": 250,
+                "exploration_fraction": 0.12,
+                "exploration_final_eps": 0.05,
+                "n_quantiles": 25,
+                "net_arch": [256, 256],
+            },
+            1,
         ),
     },
     "tqc": _control(tau=0.02),
@@ -157,7 +223,7 @@ GENERAL_PRESETS: dict[str, dict[PresetName, Preset]] = {
         "stable": Preset({}, 1, _LIBRARY),
         "high_score": Preset({"n_delta": 32, "n_top": 16, "delta_std": 0.03}),
     },
-}  # fmt: skip
+}
 
 ZOO_FILE = Path(__file__).parent / "tuned.json"
 

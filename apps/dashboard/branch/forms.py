@@ -76,9 +76,15 @@ class BranchForm(forms.Form):
     experiment = name_field("experiment", "Blank: the parent's.")
 
     main_fields = (
-        "at", "total_timesteps", "schedules", "seed", "environment", "normalize", "name",
+        "at",
+        "total_timesteps",
+        "schedules",
+        "seed",
+        "environment",
+        "normalize",
+        "name",
         "experiment",
-    )  # fmt: skip
+    )
 
     def __init__(self, run: Run, data: Any = None, at: str = "last") -> None:
         super().__init__(data)

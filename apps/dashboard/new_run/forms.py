@@ -28,10 +28,22 @@ from apps.text.names import LIMITS
 HYPERPARAMETER_PREFIX = "hyperparameters."
 DEFAULT_PRESET = "fast"
 SPEC_FIELDS = (
-    "algorithm", "environment", "preset", "length", "total_timesteps", "seed", "n_envs",
-    "vectorization", "eval_freq", "milestones", "eval_episodes", "save_freq", "tensorboard",
-    "backend", "device",
-)  # fmt: skip
+    "algorithm",
+    "environment",
+    "preset",
+    "length",
+    "total_timesteps",
+    "seed",
+    "n_envs",
+    "vectorization",
+    "eval_freq",
+    "milestones",
+    "eval_episodes",
+    "save_freq",
+    "tensorboard",
+    "backend",
+    "device",
+)
 
 
 def number_field(label: str, bounds: tuple[int, int], help_text: str = "") -> forms.CharField:
@@ -160,13 +172,30 @@ class RunForm(forms.Form):
     )
 
     main_fields = (
-        "environment", "preset", "length", "total_timesteps", "seed", "seeds", "n_envs",
-        "normalize", "name", "experiment",
-    )  # fmt: skip
+        "environment",
+        "preset",
+        "length",
+        "total_timesteps",
+        "seed",
+        "seeds",
+        "n_envs",
+        "normalize",
+        "name",
+        "experiment",
+    )
     schedule_fields = (
-        "eval_freq", "milestones", "eval_episodes", "save_freq", "film", "early_stop",
-        "vectorization", "tensorboard", "backend", "device", "priority",
-    )  # fmt: skip
+        "eval_freq",
+        "milestones",
+        "eval_episodes",
+        "save_freq",
+        "film",
+        "early_stop",
+        "vectorization",
+        "tensorboard",
+        "backend",
+        "device",
+        "priority",
+    )
     start_fields = ("init", "file")
 
     def __init__(self, data: Any = None, **options: Any) -> None:
@@ -362,10 +391,14 @@ class EvaluateForm(forms.Form):
     should_film = forms.BooleanField(label="Film it", required=False, initial=True)
 
     def __init__(self, run: Run, data: Any = None) -> None:
-        super().__init__(data, auto_id="evaluate-%s", initial={
-            "n_episodes": run.spec.get("eval_episodes", 5),
-            "seed": default_evaluation_seed(run.spec["seed"]),
-        })  # fmt: skip
+        super().__init__(
+            data,
+            auto_id="evaluate-%s",
+            initial={
+                "n_episodes": run.spec.get("eval_episodes", 5),
+                "seed": default_evaluation_seed(run.spec["seed"]),
+            },
+        )
         steps = checkpoint_steps(run)
         self.has_checkpoints = bool(steps)
         at = self.fields["at"]

@@ -41,8 +41,12 @@ class Chart:
 
 def _chart(key: str) -> Chart:
     metric = METRICS[key]
-    about = {"metric": key, "estimate": metric.estimator, "unit": metric.unit,
-             "healthy": metric.healthy}  # fmt: skip
+    about = {
+        "metric": key,
+        "estimate": metric.estimator,
+        "unit": metric.unit,
+        "healthy": metric.healthy,
+    }
     return Chart(
         metric.title,
         metric.meaning,

@@ -111,10 +111,14 @@ class RunListForm(forms.Form):
     search = forms.CharField(
         label="Search",
         required=False,
-        widget=forms.TextInput(attrs={
-            "type": "search", "placeholder": "name, id, experiment", "maxlength": MAX_TEXT_LENGTH,
-        }),
-    )  # fmt: skip
+        widget=forms.TextInput(
+            attrs={
+                "type": "search",
+                "placeholder": "name, id, experiment",
+                "maxlength": MAX_TEXT_LENGTH,
+            }
+        ),
+    )
     status = _select("Status")
     algorithm = _select("Algorithm")
     environment = _select("Environment")

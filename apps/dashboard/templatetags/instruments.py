@@ -87,8 +87,10 @@ def relation_mark(run: Run) -> SafeString:
     said = f"{run.relation} of {'a file' if run.relation == 'import' else source}{at}"
     return format_html(
         '<span class="relation" title="{}">{}<span class="visually-hidden">{}</span></span>',
-        said, icon(run.relation), said,
-    )  # fmt: skip
+        said,
+        icon(run.relation),
+        said,
+    )
 
 
 @register.simple_tag
@@ -99,8 +101,10 @@ def logged_mark(run: Run) -> SafeString:
     said = "logged by a script"
     return format_html(
         '<span class="relation" title="{}">{}<span class="visually-hidden">{}</span></span>',
-        said, icon("logged"), said,
-    )  # fmt: skip
+        said,
+        icon("logged"),
+        said,
+    )
 
 
 @register.filter

@@ -7,8 +7,8 @@ from typing import Any
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from apps.catalogue.algorithms.backends import DEFAULT_BACKEND
-from apps.engine.environments import pickles
 from apps.engine.checkpoints import loading
+from apps.engine.environments import pickles
 from apps.engine.models.building import build_model
 from apps.engine.models.classes import ALGORITHM_CLASSES
 from apps.engine.models.networks import load_networks

@@ -16,8 +16,8 @@ from typing import Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from apps.engine.environments import pickles
 from apps.engine.checkpoints.buffer import FileEntry, SharedChunks
+from apps.engine.environments import pickles
 from apps.engine.models.networks import file_of, save_networks
 from apps.engine.stepping.normalized import save_statistics
 from apps.errors import DiskFull, RunDirectoryError

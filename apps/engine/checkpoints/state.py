@@ -17,17 +17,27 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from apps.engine.checkpoints.buffer import cut_episodes, load_buffer, position_of
-from apps.engine.environments.pickles import (CannotRestore)
+from apps.engine.environments.pickles import CannotRestore
 from apps.engine.models.networks import load_networks
 from apps.engine.stepping import normalized, states
 from apps.spec.run import RunSpec
 
 # Attributes of the library's models that change while they learn, beside their networks.
 MODEL_ATTRIBUTES = (
-    "num_timesteps", "_episode_num", "_n_updates", "_n_calls", "_current_progress_remaining",
-    "_last_obs", "_last_episode_starts", "_last_original_obs", "_last_lstm_states",
-    "ep_info_buffer", "ep_success_buffer", "exploration_rate", "action_noise",
-)  # fmt: skip
+    "num_timesteps",
+    "_episode_num",
+    "_n_updates",
+    "_n_calls",
+    "_current_progress_remaining",
+    "_last_obs",
+    "_last_episode_starts",
+    "_last_original_obs",
+    "_last_lstm_states",
+    "ep_info_buffer",
+    "ep_success_buffer",
+    "exploration_rate",
+    "action_noise",
+)
 # Of these a model keeps its own when its environments begin anew: they belong to an episode.
 EPISODE_ATTRIBUTES = frozenset({"_last_lstm_states", "action_noise"})
 # Returns of other environments say nothing of these.

@@ -14,27 +14,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import cloudpickle
 import gymnasium
 import numpy as np
 from gymnasium.utils import EzPickle
 from numpy.typing import NDArray
-from apps.engine.environments.pickles import CannotPickle
-from apps.engine.environments.pickles import CannotRestore
-from apps.engine.environments.pickles import pickled
+
+from apps.engine.environments.pickles import CannotPickle, CannotRestore, pickled
 
 Method = Literal["pickle", "replay"]
 
 # Beyond this an episode is too long to be played again; the environment then starts anew.
 MAX_JOURNAL_STEPS = 1_000_000
-
-
-
-
-
-
-
-
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +92,13 @@ class Journal(gymnasium.Wrapper[Any, Any, Any, Any]):
         if not self._has_begun or len(self._actions) > MAX_JOURNAL_STEPS:
             return None
         return EpisodeSoFar(
-            self._seed, self._options, self._rng_state, self._emulator,
-            np.array(self._actions), self._observation,
-        )  # fmt: skip
+            self._seed,
+            self._options,
+            self._rng_state,
+            self._emulator,
+            np.array(self._actions),
+            self._observation,
+        )
 
     def play_again(self, episode: EpisodeSoFar) -> None:
         """Bring the environment to where the journal ends.

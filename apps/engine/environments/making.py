@@ -161,8 +161,15 @@ def _wrapped(env: Env, wrappers: Iterable[Any], is_training_only: bool) -> Env:
             return inner
         try:
             return wrapper_class(inner, **kwargs)
-        except (gymnasium.error.Error, TypeError, ValueError, LookupError, AttributeError,
-                AssertionError, ImportError) as error:  # fmt: skip
+        except (
+            gymnasium.error.Error,
+            TypeError,
+            ValueError,
+            LookupError,
+            AttributeError,
+            AssertionError,
+            ImportError,
+        ) as error:
             raise UnknownEnvironment(f"{path} cannot wrap {inner}: {error!r}") from error
 
     return reduce(wrap, wrappers, env)

@@ -142,9 +142,12 @@ def _dict_shift(space: spaces.Dict) -> Shift | None:
     changed = {name: shift for name, shift in shifts.items() if shift}
     if not changed:
         return None
-    plain = spaces.Dict(OrderedDict(
-        (name, changed[name].plain if name in changed else part) for name, part in space.items()
-    ))  # fmt: skip
+    plain = spaces.Dict(
+        OrderedDict(
+            (name, changed[name].plain if name in changed else part)
+            for name, part in space.items()
+        )
+    )
     turns = {name: shift.turn for name, shift in changed.items()}
     words = "; ".join(f"{name}: {shift.words}" for name, shift in changed.items())
     parts = ", ".join(

@@ -59,11 +59,15 @@ def policy_for(
     if kind not in algorithm.observations:
         others = BACKENDS[algorithm.backend].algorithms.values()
         able = ", ".join(other.name for other in others if kind in other.observations)
-        raise InvalidSpec([FieldError(
-            "algorithm",
-            f"{algorithm.full_title} reads {' or '.join(sorted(algorithm.observations))} "
-            f"observations and this environment's are {kind}; algorithms that can: {able}",
-        )])  # fmt: skip
+        raise InvalidSpec(
+            [
+                FieldError(
+                    "algorithm",
+                    f"{algorithm.full_title} reads {' or '.join(sorted(algorithm.observations))} "
+                    f"observations and this environment's are {kind}; algorithms that can: {able}",
+                )
+            ]
+        )
     if hyperparameters.get("policy") == "linear":
         return "LinearPolicy"
     stem = {"dict": "MultiInput", "image": "Cnn", "vector": "Mlp"}[kind]

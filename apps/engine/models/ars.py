@@ -43,9 +43,11 @@ class ObservableARS(ARS):
         callback: BaseCallback,
         n_envs: int,
     ) -> None:
-        callback.update_locals({
-            "dones": np.array([_locals["done"]]),
-            "infos": [_locals["info"]],
-            "rewards": np.array([_locals["reward"]]),
-        })  # fmt: skip
+        callback.update_locals(
+            {
+                "dones": np.array([_locals["done"]]),
+                "infos": [_locals["info"]],
+                "rewards": np.array([_locals["reward"]]),
+            }
+        )
         super()._trigger_callback(_locals, _globals, callback, n_envs)

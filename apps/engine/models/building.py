@@ -35,11 +35,16 @@ def build_model(
     """
     algorithm = spec.schema
     if algorithm.needs_action_masks and not env.has_attr("action_masks"):
-        raise InvalidSpec([FieldError(
-            "environment",
-            f"{spec.environment} has no action_masks() that says which actions are valid, and "
-            f"{algorithm.title} needs it; add a wrapper that has it, or use ppo",
-        )])  # fmt: skip
+        raise InvalidSpec(
+            [
+                FieldError(
+                    "environment",
+                    f"{spec.environment} has no action_masks() that says which actions are "
+                    "valid, and "
+                    f"{algorithm.title} needs it; add a wrapper that has it, or use ppo",
+                )
+            ]
+        )
     described = describe_spaces(spec.environment, env.observation_space, env.action_space)
     has_masks = spec.schema.needs_action_masks  # Asked for above.
     if error := unfit(spec, replace(described, has_action_masks=has_masks)):
@@ -73,8 +78,14 @@ def _check_goals(spec: RunSpec, env: VecEnv) -> None:
     parts = [*space] if isinstance(space, spaces.Dict) else []
     check_goals(spec.hyperparameters, spec.environment, parts)
     if spec.hyperparameters.get("her") and not env.has_attr("compute_reward"):
-        raise InvalidSpec([FieldError(
-            "hyperparameters.her",
-            f"true is not allowed in {spec.environment}: it has no compute_reward(achieved_goal, "
-            "desired_goal, info), which says what another goal would have paid; set it to false",
-        )])  # fmt: skip
+        raise InvalidSpec(
+            [
+                FieldError(
+                    "hyperparameters.her",
+                    f"true is not allowed in {spec.environment}: it has no "
+                    "compute_reward(achieved_goal, "
+                    "desired_goal, info), which says what another goal would have paid; set it "
+                    "to false",
+                )
+            ]
+        )

@@ -20,9 +20,7 @@ from numpy.typing import NDArray
 from sbx.common.type_aliases import ReplayBufferSamplesNp, RLTrainState
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-ACTIVATIONS = {
-    name: getattr(linen, name) for name in ("tanh", "relu", "elu", "gelu", "silu")
-}  # fmt: skip
+ACTIVATIONS = {name: getattr(linen, name) for name in ("tanh", "relu", "elu", "gelu", "silu")}
 
 
 class _FlaxNetworks(BaseAlgorithm):

@@ -19,9 +19,16 @@ from apps.rundir.files import sha256_of
 
 SHOWN_DIFFERENCES = 3
 TORCH_ERRORS = (
-    RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError, EOFError,
-    ArithmeticError, pickle.UnpicklingError,
-)  # fmt: skip
+    RuntimeError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    AssertionError,
+    EOFError,
+    ArithmeticError,
+    pickle.UnpicklingError,
+)
 
 
 def load_weights(model: BaseAlgorithm, path: Path, sha256: str) -> None:

@@ -170,9 +170,14 @@ class Film:
         self._size = size
         options = ["-pix_fmt", "yuv420p", "-g", str(KEY_FRAME_INTERVAL), "-movflags", "+faststart"]
         self._writer = FFMPEG_VideoWriter(
-            str(self._beside), size, self._fps, codec="libx264", preset="veryfast",
-            threads=1, ffmpeg_params=options,
-        )  # fmt: skip
+            str(self._beside),
+            size,
+            self._fps,
+            codec="libx264",
+            preset="veryfast",
+            threads=1,
+            ffmpeg_params=options,
+        )
 
     def __enter__(self) -> Self:
         return self

@@ -22,10 +22,14 @@ def on_probe(
 ) -> list[Finding]:
     """Judge what random actions showed."""
     if probe.not_finite:
-        return [Finding(
-            "refusal", f"{probe.not_finite}: networks that read it hold nothing else afterwards",
-            "look for a division by zero or a simulation that blew up, and end the episode there",
-        )]  # fmt: skip
+        return [
+            Finding(
+                "refusal",
+                f"{probe.not_finite}: networks that read it hold nothing else afterwards",
+                "look for a division by zero or a simulation that blew up, and end the episode "
+                "there",
+            )
+        ]
     assert probe.reward is not None  # A step was taken, and what it gave was finite.
     return [
         _on_reward(spec, probe, probe.reward),
@@ -44,10 +48,11 @@ def _on_reward(spec: RunSpec, probe: Probe, reward: Scale) -> Finding:
     largest = max(abs(reward.low), abs(reward.high))
     if largest == 0:
         return Finding(
-            "advice", f"the reward was 0 in all of {probe.steps:,} random steps",
+            "advice",
+            f"the reward was 0 in all of {probe.steps:,} random steps",
             "an agent learns only once it meets a reward: reward the way towards the goal, or "
             "start episodes near it",
-        )  # fmt: skip
+        )
     if reward.low == reward.high:
         return Finding("ok", f"every random step was rewarded with {reward.low:.4g}")
     if largest <= LARGE_REWARD and reward.std >= SMALL_REWARD:
@@ -55,9 +60,10 @@ def _on_reward(spec: RunSpec, probe: Probe, reward: Scale) -> Finding:
     if spec.normalize and spec.normalize["norm_reward"]:
         return Finding("ok", f"{said}; this run normalises it")
     return Finding(
-        "advice", said,
+        "advice",
+        said,
         "normalise it (norm_reward), or scale it to about 1: networks learn such targets slowly",
-    )  # fmt: skip
+    )
 
 
 def _on_observations(spec: RunSpec, probe: Probe) -> Finding:
@@ -86,9 +92,10 @@ def _on_episodes(spec: RunSpec, description: EnvironmentDescription, probe: Prob
     if probe.episodes:
         many = "1 episode" if probe.episodes == 1 else f"{probe.episodes:,} episodes"
         return Finding(
-            "ok", f"{many} ended, after {probe.mean_length:,.0f} steps on average with a mean "
+            "ok",
+            f"{many} ended, after {probe.mean_length:,.0f} steps on average with a mean "
             f"return of {probe.mean_return:.4g}",
-        )  # fmt: skip
+        )
     if limit is None:
         return Finding(
             "warning",
@@ -122,13 +129,15 @@ def _on_leak(spec: RunSpec, probe: Probe, free_bytes: int) -> list[Finding]:
     grown_bytes = probe.leak_bytes_per_step * spec.total_timesteps
     if grown_bytes <= LEAK_FRACTION * free_bytes:
         return []
-    return [Finding(
-        "warning",
-        f"memory grew by {size_in_words(probe.leak_bytes_per_step)} with each step: by "
-        f"{size_in_words(grown_bytes)} until the end of this run, and {size_in_words(free_bytes)} "
-        "are free",
-        "look for a list that only grows",
-    )]  # fmt: skip
+    return [
+        Finding(
+            "warning",
+            f"memory grew by {size_in_words(probe.leak_bytes_per_step)} with each step: by "
+            f"{size_in_words(grown_bytes)} until the end of this run, and "
+            f"{size_in_words(free_bytes)} are free",
+            "look for a list that only grows",
+        )
+    ]
 
 
 def on_memory(spec: RunSpec, description: EnvironmentDescription, memory: Memory) -> Finding:
@@ -183,6 +192,7 @@ def on_speed(spec: RunSpec, steps_per_s: float, eta_s: float, n_envs: int) -> Fi
     """Tell how long a run takes, measured with so many parallel environments."""
     some = f" (with {n_envs} of its {spec.n_envs} environments)" if n_envs < spec.n_envs else ""
     return Finding(
-        "ok", f"training makes {steps_per_s:,.0f} steps/s here{some}: {spec.total_timesteps:,} "
+        "ok",
+        f"training makes {steps_per_s:,.0f} steps/s here{some}: {spec.total_timesteps:,} "
         f"steps take about {in_words(eta_s)}",
-    )  # fmt: skip
+    )

@@ -19,7 +19,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
-from apps.engine.environments.pickles import (CannotPickle, CannotRestore, pickled, unpickled)
+from apps.engine.environments.pickles import CannotPickle, CannotRestore, pickled, unpickled
 from apps.engine.environments.plain_spaces import has_plain_spaces
 from apps.engine.stepping.states import LOST
 from apps.errors import EngineError
@@ -46,9 +46,12 @@ class SameStepCartPole(CartPoleVectorEnv):
     def step(
         self, action: NDArray[np.integer[Any]]
     ) -> tuple[
-        NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_],
+        NDArray[np.float32],
+        NDArray[np.float32],
+        NDArray[np.bool_],
+        NDArray[np.bool_],
         dict[str, Any],
-    ]:  # fmt: skip
+    ]:
         """Step all carts, and set those that are done back to a random start."""
         observations, rewards, terminated, truncated, infos = super().step(action)
         # The original would reset these in its next step, whatever action it is given there.

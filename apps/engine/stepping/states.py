@@ -13,13 +13,18 @@ import gymnasium
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
-from apps.engine.environments.journal import (Journal, journal_of)
-from apps.engine.environments.pickles import (CannotPickle, CannotRestore, pickled, unpickled)
+from apps.engine.environments.journal import Journal, journal_of
+from apps.engine.environments.pickles import CannotPickle, CannotRestore, pickled, unpickled
 
 Env = gymnasium.Env[Any, Any]
 VECTOR_ATTRIBUTES = (
-    "buf_obs", "buf_dones", "buf_rews", "actions", "_seeds", "_options",
-)  # fmt: skip
+    "buf_obs",
+    "buf_dones",
+    "buf_rews",
+    "actions",
+    "_seeds",
+    "_options",
+)
 PLAYED_AGAIN = "an environment cannot be pickled ({}): its episode is played again at a resume"
 LOST = "an environment cannot be pickled ({}): its episode begins anew at a resume from here"
 MONITOR_ATTRIBUTES = ("rewards", "needs_reset", "total_steps", "current_reset_info")
@@ -61,9 +66,7 @@ def capture(env: VecEnv) -> dict[str, Any]:
         return _capture_in_process(base)
     own = cast(SaysItsState, base)
     state = own.state()
-    return {
-        "method": vectorization_of(env), "state": state, "why": own.why_not_pickled(state)
-    }  # fmt: skip
+    return {"method": vectorization_of(env), "state": state, "why": own.why_not_pickled(state)}
 
 
 def restore(env: VecEnv, state: dict[str, Any]) -> None:

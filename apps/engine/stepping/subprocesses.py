@@ -18,7 +18,7 @@ import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.vec_env import SubprocVecEnv
 
-from apps.engine.environments.pickles import (CannotRestore)
+from apps.engine.environments.pickles import CannotRestore
 from apps.engine.stepping.states import capture_one, restore_one
 from apps.errors import EngineError
 

@@ -53,10 +53,12 @@ class PlayQuerySet(models.QuerySet[Row]):
         return jobs_in_turn(
             waiting,
             list(running.values_list("run_id", "run__experiment_id")),
-            list(latest.annotate(at=Max("started_at")).values_list(
-                "run_id", "run__experiment_id", "at"
-            )),
-        )  # fmt: skip
+            list(
+                latest.annotate(at=Max("started_at")).values_list(
+                    "run_id", "run__experiment_id", "at"
+                )
+            ),
+        )
 
     def next_queued(self) -> Row | None:
         """Return the one whose turn it is, None when none waits."""

@@ -28,11 +28,22 @@ from apps.spec.schedules import check_schedules, names_of
 from apps.text import names
 
 # These shape the networks, so a checkpoint's weights fit no other values.
-NETWORK_HYPERPARAMETERS = frozenset({
-    "net_arch", "critic_net_arch", "activation_fn", "policy", "n_critics", "n_quantiles",
-    "lstm_hidden_size", "n_lstm_layers", "shared_lstm", "enable_critic_lstm", "use_sde",
-    "layer_norm",
-})  # fmt: skip
+NETWORK_HYPERPARAMETERS = frozenset(
+    {
+        "net_arch",
+        "critic_net_arch",
+        "activation_fn",
+        "policy",
+        "n_critics",
+        "n_quantiles",
+        "lstm_hidden_size",
+        "n_lstm_layers",
+        "shared_lstm",
+        "enable_critic_lstm",
+        "use_sde",
+        "layer_norm",
+    }
+)
 
 
 def resume(run: Run, is_here: bool = False) -> Run:
@@ -214,11 +225,15 @@ def _child(
     is_usual = spec.schedule_length == spec.total_timesteps or not names_of(spec.hyperparameters)
     spec = replace(spec, schedule_timesteps=0 if is_usual else spec.schedule_length)
     if spec.total_timesteps <= checkpoint.step:
-        raise InvalidSpec([FieldError(
-            "total_timesteps",
-            f"{spec.total_timesteps} is not allowed; the checkpoint is at step {checkpoint.step}, "
-            "so it must be more",
-        )])  # fmt: skip
+        raise InvalidSpec(
+            [
+                FieldError(
+                    "total_timesteps",
+                    f"{spec.total_timesteps} is not allowed; the checkpoint is at step "
+                    f"{checkpoint.step}, so it must be more",
+                )
+            ]
+        )
     named = _named_after(run, f"-{relation}-{checkpoint.step}", naming)
     origin = Origin(run, checkpoint.step, relation, passed_over=passed_over)
     made = create(spec, named, origin)

@@ -97,9 +97,9 @@ def _in_setting() -> Iterator[Source]:
 
 def _in_packages() -> tuple[Source, ...]:
     folders = [Path(place) for place in sys.path]
-    return _named_by_packages(tuple(
-        (folder, folder.stat().st_mtime_ns) for folder in folders if folder.is_dir()
-    ))  # fmt: skip
+    return _named_by_packages(
+        tuple((folder, folder.stat().st_mtime_ns) for folder in folders if folder.is_dir())
+    )
 
 
 @lru_cache(maxsize=1)

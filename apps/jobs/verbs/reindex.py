@@ -27,9 +27,16 @@ from apps.text import names
 
 # What a file may raise that somebody damaged or wrote by hand.
 UNREADABLE = (
-    EngineError, OSError, LookupError, TypeError, ValueError, ArithmeticError, AttributeError,
-    DataError, IntegrityError,
-)  # fmt: skip
+    EngineError,
+    OSError,
+    LookupError,
+    TypeError,
+    ValueError,
+    ArithmeticError,
+    AttributeError,
+    DataError,
+    IntegrityError,
+)
 
 
 @dataclass(slots=True)

@@ -178,11 +178,15 @@ def _algorithm_of(data: Mapping[str, Any], start: Start) -> str:
         RunSpec.from_dict({"algorithm": algorithm})  # It has the words for that.
     if known and algorithm not in known:
         titles = " or ".join(ALGORITHMS[name].title for name in known)
-        raise InvalidSpec([FieldError(
-            "algorithm",
-            f"{algorithm!r} is not allowed; these weights are of {titles}, and another algorithm "
-            "cannot use them",
-        )])  # fmt: skip
+        raise InvalidSpec(
+            [
+                FieldError(
+                    "algorithm",
+                    f"{algorithm!r} is not allowed; these weights are of {titles}, and another "
+                    "algorithm cannot use them",
+                )
+            ]
+        )
     return algorithm
 
 
@@ -209,10 +213,12 @@ def _completed(
         with suppress(ValueError):  # The spec has the words for it.
             wanted = ALGORITHMS[algorithm].hyperparameters[name].parse(given[name])
             if _makes_others(name, wanted, value):
-                errors.append(FieldError(
-                    f"hyperparameters.{name}",
-                    f"{wanted!r} is not allowed; the weights are of networks with {value!r}",
-                ))  # fmt: skip
+                errors.append(
+                    FieldError(
+                        f"hyperparameters.{name}",
+                        f"{wanted!r} is not allowed; the weights are of networks with {value!r}",
+                    )
+                )
     if errors:
         raise InvalidSpec(errors)
     left_out = {name: value for name, value in needed.items() if given.get(name) is None}

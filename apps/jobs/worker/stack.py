@@ -197,11 +197,26 @@ def _worker_command(workers: int) -> list[str]:
 def _web_command(host: str, port: int) -> list[str]:
     # Daphne has no back-pressure; the limits keep what a client can make it hold small.
     return [
-        sys.executable, "-m", "rlgym.server", "-b", host, "-p", str(port), "-v", "0",
+        sys.executable,
+        "-m",
+        "rlgym.server",
+        "-b",
+        host,
+        "-p",
+        str(port),
+        "-v",
+        "0",
         "--no-server-name",
-        "--websocket-max-message-size", "65536", "--ping-interval", "20", "--ping-timeout", "30",
-        "--application-close-timeout", "5", "rlgym.asgi:application",
-    ]  # fmt: skip
+        "--websocket-max-message-size",
+        "65536",
+        "--ping-interval",
+        "20",
+        "--ping-timeout",
+        "30",
+        "--application-close-timeout",
+        "5",
+        "rlgym.asgi:application",
+    ]
 
 
 def _allow_many_files() -> None:

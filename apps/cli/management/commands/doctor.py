@@ -37,9 +37,16 @@ class Command(OurCommand):
 
     def run(self, options: dict[str, Any]) -> None:
         findings = [
-            _packages(), *_extras(), _device(), _ffmpeg(),
-            _database(), _media(), _queue(), _disk(), _worker(),
-        ]  # fmt: skip
+            _packages(),
+            *_extras(),
+            _device(),
+            _ffmpeg(),
+            _database(),
+            _media(),
+            _queue(),
+            _disk(),
+            _worker(),
+        ]
         if options["json"]:
             self.print_json(
                 [dict(zip(("name", "state", "detail"), f, strict=True)) for f in findings]
@@ -89,9 +96,12 @@ def _device() -> Finding:
     # In a process of its own: this one stays free of torch.
     code = "import torch; print(torch.cuda.get_device_name() if torch.cuda.is_available() else '')"
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False,
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
         timeout=CUDA_TIMEOUT_S,
-    )  # fmt: skip
+    )
     if done.returncode:
         return "device", "error", f"torch cannot be imported: {done.stderr.strip()[-200:]}"
     if name := done.stdout.strip():

@@ -19,9 +19,11 @@ class Command(OurCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--run", default="", metavar="RUN", help="of this run only")
         parser.add_argument(
-            "--status", default="", metavar="NAME",
+            "--status",
+            default="",
+            metavar="NAME",
             help="one or several, by comma; queued,running: what waits",
-        )  # fmt: skip
+        )
         parser.add_argument("--limit", type=int, default=50, metavar="N")
         parser.add_argument(
             "--after", metavar="EVALUATION", help="go on after this one, the last one printed"

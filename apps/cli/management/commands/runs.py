@@ -25,22 +25,28 @@ class Command(OurCommand):
             "--status", default="", metavar="NAME", help="one or several, by comma"
         )
         parser.add_argument(
-            "--kind", type=one_of(RunKind.values), metavar="NAME",
+            "--kind",
+            type=one_of(RunKind.values),
+            metavar="NAME",
             help="trained here, or logged by scripts outside",
-        )  # fmt: skip
+        )
         parser.add_argument("--algo", default="", metavar="NAME")
         parser.add_argument("--env", default="", metavar="ID")
         parser.add_argument("--experiment", default="", metavar="NAME")
         parser.add_argument(
-            "--search", default="", metavar="TEXT",
+            "--search",
+            default="",
+            metavar="TEXT",
             help="part of a name, environment or experiment, or the start of an id",
-        )  # fmt: skip
+        )
         for name, help_text in (("from", "a day or a time, in UTC"), ("to", "likewise")):
             parser.add_argument(f"--created-{name}", default="", metavar="TIME", help=help_text)
         parser.add_argument(
-            "--order", default=NEWEST_FIRST, metavar="KEY",
+            "--order",
+            default=NEWEST_FIRST,
+            metavar="KEY",
             help=f"one of {', '.join(SORTS)}; --order=-KEY for the reverse",
-        )  # fmt: skip
+        )
         parser.add_argument("--limit", type=whole_between(1, MAX_LIMIT), default=50, metavar="N")
         parser.add_argument(
             "--after", metavar="RUN", help="go on after this run, the last one of the page before"
