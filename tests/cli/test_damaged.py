@@ -22,20 +22,12 @@ from apps.cli.management.commands import reindex as reindex_command
 from apps.dashboard.views.broken import server_error
 from apps.experiments.models import Run
 from apps.jobs import presence, reindexing, soundness
+from tests.commands import manage
 from tests.conftest import TINY_PPO
 from tests.full_disk import small_disk
 from tests.live_stack import ROOT
 
 Spoil = Callable[[Path], object]
-
-
-def manage(home: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    environment = {name: value for name, value in os.environ.items() if "DJANGO" not in name}
-    return subprocess.run(
-        [sys.executable, "manage.py", *arguments],
-        cwd=ROOT, env={**environment, "RLGYM_HOME": str(home)},
-        capture_output=True, text=True, check=False, timeout=120,
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")

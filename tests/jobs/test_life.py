@@ -14,7 +14,8 @@ from apps.experiments.models import IllegalMove, Run, RunStatus
 from apps.jobs import control, lineage, records, reindexing, supervisor
 from apps.jobs.naming import Naming
 from apps.jobs.trainer import TRAINER, TrainerProcess
-from tests.conftest import TINY_PPO, give_checkpoint, make_run
+from tests.conftest import give_checkpoint, make_run
+from tests.jobs.conftest import GiveTrained
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("home")]
 
@@ -22,12 +23,11 @@ ENDED = (RunStatus.FAILED, RunStatus.STOPPED, RunStatus.PAUSED, RunStatus.LOST)
 
 
 @pytest.fixture
-def ended(settings: Settings) -> Run:
-    """A tiny run, trained to its end by a real trainer."""
+def ended(settings: Settings, give_trained: GiveTrained) -> Run:
+    """A tiny run, trained to its end."""
     settings.WARM_TRAINER = False
     supervisor.shutdown.clear()
-    run = control.launch(control.check_spec(TINY_PPO), Naming(experiment="Life"))
-    return train(run)
+    return give_trained()
 
 
 def train(run: Run) -> Run:
