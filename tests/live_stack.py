@@ -58,9 +58,14 @@ def assert_in_order(events: list[dict[str, Any]]) -> None:
 
 
 class LiveStack:
-    """Web server and worker under `manage.py up`, and the commands beside them."""
+    """Web server and worker under `manage.py up`, and the commands beside them.
 
-    def __init__(self, home: Path, *flags: str, **variables: str) -> None:
+    No trainer waits in reserve unless a test asks for one: it would take processor time from
+    what is looked at.
+    """
+
+    def __init__(self, home: Path, *flags: str, **given: str) -> None:
+        variables = {"RLGYM_WARM_TRAINER": "0", **given}
         self.home = home
         self.port = free_port()
         self.address = f"http://127.0.0.1:{self.port}"

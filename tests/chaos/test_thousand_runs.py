@@ -81,7 +81,7 @@ def test_processes_that_race_for_a_thousand_runs_take_each_once(tmp_path: Path) 
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
 def test_two_workers_train_a_thousand_runs_each_once(tmp_path: Path) -> None:
-    with LiveStack(tmp_path / "home", RLGYM_WORKERS="1") as stack:
+    with LiveStack(tmp_path / "home", RLGYM_WORKERS="1", RLGYM_WARM_TRAINER="1") as stack:
         with stack.another_worker():
             assert python(stack.home, QUEUE).wait() == 0
 
