@@ -110,7 +110,7 @@ def test_a_killed_web_server_costs_a_stream_no_line_and_repeats_none(
     outliving: LiveStack, n_kills: int, apart_s: float
 ) -> None:
     token = outliving.token()
-    run = outliving.launch(timesteps=10_000_000 if apart_s else 15_000)
+    run = outliving.launch()
     pick = random.Random(n_kills)
     killed_at, wait_s = time.monotonic(), 0.0
     log = outliving.wait_for_training(run["id"])
@@ -134,7 +134,7 @@ def test_a_killed_web_server_costs_a_stream_no_line_and_repeats_none(
                             web.kill()
                             killed_at = time.monotonic()
                             wait_s = apart_s and apart_s + pick.uniform(0, 1)
-                            if apart_s and kills == n_kills:
+                            if kills == n_kills:
                                 outliving.manage("stop", run["id"])
         except (OSError, TimeoutError):
             time.sleep(0.2)  # The server is on its way back.
@@ -147,9 +147,10 @@ def test_a_killed_web_server_costs_a_socket_no_line_and_a_dashboard_nothing_that
     outliving: LiveStack,
 ) -> None:
     headers = {"Authorization": f"Bearer {outliving.token()}"}
-    run = outliving.launch(timesteps=30_000)
+    run = outliving.launch()
     log = outliving.wait_for_training(run["id"])
     seen: list[dict[str, Any]] = []
+    is_asked_to_stop = False
     shown: list[list[dict[str, Any]]] = []
     cursor, kills = 0, 0
 
@@ -170,6 +171,9 @@ def test_a_killed_web_server_costs_a_socket_no_line_and_a_dashboard_nothing_that
                 open_socket(f"runs/{run['id']}/?after={cursor}") as socket,
             ):
                 shown.append(take(dashboard)["runs"])
+                if kills == 2 and not is_asked_to_stop:
+                    outliving.manage("stop", run["id"])
+                    is_asked_to_stop = True
                 while not seen or seen[-1]["type"] != "end":
                     message = take(socket)
                     seen += message["events"]

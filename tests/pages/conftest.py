@@ -175,10 +175,11 @@ def assert_no_sideways_scroll(page: Page) -> None:
     size = page.viewport_size
     assert size is not None
     others = [{"width": width, "height": height} for width, height in SIZES.values()]
-    for each in (*others, size):  # It ends as it began.
+    fits = "width => document.documentElement.scrollWidth <= width"
+    for each in (size, *others, size):  # It ends as it began.
         page.set_viewport_size(each)  # type: ignore[arg-type]
-        width = page.evaluate("document.documentElement.scrollWidth")
-        assert width <= each["width"], page.url
+        # Charts take the width that is there a moment after it has changed.
+        wait_until(page, lambda width=each["width"]: page.evaluate(fits, width))
 
 
 def start_run(page: Page, served: Served, algorithm: str, steps: int) -> None:
@@ -210,4 +211,4 @@ def wait_until(page: Page, is_so: Callable[[], bool]) -> None:
         if is_so():
             return
         page.wait_for_timeout(100)
-    pytest.fail("waited 15 s in vain")
+    pytest.fail(f"waited 15 s in vain at {page.url}, {page.viewport_size}")
