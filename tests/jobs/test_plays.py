@@ -191,7 +191,7 @@ def test_cancelling_a_running_evaluation_ends_its_process_and_leaves_nothing(
 def filming(run: Run, settings: Settings) -> tuple[Video, TrainerProcess, Elsewhere]:
     """Evaluate a run that never ends, and begin a film of it that takes long."""
     settings.VIDEO_SECONDS = 3600
-    ask(run, n_episodes=1, max_episode_steps=8_000)
+    ask(run, n_episodes=1, max_episode_steps=3_000)
     plays.evaluate_queued(lambda: None)
     video = Video.objects.select_related("evaluation").get()
     assert video.claim(supervisor.new_owner())
@@ -210,7 +210,7 @@ def test_cancelling_a_film_keeps_the_figures_and_says_why_there_is_none(
     work.join()
     assert not trainer.is_running()
     evaluation = Evaluation.objects.select_related("video").get()
-    assert (evaluation.status, evaluation.return_mean) == (JobStatus.COMPLETED, 8_000.0)
+    assert (evaluation.status, evaluation.return_mean) == (JobStatus.COMPLETED, 3_000.0)
     assert (evaluation.video.status, evaluation.film_error) == (
         "cancelled",
         "Cancelled by its user.",
@@ -231,7 +231,7 @@ def test_deleting_a_run_ends_what_plays_it(settings: Settings, give_trained: Giv
     assert not Evaluation.objects.exists()
     back = records.restore(run.pk)
     assert halves(back) == []
-    assert back.evaluations.get().return_mean == 8_000.0
+    assert back.evaluations.get().return_mean == 3_000.0
 
 
 def test_a_film_whose_directory_is_gone_ends_and_fails(

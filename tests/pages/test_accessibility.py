@@ -45,16 +45,18 @@ def violations(page: Page) -> list[str]:
     """
     page.evaluate("for (const d of document.querySelectorAll('details:not(.ask)')) d.open = true;")
     page.evaluate(AXE)
-    found = []
+    found, grounds = [], set()
     for scheme, rules in (("light", "undefined"), ("dark", COLOUR_RULES)):
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
         page.wait_for_timeout(SETTLES_MS)
+        grounds.add(page.evaluate("getComputedStyle(document.body).backgroundColor"))
         options = f"{{resultTypes: ['violations'], runOnly: {rules}}}"
         judged = page.evaluate(f"axe.run(document, {options})")["violations"]
         found += [
             f"{scheme} {one['impact']} {one['id']}: {one['nodes'][0]['html'][:200]}"
             for one in judged
         ]
+    assert len(grounds) == 2, "it did become dark"
     return found
 
 
