@@ -84,14 +84,6 @@ def give_checkpoint(run: Run, step: int, **fields: object) -> Checkpoint:
     return run.checkpoints.create(step=step, sha256=sha256_of(folder / MANIFEST), **fields)
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Give a file to one of several processes as a whole: what its tests share is set up once.
-
-    Here, since xdist reads the mark before anybody who wants the last word on the order.
-    """
-    item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(item.config.rootpath))))
-
-
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take longest, so that no process is left alone with one.
