@@ -27,7 +27,7 @@ run: install ## serve the dashboard with its worker
 	$(BIN)/python manage.py up
 
 test: $(BIN)/.installed-tools ## run the whole suite
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-exact: $(BIN)/.installed-tools ## kill every algorithm three times in every environment it fits, and compare
 	$(BIN)/python -m pytest -n 2 -m exact tests/engine/test_exact.py $(ARGS)

@@ -6,6 +6,7 @@ import os
 # imported, which reads it once.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -85,11 +86,16 @@ def give_checkpoint(run: Run, step: int, **fields: object) -> Checkpoint:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run browser tests last: they leave an event loop running, and other tests need none.
+    """Begin with the files that take longest, so that no process is left alone with one.
 
-    Of several processes one runs them all; every other file is a process's whole work at a time.
+    Browser tests run last: they leave an event loop running, and other tests need none.
     """
-    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+    weights: Counter[Path] = Counter()
     for item in items:
-        group = "browser" if item.get_closest_marker("browser") else item.path.name
-        item.add_marker(pytest.mark.xdist_group(group))
+        marks = {mark.name for mark in item.iter_markers()}
+        weights[item.path] += 1000 * ("chaos" in marks) + ("slow" in marks)
+
+    def turn(item: pytest.Item) -> tuple[bool, int]:
+        return item.get_closest_marker("browser") is not None, -weights[item.path]
+
+    items.sort(key=turn)

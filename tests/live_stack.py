@@ -5,18 +5,20 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import psutil
 
 from apps.jobs.worker import stack
+from tests import commands
 
 # `up` gives up what dies more often than it restarts in a minute: so far apart kills must be.
 APART_S = stack.RESTART_WINDOW_S / stack.MAX_RESTARTS + 0.5
@@ -56,9 +58,14 @@ def assert_in_order(events: list[dict[str, Any]]) -> None:
 
 
 class LiveStack:
-    """Web server and worker under `manage.py up`, and the commands beside them."""
+    """Web server and worker under `manage.py up`, and the commands beside them.
 
-    def __init__(self, home: Path, *flags: str, **variables: str) -> None:
+    No trainer waits in reserve unless a test asks for one: it would take processor time from
+    what is looked at.
+    """
+
+    def __init__(self, home: Path, *flags: str, **given: str) -> None:
+        variables = {"RLGYM_WARM_TRAINER": "0", **given}
         self.home = home
         self.port = free_port()
         self.address = f"http://127.0.0.1:{self.port}"
@@ -69,7 +76,7 @@ class LiveStack:
             "RLGYM_HOME": str(home),
             **variables,
         }
-        self._flags = flags
+        self._flags, self._variables = flags, variables
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "LiveStack":
@@ -141,14 +148,7 @@ class LiveStack:
 
     def manage(self, *arguments: str) -> Any:
         """Run a command with `--json` and return what it printed."""
-        done = subprocess.run(
-            [sys.executable, "manage.py", *arguments, "--json"],
-            cwd=ROOT,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = commands.manage(self.home, *arguments, "--json", **self._variables)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
@@ -174,13 +174,29 @@ class LiveStack:
         return shown
 
     def wait_for(self, run_id: str, *statuses: str, timeout_s: float = 60) -> dict[str, Any]:
-        """Wait until a run has one of the statuses."""
+        """Wait until a run has one of the statuses, and return it.
+
+        The row is looked at, which takes less of what the run needs than a command again and
+        again; the command that shows the run must tell the same.
+        """
 
         def found() -> dict[str, Any] | None:
+            if self.status(run_id) not in statuses:
+                return None
             run = self.run(run_id)
             return run if run["status"] in statuses else None
 
         return wait_until(found, timeout_s, f"{run_id} to be {' or '.join(statuses)}")
+
+    def status(self, run_id: str) -> str | None:
+        """The status in a run's row; None where it cannot be read just now."""
+        with suppress(sqlite3.Error):
+            address = f"file:{self.home / 'db.sqlite3'}?mode=ro"
+            with closing(sqlite3.connect(address, uri=True)) as database:
+                question = "SELECT status FROM experiments_run WHERE id = ?"
+                row = database.execute(question, (run_id,)).fetchone()
+                return str(row[0]) if row else None
+        return None
 
     def wait_for_training(self, run_id: str) -> Path:
         """Wait until the log of a run has a metric, and return the log."""
@@ -209,14 +225,8 @@ class LiveStack:
             "from apps.accounts.models import ApiToken, first_admin\n"
             "print(ApiToken.objects.issue(first_admin(), 'tests'))"
         )
-        done = subprocess.run(
-            [sys.executable, "manage.py", "shell", "-v", "0", "-c", code],
-            cwd=ROOT,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        done = commands.manage(self.home, "shell", "-v", "0", "-c", code, **self._variables)
+        assert done.returncode == 0, done.stderr
         return done.stdout.split()[-1]
 
     def request(self, path: str, token: str, body: object = None, **headers: str) -> Any:

@@ -8,7 +8,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
+from apps.jobs.watchdog import RING_INTERVAL_S
 
 from tests.full_disk import empty, fill, small_disk
 from tests.live_stack import LiveStack, wait_until
@@ -19,9 +21,10 @@ HOUR_S = 3600.0
 CLOCK = Path(__file__).parent / "clock"
 
 
-@pytest.fixture
-def stack(tmp_path: Path) -> Iterator[LiveStack]:
-    with LiveStack(tmp_path / "home") as stack:
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStack]:
+    """One stack that outlives one disaster after the other."""
+    with LiveStack(tmp_path_factory.mktemp("stack") / "home") as stack:
         yield stack
 
 
@@ -38,7 +41,7 @@ def test_a_run_out_of_memory_fails_alone_and_says_so(stack: LiveStack) -> None:
 
 
 def test_the_queue_s_file_may_be_deleted(stack: LiveStack) -> None:
-    first = stack.launch(timesteps=60_000)
+    first = stack.launch(timesteps=20_000)
     stack.wait_for_training(first["id"])
     files = list(stack.home.glob("queue.sqlite3*"))
     assert files
@@ -68,8 +71,8 @@ def test_a_clock_that_is_set_ends_no_run_and_hides_no_death(tmp_path: Path) -> N
 
         for shift_s in (HOUR_S, -HOUR_S, 24 * HOUR_S):
             set_clock(shift_s)
-        assert stack.run(run["id"])["status"] == "running"
-        assert stack.run(run["id"])["attempt"] == 1
+        now = stack.run(run["id"])
+        assert (now["status"], now["attempt"]) == ("running", 1)
         os.kill(stack.trainer_pid(run["id"]), signal.SIGKILL)
         wait_until(lambda: b'"attempt":2' in log.read_bytes(), 30, "the run to go on")
         stack.manage("stop", run["id"])
@@ -113,7 +116,7 @@ def test_runs_wait_for_a_full_disk_and_the_worker_lives(tmp_path: Path) -> None:
         run = stack.launch(timesteps=2000)
         wait_until(lambda: "disk is full" in stack.run(run["id"])["waiting"], 20, "the reason")
         fill(disk)  # Not a byte is left, for a row either.
-        time.sleep(10)
+        time.sleep(2 * RING_INTERVAL_S)  # The worker is told of what waits, again and again.
         assert stack.run(run["id"])["status"] == "queued"
         empty(disk)
         ended = stack.wait_for(run["id"], "completed")
@@ -126,16 +129,14 @@ def test_a_disk_that_fills_while_a_run_trains_ends_neither_worker_nor_run(tmp_pa
     with small_disk(tmp_path / "disk", 64) as disk, LiveStack(disk / "home") as stack:
         workers = [process.pid for process in stack.find("manage.py worker")]
         run = stack.launch()
-        stack.wait_for_training(run["id"])
+        log = stack.wait_for_training(run["id"])
+        trainer = stack.trainer_pid(run["id"])
         fill(disk)
-        time.sleep(15)
+        wait_until(lambda: not psutil.pid_exists(trainer), 30, "its trainer to have no room")
+        time.sleep(2 * RING_INTERVAL_S)  # The worker is told of what waits, again and again.
         empty(disk)
-
-        def goes_on() -> bool:
-            now = stack.run(run["id"])
-            return now["status"] == "running" and now["attempt"] == 2
-
-        wait_until(goes_on, 60, "the run to go on")
+        wait_until(lambda: b'"attempt":2' in log.read_bytes(), 60, "the run to go on")
+        stack.wait_for(run["id"], "running")
         stack.manage("stop", run["id"])
         stack.wait_for(run["id"], "stopped")
         following = stack.launch(timesteps=2000)
@@ -146,6 +147,7 @@ def test_a_disk_that_fills_while_a_run_trains_ends_neither_worker_nor_run(tmp_pa
 
 def test_a_queue_s_file_that_is_deleted_or_damaged_fails_no_request(stack: LiveStack) -> None:
     token = stack.token()
+    n_before = len(stack.manage("runs"))
     made = []
     for spoil in (Path.unlink, lambda path: path.write_bytes(b"no database" * 1000)):
         for path in stack.home.glob("queue.sqlite3*"):
@@ -161,4 +163,4 @@ def test_a_queue_s_file_that_is_deleted_or_damaged_fails_no_request(stack: LiveS
             made.append(json.load(response)["id"])
     for run_id in made:
         assert stack.wait_for(run_id, "completed")["attempt"] == 1
-    assert len(stack.manage("runs")) == len(made)
+    assert len(stack.manage("runs")) == n_before + len(made)

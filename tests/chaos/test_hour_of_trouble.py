@@ -128,6 +128,7 @@ def test_whatever_befalls_it_each_run_ends_in_its_true_state(disk: Path, tmp_pat
         TMPDIR=str(temporary),
         RLGYM_MAX_ATTEMPTS="1000",
         RLGYM_KEEP_CHECKPOINTS="1",
+        RLGYM_WARM_TRAINER="1",
     )
     give_odd_worlds(stack.home)
     with stack:

@@ -27,6 +27,20 @@ def stack(tmp_path: Path) -> Iterator[LiveStack]:
         yield stack
 
 
+@pytest.fixture
+def warm_stack(tmp_path: Path) -> Iterator[LiveStack]:
+    """A stack as users have it, with a trainer in reserve, which has to end as well."""
+    with LiveStack(tmp_path / "home", RLGYM_WARM_TRAINER="1") as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def outliving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStack]:
+    """One stack for all that it outlives. It is up to no more than five restarts a minute."""
+    with LiveStack(tmp_path_factory.mktemp("stack") / "home") as stack:
+        yield stack
+
+
 def last_status(log: Path) -> str:
     lines = [json.loads(line) for line in log.read_bytes().splitlines()]
     return str([line["status"] for line in lines if line["type"] == "status"][-1])
@@ -55,33 +69,33 @@ def test_a_killed_worker_leaves_no_trainer_and_its_run_goes_on(stack: LiveStack)
 
 
 def test_a_worker_killed_between_the_end_of_a_run_and_its_row_loses_no_evaluation(
-    stack: LiveStack,
+    outliving: LiveStack,
 ) -> None:
-    run = stack.launch(timesteps=30_000)
-    log = stack.wait_for_training(run["id"])
-    (worker,) = stack.find("manage.py worker")
+    run = outliving.launch(timesteps=12_000)
+    log = outliving.wait_for_training(run["id"])
+    (worker,) = outliving.find("manage.py worker")
     worker.suspend()  # It writes no row from here on; its trainer goes on to the end.
     wait_until(lambda: last_status(log) == "completed", 120, "the trainer to end")
-    assert stack.run(run["id"])["status"] == "running"
+    assert outliving.run(run["id"])["status"] == "running"
     worker.kill()
-    stack.wait_for(run["id"], "completed")
+    outliving.wait_for(run["id"], "completed")
 
     def evaluations() -> list[str]:
-        return [one["status"] for one in stack.run(run["id"])["evaluations"]]
+        return [one["status"] for one in outliving.run(run["id"])["evaluations"]]
 
     wait_until(lambda: evaluations() == ["completed"], 120, "what the run asked for")
 
 
-def test_a_killed_trainer_s_run_goes_on_until_its_tries_are_used_up(stack: LiveStack) -> None:
-    run = stack.launch(**{"save-freq": 2000})
-    log = stack.wait_for_training(run["id"])
+def test_a_killed_trainer_s_run_goes_on_until_its_tries_are_used_up(outliving: LiveStack) -> None:
+    run = outliving.launch(**{"save-freq": 2000})
+    log = outliving.wait_for_training(run["id"])
     for nth in (1, 2, 3):
-        pid = stack.trainer_pid(run["id"])
+        pid = outliving.trainer_pid(run["id"])
         os.kill(pid, signal.SIGKILL)
         wait_until(lambda nth=nth: len(attempts_of(log)) == nth, 30, f"attempt {nth + 1}")
-        wait_until(lambda pid=pid: stack.trainer_pid(run["id"]) != pid, 30, "another trainer")
-    os.kill(stack.trainer_pid(run["id"]), signal.SIGKILL)
-    lost = stack.wait_for(run["id"], "lost", timeout_s=30)
+        wait_until(lambda pid=pid: outliving.trainer_pid(run["id"]) != pid, 30, "another trainer")
+    os.kill(outliving.trainer_pid(run["id"]), signal.SIGKILL)
+    lost = outliving.wait_for(run["id"], "lost", timeout_s=30)
     assert "SIGKILL" in lost["status_reason"]
     assert last_status(log) == "lost"
     steps = [attempt["from_step"] for attempt in attempts_of(log)]
@@ -93,18 +107,18 @@ def test_a_killed_trainer_s_run_goes_on_until_its_tries_are_used_up(stack: LiveS
     [(2, 0), pytest.param(50, APART_S, marks=[pytest.mark.soak, pytest.mark.timeout(3600)])],
 )
 def test_a_killed_web_server_costs_a_stream_no_line_and_repeats_none(
-    stack: LiveStack, n_kills: int, apart_s: float
+    outliving: LiveStack, n_kills: int, apart_s: float
 ) -> None:
-    token = stack.token()
-    run = stack.launch(timesteps=10_000_000 if apart_s else 30_000)
+    token = outliving.token()
+    run = outliving.launch()
     pick = random.Random(n_kills)
     killed_at, wait_s = time.monotonic(), 0.0
-    log = stack.wait_for_training(run["id"])
+    log = outliving.wait_for_training(run["id"])
     seen: list[dict[str, object]] = []
     cursor, kills = "0", 0
     while not seen or seen[-1]["type"] != "end":
         try:
-            with stack.request(
+            with outliving.request(
                 f"/api/v1/runs/{run['id']}/stream", token, **{"Last-Event-ID": cursor}
             ) as stream:
                 for line in stream:
@@ -116,12 +130,12 @@ def test_a_killed_web_server_costs_a_stream_no_line_and_repeats_none(
                         is_time = time.monotonic() - killed_at > wait_s
                         if kills < n_kills and len(seen) > 40 * (kills + 1) and is_time:
                             kills += 1
-                            (web,) = stack.find("rlgym.server")
+                            (web,) = outliving.find("rlgym.server")
                             web.kill()
                             killed_at = time.monotonic()
                             wait_s = apart_s and apart_s + pick.uniform(0, 1)
-                            if apart_s and kills == n_kills:
-                                stack.manage("stop", run["id"])
+                            if kills == n_kills:
+                                outliving.manage("stop", run["id"])
         except (OSError, TimeoutError):
             time.sleep(0.2)  # The server is on its way back.
     assert kills == n_kills
@@ -130,18 +144,19 @@ def test_a_killed_web_server_costs_a_stream_no_line_and_repeats_none(
 
 
 def test_a_killed_web_server_costs_a_socket_no_line_and_a_dashboard_nothing_that_stays(
-    stack: LiveStack,
+    outliving: LiveStack,
 ) -> None:
-    headers = {"Authorization": f"Bearer {stack.token()}"}
-    run = stack.launch(timesteps=30_000)
-    log = stack.wait_for_training(run["id"])
+    headers = {"Authorization": f"Bearer {outliving.token()}"}
+    run = outliving.launch()
+    log = outliving.wait_for_training(run["id"])
     seen: list[dict[str, Any]] = []
+    is_asked_to_stop = False
     shown: list[list[dict[str, Any]]] = []
     cursor, kills = 0, 0
 
     def open_socket(path: str) -> ClientConnection:
-        address = f"ws{stack.address.removeprefix('http')}/ws/{path}"
-        return connect(address, origin=Origin(stack.address), additional_headers=headers)
+        address = f"ws{outliving.address.removeprefix('http')}/ws/{path}"
+        return connect(address, origin=Origin(outliving.address), additional_headers=headers)
 
     def take(socket: ClientConnection) -> dict[str, Any]:
         message: dict[str, Any] = json.loads(socket.recv(timeout=20))
@@ -156,13 +171,16 @@ def test_a_killed_web_server_costs_a_socket_no_line_and_a_dashboard_nothing_that
                 open_socket(f"runs/{run['id']}/?after={cursor}") as socket,
             ):
                 shown.append(take(dashboard)["runs"])
+                if kills == 2 and not is_asked_to_stop:
+                    outliving.manage("stop", run["id"])
+                    is_asked_to_stop = True
                 while not seen or seen[-1]["type"] != "end":
                     message = take(socket)
                     seen += message["events"]
                     cursor = message["id"]
                     if kills < 2 and len(seen) > 40 * (kills + 1):
                         kills += 1
-                        (web,) = stack.find("rlgym.server")
+                        (web,) = outliving.find("rlgym.server")
                         web.kill()
         except (OSError, InvalidHandshake, ConnectionClosed):
             time.sleep(0.2)  # The server is on its way back.
@@ -170,20 +188,20 @@ def test_a_killed_web_server_costs_a_socket_no_line_and_a_dashboard_nothing_that
     lines = [json.loads(line) for line in log.read_bytes().splitlines()]
     assert seen[:-1] == lines
     # Each dashboard that came back showed the run as it was by then.
-    steps = [row["step"] for rows in shown for row in rows]
+    steps = [row["step"] for rows in shown for row in rows if row["id"] == run["id"]]
     assert len(shown) == len(steps) >= 3
     assert steps == sorted(steps)
 
 
 def test_the_end_of_everything_saves_and_requeues_the_run_and_leaves_no_process(
-    stack: LiveStack,
+    warm_stack: LiveStack,
 ) -> None:
-    run = stack.launch()
-    log = stack.wait_for_training(run["id"])
-    stack.process.send_signal(signal.SIGINT)
-    assert stack.process.wait(timeout=30) == 0
-    assert stack.processes() == []
-    ended = stack.run(run["id"])
+    run = warm_stack.launch()
+    log = warm_stack.wait_for_training(run["id"])
+    warm_stack.process.send_signal(signal.SIGINT)
+    assert warm_stack.process.wait(timeout=30) == 0
+    assert warm_stack.processes() == []
+    ended = warm_stack.run(run["id"])
     assert ended["status"] == "queued"
     assert last_status(log) == "queued"
     saved = json.loads((log.parent / "checkpoints" / "manifest.json").read_text())["last"]
@@ -191,12 +209,12 @@ def test_the_end_of_everything_saves_and_requeues_the_run_and_leaves_no_process(
     assert not list(log.parent.rglob("*.tmp*"))
 
 
-def test_a_killed_up_takes_its_children_along(stack: LiveStack) -> None:
-    run = stack.launch()
-    stack.wait_for_training(run["id"])
-    stack.process.kill()
-    wait_until(lambda: not stack.processes(), 30, "web server, worker and trainer to end")
-    assert stack.run(run["id"])["status"] == "queued"
+def test_a_killed_up_takes_its_children_along(warm_stack: LiveStack) -> None:
+    run = warm_stack.launch()
+    warm_stack.wait_for_training(run["id"])
+    warm_stack.process.kill()
+    wait_until(lambda: not warm_stack.processes(), 30, "web server, worker and trainer to end")
+    assert warm_stack.run(run["id"])["status"] == "queued"
 
 
 def _with_its_film(run: dict[str, Any]) -> dict[str, Any] | None:

@@ -15,10 +15,10 @@ RUNS = 1000
 PROCESSES = 2
 QUEUE = f"""
 from apps.engine.spec import RunSpec
-from apps.jobs import control
+from apps.jobs.verbs import life
 small = {{"n_steps": 32, "batch_size": 32, "n_epochs": 1, "net_arch": [8]}}
 for seed in range({RUNS}):
-    control.launch(RunSpec.from_dict(
+    life.launch(RunSpec.from_dict(
         {{"total_timesteps": 256, "seed": seed, "n_envs": 1, "eval_episodes": 1, "film": False,
           "hyperparameters": small}}
     ))
@@ -81,7 +81,7 @@ def test_processes_that_race_for_a_thousand_runs_take_each_once(tmp_path: Path) 
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
 def test_two_workers_train_a_thousand_runs_each_once(tmp_path: Path) -> None:
-    with LiveStack(tmp_path / "home", RLGYM_WORKERS="1") as stack:
+    with LiveStack(tmp_path / "home", RLGYM_WORKERS="1", RLGYM_WARM_TRAINER="1") as stack:
         with stack.another_worker():
             assert python(stack.home, QUEUE).wait() == 0
 

@@ -16,8 +16,8 @@ from pytest_django import Settings
 
 from apps.cli.management.commands import up
 from apps.cli.shapes import run_as_dict
-from apps.experiments.models import Checkpoint, Run
-from apps.experiments.statuses import RunStatus
+from apps.experiments.models import Checkpoint, Run, RunStatus
+from tests import commands
 from tests.conftest import make_run
 
 TINY = (
@@ -50,14 +50,7 @@ YAML_BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
 
 def manage(home: Path, *arguments: str, code: int = 0) -> "subprocess.CompletedProcess[str]":
     """Run a command in a process of its own, in a data directory of this test's own."""
-    done = subprocess.run(
-        [sys.executable, "manage.py", *arguments],
-        env={**os.environ, "RLGYM_HOME": str(home), "DJANGO_SETTINGS_MODULE": "rlgym.settings"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    done = commands.manage(home, *arguments)
     assert done.returncode == code, done.stderr
     return done
 
@@ -70,20 +63,31 @@ def call(name: str, *arguments: str) -> str:
 
 @pytest.mark.slow
 def test_a_first_command_on_a_fresh_machine_trains_evaluates_and_films(tmp_path: Path) -> None:
-    done = manage(
-        tmp_path,
-        "train",
-        "--algo",
-        "ppo",
-        "--env",
-        "Acrobot-v1",
-        *TINY,
-        "-n",
-        "600",
-        "--eval-episodes",
-        "1",
-        "--json",
+    """The interpreter starts from nothing, too, and prints nothing but the result."""
+    environment = {name: value for name, value in os.environ.items() if "DJANGO" not in name}
+    done = subprocess.run(
+        [
+            sys.executable,
+            "manage.py",
+            "train",
+            "--algo",
+            "ppo",
+            "--env",
+            "Acrobot-v1",
+            *TINY,
+            "-n",
+            "600",
+            "--eval-episodes",
+            "1",
+            "--json",
+        ],
+        env={**environment, "RLGYM_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
     )
+    assert done.returncode == 0, done.stderr
     run = json.loads(done.stdout)
     assert (run["status"], run["progress"], run["environment"]) == ("completed", 1.0, "Acrobot-v1")
     assert (tmp_path / "secret_key").stat().st_mode & 0o777 == 0o600
@@ -116,9 +120,9 @@ def test_a_first_command_on_a_fresh_machine_trains_evaluates_and_films(tmp_path:
     ],
 )
 def test_a_refusal_is_one_plain_line_and_code_1(
-    tmp_path: Path, arguments: tuple[str, ...], said: str
+    shared_home: Path, arguments: tuple[str, ...], said: str
 ) -> None:
-    done = manage(tmp_path, "train", *arguments, code=1)
+    done = manage(shared_home, "train", *arguments, code=1)
     assert said in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert "Traceback" not in done.stderr

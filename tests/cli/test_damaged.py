@@ -23,24 +23,12 @@ from apps.dashboard.broken import server_error
 from apps.experiments.models import Run
 from apps.jobs import presence, soundness
 from apps.jobs.verbs import reindex
+from tests.commands import manage
 from tests.conftest import TINY_PPO
 from tests.full_disk import small_disk
 from tests.live_stack import ROOT
 
 Spoil = Callable[[Path], object]
-
-
-def manage(home: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    environment = {name: value for name, value in os.environ.items() if "DJANGO" not in name}
-    return subprocess.run(
-        [sys.executable, "manage.py", *arguments],
-        cwd=ROOT,
-        env={**environment, "RLGYM_HOME": str(home)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
 
 
 @pytest.fixture(scope="module")

@@ -1,45 +1,58 @@
 """What is downloaded works elsewhere: the stock library plays it as it was evaluated here."""
 
-import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 from shutil import copy
+from typing import Any
 
 import pytest
+from apps.engine.evaluation import evaluate
+from apps.engine.spec import EvalSpec, RunSpec, default_evaluation_seed
+from apps.jobs.bookkeeping import LogCopier
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from apps.experiments.models import Run
-from tests.cli.test_commands import TINY, call, manage
+from apps.engine.training import train
+from apps.experiments.models import Run, RunStatus
+from tests.cli.test_commands import call
+from tests.conftest import TINY_DQN, TINY_PPO, make_run
 from tests.jobs.test_downloads import run_with_checkpoint
-from tests.worlds import ODD_WORLDS, give_odd_worlds
+from tests.worlds import ODD_WORLDS
 
-PPO = ("--algo", "ppo", "--env", "Pendulum-v1", *TINY, "--normalize", "true")
-DQN = ("--algo", "dqn", "--env", "CartPole-v1", "-n", "256", "-params", "net_arch:[8]")
+PPO = {**TINY_PPO, "environment": "Pendulum-v1", "normalize": True}
+SHIFTED = {**TINY_PPO, "environment": "tests.worlds.odd_worlds:Offset-v0"}
 
 
-SHIFTED = ("--algo", "ppo", "--env", "odd_worlds:Offset-v0", *TINY)
+def trained_and_evaluated(data: dict[str, Any]) -> tuple[Run, float]:
+    """Train a run and play its last checkpoint; return the run and what an episode gave."""
+    spec = RunSpec.from_dict(data)
+    run = make_run(status=RunStatus.COMPLETED, spec=spec.as_dict(), attempt=1)
+    train(spec, run.directory)
+    columns, _ = LogCopier(run).advance()
+    Run.objects.filter(pk=run.pk).update(**columns)
+    wanted = EvalSpec(n_episodes=1, seed=default_evaluation_seed(spec.seed), should_film=False)
+    found = evaluate(run.directory, spec, columns["step"], wanted, "eval_1")
+    return run, found.as_dict("eval_1")["return_mean"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("options", [PPO, DQN, SHIFTED], ids=["normalised", "replay", "shifted"])
+@pytest.mark.parametrize("data", [PPO, TINY_DQN, SHIFTED], ids=["normalised", "replay", "shifted"])
 def test_the_stock_library_plays_it_as_it_was_evaluated(
-    options: tuple[str, ...], tmp_path: Path
+    data: dict[str, Any], home: Path, tmp_path: Path, db: None
 ) -> None:
-    home, taken = tmp_path / "home", tmp_path / "taken"
-    home.mkdir()
-    give_odd_worlds(home)
-    manage(home, "train", *options, "--eval-episodes", "1", "--no-video", "--json")
-    shown = json.loads(manage(home, "run", "latest", "--json").stdout)
-    manage(home, "download", "latest", "-o", str(taken))
-    assert (taken / "normalization.npz").exists() == (options is PPO)
+    taken = tmp_path / "taken"
+    run, return_mean = trained_and_evaluated(data)
+    call("download", run.pk, "-o", str(taken))
+    assert (taken / "normalization.npz").exists() == (data is PPO)
     # Its own environment's module is the user's to bring along; the rest needs nothing of ours.
     isolated = ["-I"]
-    if options is SHIFTED:
+    if data is SHIFTED:
         isolated = []
-        copy(ODD_WORLDS, taken)
+        for folder in ("tests", "tests/worlds"):
+            (taken / folder).mkdir()
+        copy(ODD_WORLDS, taken / "tests" / "worlds")
     done = subprocess.run(
         [sys.executable, *isolated, "load.py"],
         cwd=taken,
@@ -51,7 +64,7 @@ def test_the_stock_library_plays_it_as_it_was_evaluated(
     )
     assert done.returncode == 0, done.stderr
     played = float(done.stdout.split()[1])
-    assert played == pytest.approx(shown["evaluations"][0]["return_mean"], rel=1e-4)
+    assert played == pytest.approx(return_mean, rel=1e-4)
 
 
 def test_a_download_overwrites_nothing(home: Path, tmp_path: Path, db: None) -> None:

@@ -36,16 +36,16 @@ from tests.conftest import make_run
     ],
 )
 def test_a_mistake_in_options_is_one_line_and_code_1(
-    tmp_path: Path, words: tuple[str, ...], said: str
+    shared_home: Path, words: tuple[str, ...], said: str
 ) -> None:
-    done = manage(tmp_path, *words, code=1)
+    done = manage(shared_home, *words, code=1)
     assert said in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert done.stdout == ""
 
 
 @pytest.mark.slow
-def test_help_is_still_there(tmp_path: Path) -> None:
+def test_help_is_still_there() -> None:
     said = subprocess.run(
         [sys.executable, "manage.py", "train", "--help"],
         capture_output=True,

@@ -218,18 +218,18 @@ def test_an_environment_that_nobody_can_capture_makes_the_run_warm_and_says_so(
 
 @pytest.mark.slow
 @pytest.mark.chaos
-@pytest.mark.parametrize("algorithm", ["ppo", "dqn"])
+@pytest.mark.parametrize(("algorithm", "total"), [("ppo", 6000), ("dqn", 3000)])
 def test_a_run_killed_three_times_ends_as_the_one_that_was_never_killed(
-    tmp_path: Path, algorithm: str
+    tmp_path: Path, algorithm: str, total: int
 ) -> None:
-    spec = spec_of(algorithm, "CartPole-v1", total_timesteps=6000, save_freq=300)
+    spec = spec_of(algorithm, "CartPole-v1", total_timesteps=total, save_freq=total // 20)
     whole, _ = train_with_pauses(tmp_path / "whole", spec)
     directory = make_directory(tmp_path / "killed", spec)
     pick = random.Random(algorithm)
     for number in (1, 2, 3):
         process = start("--supervised")
         send(process, {"job": "train", "directory": str(directory.path), "attempt": number})
-        wait_for_step(directory, pick.randint(number * 1000, number * 1500))
+        wait_for_step(directory, pick.randint(number * total // 6, number * total // 4))
         process.send_signal(signal.SIGKILL)
         process.communicate()
     train(spec, directory, attempt=Attempt(4))

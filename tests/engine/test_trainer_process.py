@@ -11,7 +11,11 @@ from typing import Any
 
 import pytest
 
+from apps.engine.__main__ import run_job
 from apps.engine.checkpoints import saving
+from apps.engine.control import Control
+from apps.errors import EngineError
+from apps.protocol import messages
 from apps.rundir.directory import RunDirectory
 from tests.conftest import TINY_PPO
 from tests.engine.test_training import events_of
@@ -84,18 +88,23 @@ def test_a_job_on_stdin_trains_and_evaluates_without_django(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("message", "said"),
     [
-        (b"garbage\n", "not JSON"),
         (b"[1]\n", "not an object"),
-        ({"job": "dance"}, "allowed: train, evaluate"),
-        ({"job": "train"}, "lacks 'directory'"),
-        ({"job": "train", "directory": "/nowhere/at/all"}, "does not exist"),
+        (b'{"job": "dance"}\n', "allowed: train, evaluate"),
+        (b'{"job": "train"}\n', "lacks 'directory'"),
+        (b'{"job": "train", "directory": "/nowhere/at/all"}\n', "does not exist"),
     ],
 )
-def test_a_bad_job_is_refused_in_words(message: dict[str, Any] | bytes, said: str) -> None:
-    code, reply = run_one(message)
+def test_a_bad_job_is_refused_in_words(message: bytes, said: str) -> None:
+    with pytest.raises(EngineError) as refused:
+        run_job(messages.decode(message, "job"), Control())
+    assert said in str(refused.value)
+
+
+def test_a_refusal_is_replied_and_the_exit_says_so() -> None:
+    code, reply = run_one(b"garbage\n")
     assert code == 1
     assert reply["reply"] == "refused"
-    assert said in reply["message"]
+    assert "not JSON" in reply["message"]
 
 
 def test_a_bad_spec_is_refused_and_makes_no_directory(tmp_path: Path) -> None:

@@ -72,9 +72,9 @@ def test_a_run_that_computes_for_long_in_one_update_is_waited_for_and_saves(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.WARM_TRAINER = False
-    monkeypatch.setattr(requests, "FORCE_AFTER_S", 4.0)
+    monkeypatch.setattr(requests, "FORCE_AFTER_S", 3.0)
     # Thousands of small minibatches: one update takes three times as long and more.
-    slow = {"n_steps": 2048, "batch_size": 8, "n_epochs": 100, "net_arch": [8]}
+    slow = {"n_steps": 2048, "batch_size": 8, "n_epochs": 40, "net_arch": [8]}
     spec = {**TINY_PPO, "total_timesteps": 100_000, "hyperparameters": slow}
     run = life.launch(checking.check_spec(spec))
     assert run.claim(supervisor.new_owner())

@@ -10,13 +10,13 @@ from pytest_django import Settings
 
 from apps.accounts.models import ApiToken
 from apps.errors import InvalidSpec
-from apps.experiments.models import Run
-from apps.experiments.statuses import IllegalMove, RunStatus
+from apps.experiments.models import IllegalMove, Run, RunStatus
 from apps.jobs.trainers import TRAINER, TrainerProcess
-from apps.jobs.verbs import checking, life, lineage, records, refusals, reindex
+from apps.jobs.verbs import life, lineage, records, refusals, reindex
 from apps.jobs.verbs.naming import Naming
 from apps.jobs.worker import supervisor
-from tests.conftest import TINY_PPO, give_checkpoint, make_run
+from tests.conftest import give_checkpoint, make_run
+from tests.jobs.conftest import GiveTrained
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("home")]
 
@@ -24,12 +24,11 @@ ENDED = (RunStatus.FAILED, RunStatus.STOPPED, RunStatus.PAUSED, RunStatus.LOST)
 
 
 @pytest.fixture
-def ended(settings: Settings) -> Run:
-    """A tiny run, trained to its end by a real trainer."""
+def ended(settings: Settings, give_trained: GiveTrained) -> Run:
+    """A tiny run, trained to its end."""
     settings.WARM_TRAINER = False
     supervisor.shutdown.clear()
-    run = life.launch(checking.check_spec(TINY_PPO), Naming(experiment="Life"))
-    return train(run)
+    return give_trained()
 
 
 def train(run: Run) -> Run:

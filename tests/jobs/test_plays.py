@@ -10,17 +10,16 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from apps.experiments.models import Evaluation, Play, Run, Video
-from apps.experiments.statuses import JobStatus, RunStatus
+from apps.experiments.models import Evaluation, JobStatus, Play, Run, RunStatus, Video
 from apps.jobs import leftovers
 from apps.jobs.trainers import TRAINER, TrainerProcess
-from apps.jobs.verbs import checking, evaluations, life, records, refusals, reindex
+from apps.jobs.verbs import evaluations, records, refusals, reindex
 from apps.jobs.verbs.waiting import why_play_waits
 from apps.jobs.worker import plays, supervisor, worker
 from apps.jobs.worker.watchdog import Watchdog
 from apps.spec.evaluation import EvalSpec
-from tests.conftest import TINY_PPO, make_run
-from tests.worlds import give_odd_worlds
+from tests.conftest import make_run
+from tests.jobs.conftest import GiveTrained
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -31,10 +30,9 @@ pytestmark = [
 
 @pytest.fixture
 def quiet_worker(home: Path, settings: Settings) -> Iterator[None]:
-    """A worker's state of this test's own, without a trainer in reserve; the odd worlds."""
+    """A worker's state of this test's own, without a trainer in reserve."""
     settings.WARM_TRAINER = False
     settings.HEARTBEAT_S = 0.2
-    give_odd_worlds(home)
     caches = (supervisor.reserve, plays.evaluation_places, plays.film_places)
     for one in caches:
         one.cache_clear()
@@ -43,15 +41,6 @@ def quiet_worker(home: Path, settings: Settings) -> Iterator[None]:
     supervisor.shutdown.clear()
     for one in caches:
         one.cache_clear()
-
-
-def trained(environment: str = "CartPole-v1", **changes: object) -> Run:
-    """Train a run for a moment; what follows it is left undone."""
-    data = {**TINY_PPO, "environment": environment, "eval_episodes": 2, **changes}
-    run = life.create(checking.check_spec(data))
-    assert run.claim(supervisor.new_owner())
-    supervisor.supervise_run(run, TrainerProcess(*TRAINER), lambda: None)
-    return run
 
 
 def ask(run: Run, **fields: object) -> Evaluation:
@@ -85,8 +74,10 @@ class Elsewhere:
         assert not self._thread.is_alive()
 
 
-def test_a_broken_renderer_leaves_the_figures_and_the_video_says_why() -> None:
-    run = trained("odd_worlds:BrokenRenderer-v0")
+def test_a_broken_renderer_leaves_the_figures_and_the_video_says_why(
+    give_trained: GiveTrained,
+) -> None:
+    run = give_trained("tests.worlds.odd_worlds:BrokenRenderer-v0")
     plays.evaluate_queued(lambda: None)
     plays.film_queued()
     evaluation = run.evaluations.select_related("video").get()
@@ -102,9 +93,11 @@ def test_a_broken_renderer_leaves_the_figures_and_the_video_says_why() -> None:
     assert (again.video.status, again.film_error) == ("failed", "RuntimeError: no display")
 
 
-def test_an_endless_world_is_evaluated_and_filmed_to_an_end(settings: Settings) -> None:
+def test_an_endless_world_is_evaluated_and_filmed_to_an_end(
+    settings: Settings, give_trained: GiveTrained
+) -> None:
     settings.VIDEO_EPISODES, settings.VIDEO_SECONDS = 1, 2
-    run = trained("odd_worlds:Endless-v0")
+    run = give_trained("tests.worlds.odd_worlds:Endless-v0")
     ask(run, n_episodes=2, max_episode_steps=300)
     plays.evaluate_queued(lambda: None)
     plays.film_queued()
@@ -115,8 +108,10 @@ def test_an_endless_world_is_evaluated_and_filmed_to_an_end(settings: Settings) 
     assert video.cut == "1 of 2 episodes; episode 1 cut at step 39 of 300"
 
 
-def test_returns_that_are_not_finite_are_null_and_named_in_the_row() -> None:
-    run = trained()
+def test_returns_that_are_not_finite_are_null_and_named_in_the_row(
+    give_trained: GiveTrained,
+) -> None:
+    run = give_trained()
     columns = {"return_mean": None, "return_min": -1.7e308, "special": {"return_mean": "-inf"}}
     result = {"name": "eval_1", "n_episodes": 2, **columns}
     evaluation = ask(run, n_episodes=2, should_film=False)
@@ -148,11 +143,11 @@ def test_huge_evaluations_have_a_finite_mean() -> None:
 
 
 def test_an_evaluation_that_hangs_is_ended_by_force_and_fails_plainly(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, give_trained: GiveTrained
 ) -> None:
     settings.EVALUATION_LIMIT_S = 1
     monkeypatch.setattr(plays, "GRACE_S", 1.0)
-    run = trained()
+    run = give_trained()
     evaluation = ask(run)
     assert evaluation.claim(supervisor.new_owner())
     trainer = TrainerProcess(*TRAINER)
@@ -163,8 +158,8 @@ def test_an_evaluation_that_hangs_is_ended_by_force_and_fails_plainly(
     assert not trainer.is_running()
 
 
-def test_what_waits_is_cancelled_at_once_and_never_begins() -> None:
-    run = trained()
+def test_what_waits_is_cancelled_at_once_and_never_begins(give_trained: GiveTrained) -> None:
+    run = give_trained()
     evaluation = ask(run)
     evaluations.cancel(evaluation)
     assert (evaluation.status, evaluation.error) == ("cancelled", "Cancelled by its user.")
@@ -175,8 +170,10 @@ def test_what_waits_is_cancelled_at_once_and_never_begins() -> None:
         evaluations.cancel(evaluation)
 
 
-def test_cancelling_a_running_evaluation_ends_its_process_and_leaves_nothing() -> None:
-    run = trained("odd_worlds:Endless-v0")
+def test_cancelling_a_running_evaluation_ends_its_process_and_leaves_nothing(
+    give_trained: GiveTrained,
+) -> None:
+    run = give_trained("tests.worlds.odd_worlds:Endless-v0")
     evaluation = ask(run, n_episodes=1000, max_episode_steps=1_000_000)
     assert evaluation.claim(supervisor.new_owner())
     trainer = TrainerProcess(*TRAINER)
@@ -193,7 +190,7 @@ def test_cancelling_a_running_evaluation_ends_its_process_and_leaves_nothing() -
 def filming(run: Run, settings: Settings) -> tuple[Video, TrainerProcess, Elsewhere]:
     """Evaluate a run that never ends, and begin a film of it that takes long."""
     settings.VIDEO_SECONDS = 3600
-    ask(run, n_episodes=1, max_episode_steps=8_000)
+    ask(run, n_episodes=1, max_episode_steps=3_000)
     plays.evaluate_queued(lambda: None)
     video = Video.objects.select_related("evaluation").get()
     assert video.claim(supervisor.new_owner())
@@ -204,15 +201,15 @@ def filming(run: Run, settings: Settings) -> tuple[Video, TrainerProcess, Elsewh
 
 
 def test_cancelling_a_film_keeps_the_figures_and_says_why_there_is_none(
-    settings: Settings,
+    settings: Settings, give_trained: GiveTrained
 ) -> None:
-    run = trained("odd_worlds:Endless-v0")
+    run = give_trained("tests.worlds.odd_worlds:Endless-v0")
     video, trainer, work = filming(run, settings)
     evaluations.cancel(Evaluation.objects.select_related("video").get())
     work.join()
     assert not trainer.is_running()
     evaluation = Evaluation.objects.select_related("video").get()
-    assert (evaluation.status, evaluation.return_mean) == (JobStatus.COMPLETED, 8_000.0)
+    assert (evaluation.status, evaluation.return_mean) == (JobStatus.COMPLETED, 3_000.0)
     assert (evaluation.video.status, evaluation.film_error) == (
         "cancelled",
         "Cancelled by its user.",
@@ -224,8 +221,8 @@ def test_cancelling_a_film_keeps_the_figures_and_says_why_there_is_none(
     assert video.status == JobStatus.CANCELLED
 
 
-def test_deleting_a_run_ends_what_plays_it(settings: Settings) -> None:
-    run = trained("odd_worlds:Endless-v0")
+def test_deleting_a_run_ends_what_plays_it(settings: Settings, give_trained: GiveTrained) -> None:
+    run = give_trained("tests.worlds.odd_worlds:Endless-v0")
     _, trainer, work = filming(run, settings)
     records.delete(run)
     work.join()
@@ -233,11 +230,13 @@ def test_deleting_a_run_ends_what_plays_it(settings: Settings) -> None:
     assert not Evaluation.objects.exists()
     back = records.restore(run.pk)
     assert halves(back) == []
-    assert back.evaluations.get().return_mean == 8_000.0
+    assert back.evaluations.get().return_mean == 3_000.0
 
 
-def test_a_film_whose_directory_is_gone_ends_and_fails(settings: Settings) -> None:
-    run = trained("odd_worlds:Endless-v0")
+def test_a_film_whose_directory_is_gone_ends_and_fails(
+    settings: Settings, give_trained: GiveTrained
+) -> None:
+    run = give_trained("tests.worlds.odd_worlds:Endless-v0")
     video, trainer, work = filming(run, settings)
     run.directory.path.rename(run.directory.path.with_name("elsewhere"))
     work.join()
@@ -246,8 +245,10 @@ def test_a_film_whose_directory_is_gone_ends_and_fails(settings: Settings) -> No
     assert (video.status, video.error) == ("failed", "the directory of its run is gone")
 
 
-def test_a_film_that_is_killed_is_made_again_and_leaves_no_half(settings: Settings) -> None:
-    run = trained("odd_worlds:Endless-v0")
+def test_a_film_that_is_killed_is_made_again_and_leaves_no_half(
+    settings: Settings, give_trained: GiveTrained
+) -> None:
+    run = give_trained("tests.worlds.odd_worlds:Endless-v0")
     video, _, work = filming(run, settings)
     supervisor.shutdown.set()
     work.join()
@@ -260,8 +261,10 @@ def test_a_film_that_is_killed_is_made_again_and_leaves_no_half(settings: Settin
     assert (video.status, video.attempt) == (JobStatus.COMPLETED, 2)
 
 
-def test_a_worker_that_starts_sweeps_what_dead_ones_left_and_nothing_else() -> None:
-    run = trained()
+def test_a_worker_that_starts_sweeps_what_dead_ones_left_and_nothing_else(
+    give_trained: GiveTrained,
+) -> None:
+    run = give_trained()
     evaluation = ask(run)
     assert evaluation.claim("here:1:x")
     assert evaluation.beat(name="eval_busy")

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from apps.experiments.models import Evaluation, Run, Video
-from apps.experiments.statuses import JobStatus, RunStatus
+from apps.experiments.models import Evaluation, JobStatus, Run, RunStatus, Video
 from apps.jobs.trainers import TRAINER, TrainerProcess
 from apps.jobs.verbs import checking, life, refusals
 from apps.jobs.verbs.checking import Asker
@@ -25,6 +24,7 @@ from apps.metrics.columns import SIDE_FILE
 from apps.rundir import events
 from apps.spec.evaluation import EvalSpec
 from tests.conftest import TINY_PPO, make_run
+from tests.jobs.conftest import GiveTrained
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -38,6 +38,7 @@ def quiet_worker(settings: Settings) -> Iterator[None]:
     """A worker's state of this test's own: one slot, no trainer in reserve."""
     settings.WARM_TRAINER = False
     settings.WORKERS = 1
+    settings.HEARTBEAT_S = 0.2
     supervisor.reserve.cache_clear()
     supervisor.training_slots.cache_clear()
     supervisor.shutdown.clear()
@@ -235,9 +236,8 @@ def test_a_supervisor_that_was_given_up_on_ends_its_trainer_and_changes_nothing(
     assert (row.status, row.owner, row.step) == (RunStatus.RUNNING, "elsewhere:1:x", 7)
 
 
-def test_an_evaluation_of_a_damaged_checkpoint_fails_in_words() -> None:
-    run = life.launch(checking.check_spec(TINY_PPO))
-    supervisor.train_queued(Bell())
+def test_an_evaluation_of_a_damaged_checkpoint_fails_in_words(give_trained: GiveTrained) -> None:
+    run = give_trained()
     (run.directory.checkpoints / "256" / "model.zip").write_bytes(b"not a zip")
     plays.evaluate_queued(Bell())
     evaluation = Evaluation.objects.get()
@@ -247,12 +247,13 @@ def test_an_evaluation_of_a_damaged_checkpoint_fails_in_words() -> None:
     assert run.status == RunStatus.COMPLETED
 
 
-def test_a_checkpoint_that_was_exchanged_with_its_manifest_is_never_unpickled() -> None:
-    run = life.launch(checking.check_spec(TINY_PPO))
-    supervisor.train_queued(Bell())
+def test_a_checkpoint_that_was_exchanged_with_its_manifest_is_never_unpickled(
+    give_trained: GiveTrained,
+) -> None:
+    other = give_trained("Acrobot-v1")
+    other.evaluations.all().delete()
+    run = give_trained()
     folder = run.directory.checkpoints / "256"
-    other = life.launch(checking.check_spec({**TINY_PPO, "seed": 2}))
-    supervisor.train_queued(Bell())
     shutil.rmtree(folder)
     shutil.copytree(other.directory.checkpoints / "256", folder)
     plays.evaluate_queued(Bell())

@@ -58,9 +58,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """`manage.py up` in a data directory of its own, ended as Ctrl-C ends it."""
+    """`manage.py up` in a data directory of these tests' own, ended as Ctrl-C ends it."""
     home = tmp_path_factory.mktemp("home")
     port = free_port()
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RLGYM_")}
@@ -127,7 +127,7 @@ def witness(page: Page, served: Served) -> Iterator[Witness]:
     assert one.complaints == []
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def session(browser: Browser, served: Served) -> Iterator[dict[str, object]]:
     """Log in once: the address works once."""
     context = browser.new_context()
@@ -138,12 +138,30 @@ def session(browser: Browser, served: Served) -> Iterator[dict[str, object]]:
     context.close()
 
 
-@pytest.fixture(params=SIZES)
+@pytest.fixture(scope="session")
+def run_path(browser: Browser, session: dict[str, object], served: Served) -> str:
+    """The address of a run that has ended, with its evaluation; leave it as it is."""
+    context = browser.new_context(storage_state=session)  # type: ignore[arg-type]
+    page = context.new_page()
+    start_run(page, served, "ppo", 4_000)
+    expect(page.locator("#run-header .badge-completed")).to_be_visible(timeout=TRAINING_TIMEOUT_MS)
+    expect(page.locator("#evaluations .badge-completed")).to_be_visible(
+        timeout=TRAINING_TIMEOUT_MS
+    )
+    path = page.url.removeprefix(served.address)
+    context.close()
+    return path
+
+
+@pytest.fixture
 def page(
     request: pytest.FixtureRequest, browser: Browser, session: dict[str, object]
 ) -> Iterator[Page]:
-    """A page of a desk's or a phone's size, logged in."""
-    width, height = SIZES[request.param]
+    """A page of a desk's size, logged in; of a phone's where a test asks for it.
+
+    What takes long is done once, on one of them; that it fits is looked at on both.
+    """
+    width, height = SIZES[getattr(request, "param", "desk")]
     context = browser.new_context(
         viewport={"width": width, "height": height},
         storage_state=session,  # type: ignore[arg-type]
@@ -153,9 +171,15 @@ def page(
 
 
 def assert_no_sideways_scroll(page: Page) -> None:
-    """A phone's reader scrolls down only."""
-    width = page.evaluate("document.documentElement.scrollWidth")
-    assert width <= page.viewport_size["width"], page.url  # type: ignore[index]
+    """Whoever reads, at a desk or on a phone, scrolls down only."""
+    size = page.viewport_size
+    assert size is not None
+    others = [{"width": width, "height": height} for width, height in SIZES.values()]
+    fits = "width => document.documentElement.scrollWidth <= width"
+    for each in (size, *others, size):  # It ends as it began.
+        page.set_viewport_size(each)  # type: ignore[arg-type]
+        # Charts take the width that is there a moment after it has changed.
+        wait_until(page, lambda width=each["width"]: page.evaluate(fits, width))
 
 
 def start_run(page: Page, served: Served, algorithm: str, steps: int) -> None:
@@ -187,4 +211,4 @@ def wait_until(page: Page, is_so: Callable[[], bool]) -> None:
         if is_so():
             return
         page.wait_for_timeout(100)
-    pytest.fail("waited 15 s in vain")
+    pytest.fail(f"waited 15 s in vain at {page.url}, {page.viewport_size}")

@@ -18,18 +18,28 @@ TOLD_WITHIN_MS = 12_000
 FOUND_WITHIN_MS = 60_000
 
 
-@pytest.fixture
-def watched(browser: Browser, session: dict[str, object], served: Served) -> Iterator[Page]:
-    """The page of a run that goes on; the run is stopped afterwards."""
+@pytest.fixture(scope="module")
+def going_on(browser: Browser, session: dict[str, object], served: Served) -> Iterator[str]:
+    """The address of a run that goes on; the run is stopped afterwards."""
     context = browser.new_context(storage_state=session)  # type: ignore[arg-type]
     page = context.new_page()
-    start_run(page, served, "ppo", 5_000_000)
+    start_run(page, served, "ppo", 50_000_000)
+    yield page.url
+    stop_run(page)
+    expect(page.locator("#run-header .badge-stopped")).to_be_visible(timeout=TRAINING_TIMEOUT_MS)
+    context.close()
+
+
+@pytest.fixture
+def watched(browser: Browser, session: dict[str, object], going_on: str) -> Iterator[Page]:
+    """The page of that run, which shows that it trains."""
+    context = browser.new_context(storage_state=session)  # type: ignore[arg-type]
+    page = context.new_page()
+    page.goto(going_on)
     expect(page.locator("#run-header .badge-running")).to_be_visible(timeout=TRAINING_TIMEOUT_MS)
     expect(page.locator("#run-header")).to_contain_text("Left", timeout=TRAINING_TIMEOUT_MS)
     expect(page.locator("#contact")).to_be_hidden()
     yield page
-    stop_run(page)
-    expect(page.locator("#run-header .badge-stopped")).to_be_visible(timeout=TRAINING_TIMEOUT_MS)
     context.close()
 
 

@@ -48,6 +48,7 @@ def wait_for_first_point(page: Page) -> None:
     expect(canvas).to_be_visible(timeout=TRAINING_TIMEOUT_MS)
 
 
+@pytest.mark.parametrize("page", ["phone"], indirect=True)
 def test_a_run_is_paused_resumed_and_branched(
     page: Page, served: Served, witness: Witness
 ) -> None:
@@ -91,7 +92,6 @@ def test_a_run_is_paused_resumed_and_branched(
     expect(child.locator(".badge-stopped")).to_be_visible()
 
 
-@pytest.mark.parametrize("page", ["desk"], indirect=True)
 @pytest.mark.usefixtures("witness")
 def test_points_that_an_attempt_supersedes_leave_the_charts(page: Page, served: Served) -> None:
     start_run(page, served, "ppo", 5_000_000)

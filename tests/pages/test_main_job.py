@@ -75,6 +75,7 @@ def test_every_page_fits_and_complains_of_nothing(page: Page, served: Served) ->
         assert_no_sideways_scroll(page)
 
 
+@pytest.mark.parametrize("page", ["phone"], indirect=True)
 @pytest.mark.usefixtures("witness")
 def test_a_running_run_is_stopped_and_the_dashboard_tells(page: Page, served: Served) -> None:
     start_run(page, served, "ppo", 5_000_000)
@@ -161,10 +162,12 @@ def test_the_form_works_without_javascript(
     context.close()
 
 
+@pytest.mark.parametrize("page", ["phone"], indirect=True)
 @pytest.mark.usefixtures("witness")
-def test_the_address_keeps_how_the_charts_are_drawn(page: Page, served: Served) -> None:
-    start_run(page, served, "ppo", 500)
-    expect(page.locator("#run-header .badge-completed")).to_be_visible(timeout=TRAINING_TIMEOUT_MS)
+def test_the_address_keeps_how_the_charts_are_drawn(
+    page: Page, served: Served, run_path: str
+) -> None:
+    page.goto(served.address + run_path)
     chart = page.locator("figure[data-title='Training return']")
     expect(chart.locator(".u-legend")).to_contain_text("step")
     page.get_by_label("X axis").focus()
@@ -205,10 +208,9 @@ def test_a_stream_may_be_ended_while_it_connects(page: Page, served: Served) -> 
 
 
 @pytest.mark.usefixtures("witness")
-def test_the_theme_changes_the_charts(page: Page, served: Served) -> None:
-    start_run(page, served, "ppo", 500)
+def test_the_theme_changes_the_charts(page: Page, served: Served, run_path: str) -> None:
+    page.goto(served.address + run_path)
     expect(page.locator("figure canvas").first).to_be_visible(timeout=TRAINING_TIMEOUT_MS)
-    expect(page.locator("#run-header .badge-completed")).to_be_visible(timeout=TRAINING_TIMEOUT_MS)
     page.wait_for_timeout(500)
     picture = "document.querySelector('figure canvas').toDataURL()"
     light = page.evaluate(picture)

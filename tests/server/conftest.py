@@ -4,18 +4,19 @@ import json
 import os
 import re
 import socket
-import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from copy import copy
 from pathlib import Path
 
 import psutil
 import pytest
 
+from tests import commands
 from tests.live_stack import ROOT, free_port, wait_until
 
 SET_UP = """
@@ -48,34 +49,27 @@ class WebServer:
             "RLGYM_HOME": str(home),
             "TMPDIR": str(self.temporary),
         }
-        self._manage("migrate", "-v", "0")
-        known = json.loads(self._manage("shell", "-v", "0", "-c", SET_UP).splitlines()[-1])
+        commands.manage(home, "migrate", "-v", "0")
+        said = commands.manage(home, "shell", "-v", "0", "-c", SET_UP)
+        assert said.returncode == 0, said.stderr
+        known = json.loads(said.stdout.splitlines()[-1])
         self.token: str = known["token"]
         self.cookie: str = known["cookie"]
         self.link: str = known["link"]
 
-    def _manage(self, *arguments: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "manage.py", *arguments],
-            cwd=ROOT,
-            env=self._environment,
-            capture_output=True,
-            text=True,
-            check=True,
+    def another(self, module: str) -> "WebServer":
+        """Start a second one over the same data, by a module of its own."""
+        other = copy(self)
+        other.port = free_port()
+        other.log, other.access_log = (
+            path.with_stem(f"another_{path.stem}") for path in (self.log, self.access_log)
         )
-        return done.stdout
+        other.start(module)
+        return other
 
-    def start(self) -> None:
+    def start(self, module: str = "apps.server.__main__") -> None:
         """Start it and wait until it answers."""
-        command = [
-            sys.executable,
-            "-m",
-            "rlgym.server",
-            "-b",
-            "127.0.0.1",
-            "-p",
-            str(self.port),
-        ]
+        command = [sys.executable, "-m", module, "-b", "127.0.0.1", "-p", str(self.port)]
         command += ["--access-log", str(self.access_log), "rlgym.asgi:application"]
         with self.log.open("wb") as log:
             self.process = psutil.Popen(

@@ -4,16 +4,26 @@ import base64
 import os
 import socket
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
 
-from apps.server.http import BODY_S, HEADERS_S, IDLE_S
 from tests.server.conftest import WebServer, read_answer
+from tests.server.hasty import LIMITS_S
 from tests.server.test_bodies import head
 
-LENIENCY_S = 20.0
+IDLE_S, HEADERS_S, BODY_S = LIMITS_S.values()
+LENIENCY_S = 7.0  # Less than what parts one limit from the next.
+
+
+@pytest.fixture(scope="module")
+def hasty(web: WebServer) -> Iterator[WebServer]:
+    """A web server whose limits in time pass in seconds."""
+    server = web.another("tests.server.hasty")
+    yield server
+    server.stop()
 
 
 def upgrade(web: WebServer, *extra: str) -> bytes:
@@ -64,7 +74,7 @@ def watch(web: WebServer) -> None:
         connection.sendall(upgrade(web))
         assert connection.recv(65536).startswith(b"HTTP/1.1 101")
         connection.settimeout(1)
-        until = time.monotonic() + HEADERS_S + 5  # Later, it ends for want of an acknowledgement.
+        until = time.monotonic() + IDLE_S + 2  # Later, it ends for want of an acknowledgement.
         while time.monotonic() < until:
             try:
                 assert connection.recv(65536), "an open websocket has no such limit"
@@ -82,19 +92,19 @@ def rest_between_two_requests(web: WebServer) -> None:
 
 
 @pytest.mark.slow
-def test_what_drips_is_cut_off_and_what_lasts_is_not(web: WebServer) -> None:
+def test_what_drips_is_cut_off_and_what_lasts_is_not(hasty: WebServer) -> None:
     # Side by side: each waits for the server's patience to end.
     with ThreadPoolExecutor() as pool:
         all_at_once = [
-            pool.submit(drip, web, b"GET /", IDLE_S),
-            pool.submit(drip, web, b"POST / HTTP/1.1\r\nX-Slow: ", HEADERS_S),
-            pool.submit(drip, web, head("/", "Content-Length: 8000"), BODY_S),
-            pool.submit(send_too_little, web),
-            pool.submit(watch, web),
-            pool.submit(rest_between_two_requests, web),
+            pool.submit(drip, hasty, b"GET /", IDLE_S),
+            pool.submit(drip, hasty, b"POST / HTTP/1.1\r\nX-Slow: ", HEADERS_S),
+            pool.submit(drip, hasty, head("/", "Content-Length: 8000"), BODY_S),
+            pool.submit(send_too_little, hasty),
+            pool.submit(watch, hasty),
+            pool.submit(rest_between_two_requests, hasty),
         ]
         time.sleep(1)
-        assert (web.health_s() or 60) < 5, "nobody waits for them"
+        assert (hasty.health_s() or 60) < 5, "nobody waits for them"
     for one in all_at_once:
         one.result()
 
