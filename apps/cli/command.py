@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 from django.core.management import call_command
@@ -15,6 +15,7 @@ from apps.cli.option_parser import refusing
 from apps.errors import EngineError
 from apps.experiments.listing.queries import RunNotFound
 from apps.experiments.statuses import IllegalMove
+from apps.jobs.checks import OURS
 from apps.jobs.soundness import UNUSABLE, in_words
 from apps.jobs.verbs.evaluations import JobNotFound
 from apps.jobs.verbs.refusals import Refused
@@ -37,6 +38,9 @@ class Command(BaseCommand):
 
     has_json = True
     needs_database = True
+    # Django's own look at addresses and templates, and build every schema of REST for it: half of
+    # a command's time. `manage.py check` runs them, and `up` before it serves.
+    requires_system_checks: tuple[str, ...] | Literal["__all__"] = (OURS,)
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         options = {"formatter_class": argparse.HelpFormatter, "add_help": False, **kwargs}

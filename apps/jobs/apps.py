@@ -3,7 +3,7 @@
 from django.apps import AppConfig
 from django.core.checks import register
 
-from apps.jobs.checks import check_local_disk, check_sqlite_pragmas
+from apps.jobs.checks import OURS, check_local_disk, check_sqlite_pragmas
 
 
 class JobsConfig(AppConfig):
@@ -12,5 +12,5 @@ class JobsConfig(AppConfig):
     name = "apps.jobs"
 
     def ready(self) -> None:
-        register(check_sqlite_pragmas)
-        register(check_local_disk)
+        register(check_sqlite_pragmas, OURS)
+        register(check_local_disk, OURS)

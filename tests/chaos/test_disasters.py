@@ -10,8 +10,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from apps.jobs.watchdog import RING_INTERVAL_S
 
+from apps.jobs.worker.watchdog import RING_INTERVAL_S
 from tests.full_disk import empty, fill, small_disk
 from tests.live_stack import LiveStack, wait_until
 

@@ -16,7 +16,8 @@ from pytest_django import Settings
 
 from apps.cli.management.commands import up
 from apps.cli.shapes import run_as_dict
-from apps.experiments.models import Checkpoint, Run, RunStatus
+from apps.experiments.models import Checkpoint, Run
+from apps.experiments.statuses import RunStatus
 from tests import commands
 from tests.conftest import make_run
 

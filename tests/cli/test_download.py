@@ -8,14 +8,16 @@ from shutil import copy
 from typing import Any
 
 import pytest
-from apps.engine.evaluation import evaluate
-from apps.engine.spec import EvalSpec, RunSpec, default_evaluation_seed
-from apps.jobs.bookkeeping import LogCopier
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from apps.engine.training import train
-from apps.experiments.models import Run, RunStatus
+from apps.engine.playing.evaluation import evaluate
+from apps.engine.training.training import train
+from apps.experiments.models import Run
+from apps.experiments.statuses import RunStatus
+from apps.jobs.rows import LogCopier
+from apps.spec.evaluation import EvalSpec, default_evaluation_seed
+from apps.spec.run import RunSpec
 from tests.cli.test_commands import call
 from tests.conftest import TINY_DQN, TINY_PPO, make_run
 from tests.jobs.test_downloads import run_with_checkpoint

@@ -9,7 +9,8 @@ from typing import Protocol
 import pytest
 
 from apps.engine.training.training import NoEpisode, train
-from apps.experiments.models import Run, RunStatus
+from apps.experiments.models import Run
+from apps.experiments.statuses import RunStatus
 from apps.jobs import rows
 from apps.jobs.rows import LogCopier
 from apps.rundir.directory import RunDirectory

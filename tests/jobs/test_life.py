@@ -10,7 +10,8 @@ from pytest_django import Settings
 
 from apps.accounts.models import ApiToken
 from apps.errors import InvalidSpec
-from apps.experiments.models import IllegalMove, Run, RunStatus
+from apps.experiments.models import Run
+from apps.experiments.statuses import IllegalMove, RunStatus
 from apps.jobs.trainers import TRAINER, TrainerProcess
 from apps.jobs.verbs import life, lineage, records, refusals, reindex
 from apps.jobs.verbs.naming import Naming

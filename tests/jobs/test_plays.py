@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from apps.experiments.models import Evaluation, JobStatus, Play, Run, RunStatus, Video
+from apps.experiments.models import Evaluation, Play, Run, Video
+from apps.experiments.statuses import JobStatus, RunStatus
 from apps.jobs import leftovers
 from apps.jobs.trainers import TRAINER, TrainerProcess
 from apps.jobs.verbs import evaluations, records, refusals, reindex

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from apps.experiments.models import Evaluation, JobStatus, Run, RunStatus, Video
+from apps.experiments.models import Evaluation, Run, Video
+from apps.experiments.statuses import JobStatus, RunStatus
 from apps.jobs.trainers import TRAINER, TrainerProcess
 from apps.jobs.verbs import checking, life, refusals
 from apps.jobs.verbs.checking import Asker

@@ -32,6 +32,7 @@ DEMO = {
 class Command(OurCommand):
     help = "Serve the dashboard with its worker until Ctrl-C."
     has_json = False
+    requires_system_checks = "__all__"
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--host", default=settings.HOST, help="address to listen on")
