@@ -98,7 +98,7 @@ def test_its_rows_are_made_again_from_its_directories(home: Path, ids: dict[str,
 
 
 def shown(home: Path) -> dict[str, dict[str, Any]]:
-    """The runs as commands show them, but for when they began and ended, which the log says later."""
+    """The runs as commands show them, but for their times, which the log knows by its own."""
     times = {"started_at", "finished_at"}
     return {
         run["id"]: {name: value for name, value in run.items() if name not in times}
