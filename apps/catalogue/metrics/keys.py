@@ -20,7 +20,7 @@ _TRPO_PAPER = (
 )
 _ARS_PAPER = "[Mania et al. 2018](https://arxiv.org/abs/1803.07055), sb3-contrib `ars/ars.py`"
 _EVAL = "SB3 `common/callbacks.py` (`EvalCallback`)"
-_OURS = "`apps/engine/callbacks.py`"
+_OURS = "`apps/engine/training/callback.py`"
 
 
 @dataclass(frozen=True, slots=True)
