@@ -20,7 +20,7 @@ from apps.catalogue.algorithms.sb3 import ALGORITHMS
 from apps.catalogue.environments.ids import is_installed, space_kind
 from apps.catalogue.presets.presets import PRESET_TITLES
 from apps.engine.checkpoints import saving
-from apps.engine.models import building, devices
+from apps.engine.models import devices
 from apps.engine.models.arguments import constructor_arguments, observation_kind, policy_for
 from apps.engine.models.building import build_model
 from apps.engine.models.classes import ALGORITHM_CLASSES
@@ -109,7 +109,7 @@ def test_large_updates_from_experience_take_threads_of_their_share(
     share: int | None,
     threads: int,
 ) -> None:
-    monkeypatch.setattr(building, "DEFAULT_THREADS", 8)
+    monkeypatch.setattr(devices, "DEFAULT_THREADS", 8)
     environment = "CartPole-v1" if algorithm == "dqn" else "Pendulum-v1"
     spec = RunSpec.from_dict(
         {

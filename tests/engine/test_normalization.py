@@ -14,7 +14,6 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from apps.catalogue.algorithms.sb3 import ALGORITHMS
 from apps.catalogue.normalizing import NORMALIZATION, check_observations, what_is_normalized
-from apps.engine.checkpoints import saving
 from apps.engine.environments.making import describe
 from apps.engine.models.arguments import constructor_arguments
 from apps.engine.models.building import build_model
@@ -22,7 +21,7 @@ from apps.engine.playing.evaluation import Player, evaluate, play
 from apps.engine.stepping.making import make_vec_env_for
 from apps.engine.stepping.normalized import STATISTICS, FrozenStatistics, restore, save_statistics
 from apps.engine.training.training import train
-from apps.errors import InvalidSpec
+from apps.errors import DamagedCheckpoint, InvalidSpec
 from apps.rundir.checkpoints import copy_checkpoint
 from apps.rundir.directory import RunDirectory
 from apps.spec.evaluation import EvalSpec
@@ -341,7 +340,7 @@ def test_statistics_are_covered_by_the_manifest(
     data = path.read_bytes()
     path.unlink()  # The original's file has the same inode.
     path.write_bytes(data[:-1] + b"x")
-    with pytest.raises(saving.DamagedCheckpoint, match=rf"{STATISTICS} does not match"):
+    with pytest.raises(DamagedCheckpoint, match=rf"{STATISTICS} does not match"):
         Player.of_checkpoint(spec, copy, 64)
 
 

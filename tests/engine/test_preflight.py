@@ -11,7 +11,7 @@ import torch
 
 from apps.catalogue.environments.descriptions import known_descriptions
 from apps.engine.checker import preflight
-from apps.engine.models import building
+from apps.engine.models import devices
 from apps.engine.preflight import probe, rehearsal, verdicts
 from apps.engine.preflight.probe import MIN_LEAK_BYTES, leak
 from apps.engine.preflight.rehearsal import shortened
@@ -46,7 +46,7 @@ def said(result: Preflight, severity: str) -> str:
 def test_what_updates_much_is_rehearsed_in_the_threads_that_its_run_would_take(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(building, "DEFAULT_THREADS", 3)
+    monkeypatch.setattr(devices, "DEFAULT_THREADS", 3)
     spec = RunSpec.from_dict(
         {
             "algorithm": "dqn",

@@ -26,13 +26,13 @@ from apps.engine.environments.journal import (
     only_pretends_to_pickle,
     with_journal,
 )
-from apps.engine.models import building
+from apps.engine.models import building, devices
 from apps.engine.models.classes import ALGORITHM_CLASSES
 from apps.engine.stepping.making import make_env_for
 from apps.engine.training.callback import TrainingCallback
 from apps.engine.training.log import EventLog
 from apps.engine.training.training import Attempt, Outcome, train
-from apps.errors import RefusedFile
+from apps.errors import DamagedCheckpoint, RefusedFile
 from apps.metrics import store
 from apps.rundir.checkpoints import copy_checkpoint
 from apps.rundir.directory import RunDirectory, take_weights
@@ -344,7 +344,7 @@ def test_a_branch_whose_networks_do_not_fit_is_refused_in_words(tmp_path: Path) 
     wider = spec_of("ppo", "CartPole-v1", total_timesteps=1600, hyperparameters={"net_arch": [9]})
     child = make_directory(tmp_path / "child", wider)
     child.append(copy_checkpoint(parent, child, saving.steps_of(parent)[-1]))
-    with pytest.raises(saving.DamagedCheckpoint, match="keeps net_arch"):
+    with pytest.raises(DamagedCheckpoint, match="keeps net_arch"):
         train(wider, child)
     assert events_of(child)[-1]["status"] == "failed"
 
@@ -425,7 +425,7 @@ def test_a_large_update_goes_on_in_as_many_threads_as_it_began(
             "hyperparameters": {"batch_size": 256, "learning_starts": 100},
         }
     )
-    monkeypatch.setattr(building, "DEFAULT_THREADS", 2)
+    monkeypatch.setattr(devices, "DEFAULT_THREADS", 2)
     try:
         whole, _ = train_with_pauses(tmp_path / "whole", spec)
         assert read_json(whole.provenance)["torch_threads"] == 2
