@@ -293,6 +293,22 @@ _ROWS = (
         place="more",
     ),
     Field(
+        name="log_interval",
+        kind="int",
+        default=0,
+        meaning="Rollouts of an on-policy algorithm, or episodes of an off-policy one, between "
+        "two points of its curves",
+        title="Log every",
+        hint="Rollouts, off-policy episodes; blank or 0: as often as is useful.",
+        unit="rollouts or episodes",
+        zero="as often as is useful",
+        high=1_000_000,
+        flags=("--log-interval",),
+        see="metrics.md",
+        place="more",
+        on_branch="asked",
+    ),
+    Field(
         name="tensorboard",
         kind="bool",
         default=False,

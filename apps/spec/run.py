@@ -54,6 +54,7 @@ class RunSpec:
     normalize: dict[str, Any] | None
     backend: str
     vectorization: str
+    log_interval: int
 
     @property
     def schema(self) -> Algorithm:

@@ -14,8 +14,10 @@ EPISODES_BETWEEN_DUMPS = 4
 def between_dumps(spec: RunSpec) -> int:
     """Return after how many rollouts scalars are logged, off-policy after how many episodes.
 
-    What learns from whole episodes (ARS) counts its updates, of which each is logged.
+    As `learn(log_interval=…)` of Stable-Baselines3 has it. What is neither (ARS) counts updates.
     """
+    if spec.log_interval:
+        return spec.log_interval
     if spec.schema.has_replay_buffer:
         return EPISODES_BETWEEN_DUMPS
     if not spec.schema.is_on_policy:
