@@ -24,7 +24,7 @@ from apps.jobs.verbs.environments import (
     profile_of,
     profiles,
 )
-from apps.spec.run import DEFAULT_ENVIRONMENT
+from apps.spec.fields import DEFAULT_ENVIRONMENT
 from apps.text.suggestions import did_you_mean
 
 LATEST_RUNS = 6

@@ -49,7 +49,7 @@ def algorithms_page() -> str:
         "the few that matter most. *log*: best varied on a logarithmic scale. An unknown name is",
         "refused, and so is a value out of bounds.",
         "",
-        *_table(
+        *table(
             ["algorithm", "name", "library", "backends", "acts in", "learns from"],
             (
                 [
@@ -69,7 +69,7 @@ def algorithms_page() -> str:
         lines += ["", "Charts: " + ", ".join(f"`{key}`" for key in algorithm.diagnostics) + "."]
         lines += [
             "",
-            *_table(
+            *table(
                 ["hyperparameter", "default", "allowed", "meaning"],
                 map(_row, algorithm.hyperparameters.values()),
             ),
@@ -94,7 +94,7 @@ def presets_page() -> str:
     for algorithm, presets in GENERAL_PRESETS.items():
         lines += ["", f"### {ALGORITHMS[algorithm].title}", ""]
         rows = ([PRESET_TITLES[name], *_cells(preset)] for name, preset in presets.items())
-        lines += _table(["preset", "environments", "values", "source"], rows)
+        lines += table(["preset", "environments", "values", "source"], rows)
     lines += ["", "## For one environment, or a family"]
     for algorithm in ALGORITHMS:
         own = {key: presets for key, presets in ENVIRONMENT_PRESETS.items() if key[0] == algorithm}
@@ -105,7 +105,7 @@ def presets_page() -> str:
         )
         if own:
             lines += ["", f"### {ALGORITHMS[algorithm].title}", ""]
-            lines += _table(["environment", "preset", "environments", "values", "source"], rows)
+            lines += table(["environment", "preset", "environments", "values", "source"], rows)
     lines += ["", *_how_fast_was_found(), "", *_refused_by_sbx()]
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
@@ -126,10 +126,10 @@ def metrics_page() -> str:
         own = (metric for key, metric in METRICS.items() if key.startswith(f"{group}/"))
         lines += ["", f"## `{group}/`", ""]
         head = ["key", "meaning", "estimate", "unit", "healthy", "source"]
-        lines += _table(head, map(_metric_cells, own))
+        lines += table(head, map(_metric_cells, own))
     for title, fields in _FIELD_TABLES.items():
         lines += ["", f"## {title}", ""]
-        lines += _table(["field", "meaning"], ([f"`{key}`", fields[key]] for key in fields))
+        lines += table(["field", "meaning"], ([f"`{key}`", fields[key]] for key in fields))
     lines += [
         "",
         "## Other libraries' names",
@@ -139,7 +139,7 @@ def metrics_page() -> str:
         "they are the metric. The same word of another library than the one named here may mean",
         "something else.",
         "",
-        *_table(
+        *table(
             ["key", "library", "metric", "factor", "differs"], map(_alias_cells, ALIASES.values())
         ),
     ]
@@ -172,7 +172,7 @@ def _ported(original: Algorithm, ported: Algorithm) -> list[str]:
         + (f"Lacks {', '.join(lacking)}. " if lacking else "")
         + "Otherwise:",
         "",
-        *_table(["hyperparameter", "default", "allowed", "meaning"], map(_row, changed)),
+        *table(["hyperparameter", "default", "allowed", "meaning"], map(_row, changed)),
     ]
 
 
@@ -218,7 +218,7 @@ def _searched(search: Search) -> list[str]:
         f"{measured['platform']}, {measured['cpu_count']} cores, one thread, "
         f"Python {measured['python']}, {packages}.",
         "",
-        *_table(
+        *table(
             [
                 "",
                 "environments",
@@ -282,11 +282,12 @@ def _refused_by_sbx() -> list[str]:
         "Every preset is for it as well, but these: it does not take the values named here, and",
         "without them the figures mean nothing. Give values of your own for them, or use torch.",
         "",
-        *_table(["algorithm", "environment", "preset", "values"], rows),
+        *table(["algorithm", "environment", "preset", "values"], rows),
     ]
 
 
-def _table(head: list[str], rows: Iterable[list[str]]) -> list[str]:
+def table(head: list[str], rows: Iterable[list[str]]) -> list[str]:
+    """Return a table's lines in Markdown."""
     lines = [head, ["---"] * len(head), *rows]
     return ["| " + " | ".join(map(_escape, line)) + " |" for line in lines]
 

@@ -12,7 +12,7 @@ from apps.cli.shapes import is_for_people, print_rows
 from apps.errors import FieldError
 from apps.foreign.batches import Line
 from apps.jobs.verbs.batches import PlannedLine, PlannedRun
-from apps.spec.run import DEFAULT_ALGORITHM, DEFAULT_ENVIRONMENT
+from apps.spec.fields import DEFAULT_ALGORITHM, DEFAULT_ENVIRONMENT
 from apps.text.names import one_line
 
 STATES = {"new": "new", "there": "there already", "repeated": "asked for above"}

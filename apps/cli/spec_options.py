@@ -6,11 +6,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from apps.catalogue.algorithms.backends import BACKENDS
 from apps.catalogue.algorithms.sb3 import ALGORITHMS
-from apps.catalogue.normalizing import NORMALIZATION
-from apps.catalogue.presets.presets import LENGTH_TITLES, PRESET_TITLES
-from apps.catalogue.stepping import VECTORIZATIONS
 from apps.cli.option_parser import whole
 from apps.errors import FieldError, InvalidSpec
 from apps.foreign.plain_yaml import MAX_YAML_BYTES
@@ -25,39 +21,19 @@ from apps.foreign.zoo import (
 from apps.jobs.verbs import weights
 from apps.jobs.verbs.weights import Start
 from apps.spec.assignments import parse_assignments
-from apps.spec.run import DEFAULT_ALGORITHM, DEFAULT_ENVIRONMENT, DEVICES
+from apps.spec.fields import DEFAULT_ALGORITHM, DEFAULT_ENVIRONMENT, FIELDS
+from apps.spec.schema import Field
 from apps.text.suggestions import did_you_mean
 
-# Command-line option -> field of the spec, for options that are passed on as they are.
-SPEC_OPTIONS = {
-    "algo": "algorithm",
-    "env": "environment",
-    "timesteps": "total_timesteps",
-    "length": "length",
-    "preset": "preset",
-    "seed": "seed",
-    "n_envs": "n_envs",
-    "vectorization": "vectorization",
-    "eval_freq": "eval_freq",
-    "eval_episodes": "eval_episodes",
-    "save_freq": "save_freq",
-    "device": "device",
-    "backend": "backend",
-}
 # What is often looked for among the hyperparameters, and where it is said.
 ELSEWHERE = {
-    **{field: f"--{option.replace('_', '-')}" for option, field in SPEC_OPTIONS.items()},
-    **{option: f"--{option.replace('_', '-')}" for option in SPEC_OPTIONS},
+    **{row.name: row.option for row in FIELDS.values() if row.flags},
+    **{
+        flag.lstrip("-").replace("-", "_"): row.option
+        for row in FIELDS.values()
+        for flag in row.flags
+    },
     "timesteps": "-n N",
-    "total_timesteps": "-n N",
-    "film": "--no-video",
-    "env_kwargs": "--env-kwargs NAME:VALUE",
-    "environment_kwargs": "--env-kwargs NAME:VALUE",
-    "wrapper": "--wrapper module:Class",
-    "wrappers": "--wrapper module:Class",
-    "early_stop": "--early-stop",
-    "milestones": "--milestones",
-    "tensorboard": "--tensorboard",
     "vec_env_class": "--vectorization NAME",
     "vec_env_wrapper": "--wrapper module:Class",
 }
@@ -66,36 +42,7 @@ SWITCHES = {"true": True, "false": False}
 
 def add_spec_options(parser: CommandParser) -> None:
     """Add the options that `asked_of` reads."""
-    parser.add_argument("--algo", metavar="NAME", help=f"one of {', '.join(ALGORITHMS)}")
-    parser.add_argument("--env", metavar="ID", help="Gymnasium id, or module:Env-v0 for your own")
-    parser.add_argument("-n", dest="timesteps", type=whole, metavar="N", help="environment steps")
-    parser.add_argument("--preset", metavar="NAME", help=f"one of {', '.join(PRESET_TITLES)}")
-    parser.add_argument("--length", metavar="NAME", help=f"one of {', '.join(LENGTH_TITLES)}")
-    parser.add_argument("--seed", type=whole)
-    add_hyperparameters(parser)
-    add_world(parser)
-    parser.add_argument("--n-envs", type=whole, metavar="N", help="parallel environments")
-    parser.add_argument(
-        "--vectorization", metavar="NAME", help=f"one of {', '.join(VECTORIZATIONS)}"
-    )
-    parser.add_argument("--eval-freq", type=whole, metavar="N", help="steps between evaluations")
-    parser.add_argument("--eval-episodes", type=whole, metavar="N")
-    parser.add_argument("--save-freq", type=whole, metavar="N", help="steps between checkpoints")
-    parser.add_argument(
-        "--milestones", action="store_true", help="evaluate and film each tenth of the run"
-    )
-    parser.add_argument(
-        "--early-stop",
-        nargs="*",
-        metavar="NAME:VALUE",
-        help="stop it when it is hopeless beside the other seeds (after_fraction, below)",
-    )
-    parser.add_argument("--no-video", action="store_true", help="do not film its evaluations")
-    parser.add_argument(
-        "--tensorboard", action="store_true", help="write its scalars for TensorBoard too"
-    )
-    parser.add_argument("--device", help=f"one of {', '.join(DEVICES)}")
-    parser.add_argument("--backend", metavar="NAME", help=f"one of {', '.join(BACKENDS)}")
+    add_options(parser, FIELDS.values())
     parser.add_argument(
         "-i",
         "--trained-agent",
@@ -112,6 +59,27 @@ def add_spec_options(parser: CommandParser) -> None:
     )
 
 
+def add_options(parser: CommandParser, rows: Iterable[Field]) -> None:
+    """Add the options of fields of a spec, each read into its own name."""
+    for row in rows:
+        if row.flags:
+            how = _how_to_read(row)
+            parser.add_argument(*row.flags, dest=row.name, help=row.help_line, **how)
+
+
+def _how_to_read(row: Field) -> dict[str, Any]:
+    if row.kind == "bool":
+        return {"action": "store_true"}
+    if row.kind == "list":
+        return {"nargs": "+", "action": "append", "metavar": row.metavar}
+    if row.kind == "object":  # Where none at all is a choice, no words stand for its defaults.
+        many: dict[str, Any] = {"nargs": "*"} if row.is_optional else {"nargs": "+", "default": []}
+        return {**many, "metavar": row.metavar}
+    if row.kind == "int":
+        return {"type": whole, "metavar": row.metavar or "N"}
+    return {"metavar": row.metavar or "NAME"}
+
+
 def asked_of(
     options: dict[str, Any], tell: Callable[[str], object]
 ) -> tuple[dict[str, Any], Start | None]:
@@ -126,7 +94,7 @@ def asked_of(
         CommandError: The file of `-conf` cannot be read.
     """
     start = weights.from_text(options["init"]) if options["init"] else None
-    algorithm = options["algo"] or _algorithm_of(start)
+    algorithm = options["algorithm"] or _algorithm_of(start)
     data = _spec_of(options, algorithm, tell)
     if not options["conf"]:
         return data, start
@@ -166,50 +134,35 @@ def _zoo_entry(path: str, algorithm: str, environment: str) -> ZooEntry:
 def _spec_of(
     options: dict[str, Any], algorithm: str, tell: Callable[[str], object]
 ) -> dict[str, Any]:
-    data = {
-        field: options[option]
-        for option, field in SPEC_OPTIONS.items()
-        if options[option] is not None
-    }
-    if options["early_stop"] is not None:
-        data["early_stop"] = parse_assignments(options["early_stop"], "--early-stop")
-    for switch in ("milestones", "tensorboard"):
-        if options[switch]:
-            data[switch] = True
-    if options["no_video"]:
-        data["film"] = False
-    return with_hyperparameters({**data, **read_world(options)}, options, algorithm, tell)
+    data = read_options(options, FIELDS.values())
+    return with_hyperparameters(data, options, algorithm, tell)
 
 
-def add_world(parser: CommandParser) -> None:
-    """Add the options that say how the environment is made, which `read_world` reads."""
-    parser.add_argument("--env-kwargs", nargs="+", default=[], metavar="NAME:VALUE")
-    parser.add_argument(
-        "--wrapper",
-        nargs="+",
-        action="append",
-        metavar="WORD",
-        help="module:Class [NAME:VALUE …], once for each, innermost first; or none",
-    )
-    parser.add_argument(
-        "--frame-stack", type=whole, metavar="N", help="latest observations seen at once"
-    )
-
-
-def read_world(options: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of a spec that say how its environment is made.
+def read_options(options: dict[str, Any], rows: Iterable[Field]) -> dict[str, Any]:
+    """Return the fields of a spec that were given, but for what `with_hyperparameters` reads.
 
     Raises:
         InvalidSpec: A word is not name:value, or a wrapper is none.
     """
+    data: dict[str, Any] = {}
+    for row in rows:
+        given = options.get(row.name)
+        if row.kind == "bool":
+            data |= {row.name: not row.default} if given else {}
+        elif row.kind in {"int", "choice", "text"} and given is not None:
+            data[row.name] = given
+    if options.get("early_stop") is not None:
+        data["early_stop"] = parse_assignments(options["early_stop"], "--early-stop")
+    return {**data, **_read_world(options)}
+
+
+def _read_world(options: dict[str, Any]) -> dict[str, Any]:
     fields: dict[str, Any] = {}
-    if options["frame_stack"] is not None:
-        fields["frame_stack"] = options["frame_stack"]
-    kwargs = parse_assignments(options["env_kwargs"], "--env-kwargs")
-    if options["wrapper"] is not None:
-        is_none = options["wrapper"] == [["none"]]
+    kwargs = parse_assignments(options["environment_kwargs"], "--env-kwargs")
+    if options["wrappers"] is not None:
+        is_none = options["wrappers"] == [["none"]]
         entry = ZooEntry()
-        named = [] if is_none else [_wrapper(*words) for words in options["wrapper"]]
+        named = [] if is_none else [_wrapper(*words) for words in options["wrappers"]]
         fields["wrappers"] = read_wrappers(named, entry)
         kwargs = {**entry.spec.get("environment_kwargs", {}), **kwargs}
     return {**fields, "environment_kwargs": kwargs} if kwargs else fields
@@ -217,26 +170,6 @@ def read_world(options: dict[str, Any]) -> dict[str, Any]:
 
 def _wrapper(path: str, *words: str) -> Any:
     return {path: parse_assignments([*words], "--wrapper")} if words else path
-
-
-def add_hyperparameters(parser: CommandParser) -> None:
-    """Add `-params` and `--normalize`."""
-    parser.add_argument(
-        "-params",
-        "--hyperparams",
-        dest="params",
-        nargs="+",
-        default=[],
-        metavar="NAME:VALUE",
-        help="hyperparameters; they win over all others",
-    )
-    parser.add_argument(
-        "--normalize",
-        nargs="*",
-        metavar="KEY:VALUE",
-        help="normalise observations and rewards, or false: neither; "
-        f"keys: {', '.join(NORMALIZATION)}",
-    )
 
 
 def with_hyperparameters(
@@ -256,7 +189,7 @@ def with_hyperparameters(
     Raises:
         InvalidSpec: A word is not name:value, is given twice, or is said elsewhere.
     """
-    given = parse_assignments(options["params"], "-params")
+    given = parse_assignments(options["hyperparameters"], "-params")
     fields: dict[str, Any] = {}
     if "normalize" in given:  # As RL-Baselines3-Zoo has it: -params normalize:True
         fields["normalize"] = read_normalize(given.pop("normalize"))

@@ -7,13 +7,14 @@ nothing constructs an environment.
 import itertools
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from apps.errors import FieldError, InvalidSpec
 from apps.foreign.plain_yaml import Document, Mark, Path, read
-from apps.spec.fields import check_numbers
-from apps.spec.run import BOUNDS, RunSpec
+from apps.spec.fields import BOUNDS, FIELDS
+from apps.spec.run import RunSpec
+from apps.spec.schema import check_numbers
 from apps.spec.seeds import with_seeds
 from apps.text.suggestions import did_you_mean
 from apps.text.whole_numbers import whole_number
@@ -23,7 +24,7 @@ MAX_RUNS = 1000
 EMPTY = Document(None, {}, [])
 WHOLE = "a batch file is an object with a list `runs`, and maybe `defaults`"
 FILE_KEYS = ("defaults", "runs")
-SPEC_KEYS = (*(one.name for one in fields(RunSpec)), "length")
+SPEC_KEYS = tuple(FIELDS)
 DEFAULT_KEYS = (*SPEC_KEYS, "name", "experiment", "priority", "seeds")
 RUN_KEYS = (*DEFAULT_KEYS, "grid")
 NESTED = ("hyperparameters", "environment_kwargs")

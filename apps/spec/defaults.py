@@ -7,10 +7,8 @@ from apps.catalogue.algorithms.algorithm import Algorithm
 from apps.catalogue.algorithms.backends import foreign_values
 from apps.catalogue.environments.ids import family_of
 from apps.catalogue.normalizing import normalization_over
-from apps.catalogue.presets.presets import LENGTH_TITLES, lengths_for, preset_for
-from apps.errors import FieldError
-from apps.text.suggestions import did_you_mean
-from apps.words import shown
+from apps.catalogue.presets.presets import lengths_for, preset_for
+from apps.errors import FieldError, InvalidSpec
 
 
 def apply_family(values: dict[str, Any]) -> None:
@@ -25,23 +23,14 @@ def apply_family(values: dict[str, Any]) -> None:
         values["environment_kwargs"] = {**family.kwargs, **kwargs}
 
 
-def apply_length(values: dict[str, Any], length: Any, errors: list[FieldError]) -> None:
+def apply_length(values: dict[str, Any]) -> None:
     """Fill in the steps of a run length, `standard` where neither is given."""
     lengths = lengths_for(values["environment"])
-    if length is not None and length not in [*LENGTH_TITLES]:
-        listed = f"{', '.join(lengths)}{did_you_mean(length, lengths)}"
-        errors.append(FieldError("length", f"{shown(length)} is not allowed; allowed: {listed}"))
-    elif length is not None and "total_timesteps" in values:
-        errors.append(FieldError("length", "give either length or total_timesteps, not both"))
-    else:
-        values.setdefault("total_timesteps", lengths[length or "standard"])
+    values.setdefault("total_timesteps", lengths[values.get("length") or "standard"])
 
 
 def apply_preset(
-    values: dict[str, Any],
-    given: Mapping[str, Any],
-    algorithm: Algorithm,
-    errors: list[FieldError],
+    values: dict[str, Any], given: Mapping[str, Any], algorithm: Algorithm
 ) -> dict[str, Any]:
     """Fill in a preset's environments, how they are stepped, and its normalisation.
 
@@ -49,10 +38,12 @@ def apply_preset(
         values: Fields of the spec so far.
         given: Hyperparameters that the user gave; they win.
         algorithm: The algorithm as its backend has it.
-        errors: Takes the refusal of a preset that is not for that backend.
 
     Returns:
         The preset's hyperparameters with those that were given.
+
+    Raises:
+        InvalidSpec: The preset is not for that backend.
     """
     if values.get("preset") is None:
         return dict(given)
@@ -60,14 +51,11 @@ def apply_preset(
     values.setdefault("n_envs", preset.n_envs)
     own = {name: value for name, value in preset.hyperparameters.items() if name not in given}
     if foreign := foreign_values(algorithm, own):
-        errors.append(
-            FieldError(
-                "preset",
-                f"{values['preset']} is not for {algorithm.full_title}, which does not take its "
-                f"{', '.join(foreign)}; give values of your own, another preset or backend torch",
-            )
+        message = (
+            f"{values['preset']} is not for {algorithm.full_title}, which does not take its "
+            f"{', '.join(foreign)}; give values of your own, another preset or backend torch"
         )
-        return dict(given)
+        raise InvalidSpec([FieldError("preset", message)])
     # A spec with every hyperparameter was resolved before; an older one knows neither field.
     is_resolved = set(algorithm.hyperparameters) <= set(given)
     normalize = values.get("normalize", None if is_resolved else preset.normalize)

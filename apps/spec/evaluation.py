@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
-from apps.spec.fields import MAX_SEED, check_numbers, check_switch, refuse, unknown_keys
+from apps.spec.fields import MAX_SEED
+from apps.spec.schema import check_numbers, check_switch, refuse, unknown_keys
 
 EVALUATION_SEED_OFFSET = 10_000
 EVALUATION_BOUNDS: dict[str, tuple[int, int]] = {

@@ -11,7 +11,8 @@ from typing import Any, Self
 import orjson
 
 from apps.errors import FieldError, InvalidSpec
-from apps.spec.fields import MAX_SEED, check_numbers
+from apps.spec.fields import MAX_SEED
+from apps.spec.schema import check_numbers
 from apps.words import shown
 
 KIND = "logged"

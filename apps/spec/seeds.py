@@ -12,15 +12,17 @@ import orjson
 
 from apps.catalogue.algorithms.backends import algorithm_of
 from apps.errors import FieldError, InvalidSpec
-from apps.spec.fields import MAX_SEED, check_numbers
+from apps.spec.fields import FIELDS, MAX_SEED
 from apps.spec.run import RunSpec
+from apps.spec.schema import check_numbers
 
 MAX_SEEDS = 100
 SEEDS_BOUNDS = {"seeds": (1, MAX_SEEDS)}
 # The seed tells the runs of one configuration apart; a preset only says where values came from.
 NOT_CONFIGURED = ("seed", "preset")
-# What no run has stands for the fields that must be given.
-DEFAULTS = RunSpec(algorithm="", environment="", total_timesteps=0).as_dict()
+# What a run is of is part of its configuration, the default as well.
+ALWAYS_CONFIGURED = ("algorithm", "environment", "total_timesteps")
+DEFAULTS = {name: row.default for name, row in FIELDS.items() if name not in ALWAYS_CONFIGURED}
 
 
 def configuration_hash(spec: Mapping[str, Any]) -> str:

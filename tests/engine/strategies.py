@@ -9,7 +9,7 @@ from apps.catalogue.algorithms.sb3 import ALGORITHMS
 from apps.catalogue.algorithms.schema import MAX_LAYER_WIDTH, MAX_LAYERS, Hyperparameter
 from apps.catalogue.normalizing import NORMALIZATION
 from apps.catalogue.presets.presets import PRESET_TITLES
-from apps.spec.run import BOUNDS, DEVICES
+from apps.spec.fields import BOUNDS, DEVICES
 
 scalars = (
     st.none()

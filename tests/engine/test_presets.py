@@ -19,7 +19,9 @@ from apps.catalogue.presets.presets import (
     lengths_for,
     preset_for,
 )
-from apps.spec.run import BOUNDS, RunSpec
+from apps.spec.__main__ import page as spec_page
+from apps.spec.fields import BOUNDS
+from apps.spec.run import RunSpec
 
 WHERE_IT_CAN_ACT = [
     (algorithm.name, environment)
@@ -156,11 +158,12 @@ def test_what_was_tuned_with_normalisation_is_offered_with_it() -> None:
         ("algorithms.md", algorithms_page),
         ("presets.md", presets_page),
         ("metrics.md", metrics_page),
+        ("spec.md", spec_page),
     ],
 )
 def test_a_reference_page_is_what_the_catalogues_say(name: str, page: Callable[[], str]) -> None:
     written = (DOCS / name).read_text(encoding="utf-8")
-    assert written == page(), "run python -m apps.catalogue"
+    assert written == page(), "run python -m apps.catalogue and -m apps.spec"
 
 
 @pytest.mark.parametrize("environment", ["BreakoutNoFrameskip-v4", "ALE/Alien-v5"])

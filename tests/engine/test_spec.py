@@ -15,14 +15,15 @@ from apps.catalogue.environments.cards import ENVIRONMENTS
 from apps.catalogue.presets.presets import LENGTH_TITLES, PRESET_TITLES, lengths_for, preset_for
 from apps.errors import FieldError, InvalidSpec
 from apps.spec.assignments import parse_assignments
+from apps.spec.environment import MAX_KWARGS_BYTES
 from apps.spec.evaluation import (
     EVALUATION_BOUNDS,
     EVALUATION_SEED_OFFSET,
     EvalSpec,
     default_evaluation_seed,
 )
-from apps.spec.fields import MAX_SEED
-from apps.spec.run import BOUNDS, MAX_KWARGS_BYTES, RunSpec
+from apps.spec.fields import BOUNDS, FIELDS, MAX_SEED
+from apps.spec.run import RunSpec
 from tests.engine.strategies import json_values, spec_data
 
 LAW = settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.too_slow])
@@ -189,8 +190,60 @@ def test_every_refused_field_is_reported_at_once() -> None:
     }
 
 
+def refused(data: dict[str, Any]) -> set[str]:
+    return {error.field for error in refusals(RunSpec, data)}
+
+
+def test_contradictions_are_reported_with_what_cannot_be_read() -> None:
+    assert refused({"seed": -1, "milestones": True, "eval_freq": 7}) == {"seed", "milestones"}
+    assert refused({"device": "tpu", "frame_stack": 1}) == {"device", "frame_stack"}
+    assert refused({"algorithm": "ars", "n_envs": 2, "seed": -1}) == {"n_envs", "seed"}
+    length = {"environment": "?", "length": "quick", "total_timesteps": 9}
+    assert refused(length) == {"environment", "length"}
+    assert refused({"seed": -1, "hyperparameters": {"n_steps": 64, "batch_size": 128}}) == {
+        "seed",
+        "hyperparameters.batch_size",
+    }
+    foreign = {"algorithm": "a2c", "backend": "sbx", "vectorization": "wild"}
+    assert refused(foreign) == {"algorithm", "vectorization"}
+    native = {"vectorization": "native", "frame_stack": 4, "eval_episodes": 0}
+    assert refused(native) == {"vectorization", "eval_episodes"}
+
+
+def test_what_takes_a_value_that_cannot_be_read_is_left_for_the_next_round() -> None:
+    assert refused({"milestones": True, "eval_freq": -7}) == {"eval_freq"}
+    assert refused({"n_envs": 0, "hyperparameters": {"batch_size": 4096}}) == {"n_envs"}
+    given = {"hyperparameters": {"batch_size": 4096}}
+    assert refused(given) == {"hyperparameters.batch_size"}
+    for name in ("preset", "environment", "algorithm"):
+        # The preset might have said how many environments and steps a rollout has.
+        assert refused({**given, "preset": "fast", name: "?"}) == {name}
+    assert refused({**given, "backend": "?"}) == {"backend"}
+    assert refused({"vectorization": "native", "wrappers": ["?"]}) == {"wrappers.0"}
+
+
+def test_every_attribute_of_a_spec_has_a_row_and_every_row_has_one() -> None:
+    rows = {name for name, row in FIELDS.items() if row.is_stored}
+    assert rows == set(RunSpec.__dataclass_fields__)
+    for name, row in FIELDS.items():
+        assert row.meaning, name
+        assert row.title or not row.place, name
+        if row.kind == "int" and row.default is not None:
+            assert row.low <= row.default <= row.high, name
+    shown = RunSpec.from_dict({"length": "quick"}).as_dict()
+    filled_in = {"hyperparameters", "total_timesteps"}
+    assert {name: FIELDS[name].default for name in rows - filled_in} == {
+        name: value for name, value in shown.items() if name not in filled_in
+    }
+
+
+def test_two_specs_never_share_a_default() -> None:
+    RunSpec.from_dict({}).environment_kwargs["a"] = RunSpec.from_dict({}).wrappers.append("b")
+    assert (RunSpec.from_dict({}).environment_kwargs, RunSpec.from_dict({}).wrappers) == ({}, [])
+
+
 def test_the_whole_message_names_every_field() -> None:
-    with pytest.raises(InvalidSpec, match=r"device: 'tpu' .*seed: -1 is not allowed"):
+    with pytest.raises(InvalidSpec, match=r"seed: -1 is not allowed.*device: 'tpu' "):
         RunSpec.from_dict({"seed": -1, "device": "tpu"})
 
 

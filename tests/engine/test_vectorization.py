@@ -182,10 +182,10 @@ def test_a_preset_may_ask_for_it_but_not_of_a_spec_from_before(
     preset = Preset(vectorization="native")
     monkeypatch.setattr("apps.spec.defaults.preset_for", lambda *_: preset)
     values = {"environment": "CartPole-v1", "preset": "fast"}
-    apply_preset(values, {}, spec.schema, [])
+    apply_preset(values, {}, spec.schema)
     assert values["vectorization"] == "native"
     stacked = {"environment": "CartPole-v1", "preset": "fast", "frame_stack": 4}
-    apply_preset(stacked, {}, spec.schema, [])
+    apply_preset(stacked, {}, spec.schema)
     assert "vectorization" not in stacked
     older = spec.as_dict()
     del older["vectorization"]

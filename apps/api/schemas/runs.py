@@ -15,18 +15,14 @@ from ninja import Field, Schema
 from pydantic import BaseModel, BeforeValidator, ConfigDict, create_model, model_validator
 
 from apps.analysis.axes import Axis
-from apps.catalogue.algorithms.backends import BACKENDS
-from apps.catalogue.algorithms.sb3 import ALGORITHMS
-from apps.catalogue.normalizing import NORMALIZATION
-from apps.catalogue.presets.presets import LENGTH_TITLES, PRESET_TITLES
-from apps.catalogue.stepping import VECTORIZATIONS
 from apps.experiments.models import Evaluation, Run, Video
 from apps.experiments.statuses import PENDING, JobStatus, RunKind, RunStatus
 from apps.experiments.turns import PRIORITY_BOUNDS
 from apps.jobs.verbs.waiting import pending_of, why_it_waits, why_play_waits
 from apps.spec.evaluation import EVALUATION_BOUNDS
+from apps.spec.fields import BOUNDS, FIELDS
 from apps.spec.logged import LOGGED_BOUNDS, MAX_BYTES
-from apps.spec.run import BOUNDS, DEVICES
+from apps.spec.schema import Field as SpecField
 from apps.spec.seeds import SEEDS_BOUNDS
 from apps.text.names import LIMITS
 from apps.text.whole_numbers import whole_number
@@ -94,56 +90,34 @@ def _name(kind: str, description: str, default: Any = "", **more: Any) -> Any:
 # --- runs
 
 
+JSON_TYPES = {
+    "int": "integer",
+    "bool": "boolean",
+    "choice": "string",
+    "text": "string",
+    "object": "object",
+    "list": "array",
+}
+
+
+def _property(row: SpecField) -> dict[str, Any]:
+    """Describe a field of a spec, which is judged by its row alone."""
+    title = row.name.replace("_", " ").title()
+    shape = {"title": title, "type": JSON_TYPES[row.kind], "description": row.description}
+    bounds = {"minimum": row.low, "maximum": row.high} if row.kind == "int" else {}
+    return {**shape, **bounds, **({"enum": [*row.choices]} if row.choices else {})}
+
+
+def _with_spec_fields(schema: dict[str, Any]) -> None:
+    rows = {name: _property(row) for name, row in FIELDS.items() if row.is_asked}
+    schema["properties"] = {**rows, **schema["properties"]}
+
+
 class RunIn(BaseModel):
     """A spec, and what to call the run. Unknown fields are refused."""
 
-    model_config = ConfigDict(extra="allow")
-
-    algorithm: Any = _documented("string", "The algorithm.", enum=[*ALGORITHMS])
-    backend: Any = _documented("string", "The library that trains.", enum=[*BACKENDS])
-    environment: Any = _documented("string", "Gymnasium id, or module:Env-v0.")
-    environment_kwargs: Any = _documented("object", "Keyword arguments of the environment.")
-    seed: Any = _documented("integer", "Seed of every random stream.", BOUNDS["seed"])
-    total_timesteps: Any = _documented("integer", "Steps to train.", BOUNDS["total_timesteps"])
-    length: Any = _documented("string", "In place of total_timesteps.", enum=[*LENGTH_TITLES])
-    n_envs: Any = _documented("integer", "Parallel environments.", BOUNDS["n_envs"])
-    vectorization: Any = _documented(
-        "string", "How they are stepped; auto chooses.", enum=[*VECTORIZATIONS]
-    )
-    preset: Any = _documented("string", "Where missing values come from.", enum=[*PRESET_TITLES])
-    hyperparameters: Any = _documented("object", "Values by name; GET /algorithms has the schema.")
-    wrappers: Any = _documented("array", "Wrappers, innermost first: module:Class.")
-    frame_stack: Any = _documented(
-        "integer", "Observations seen at once; 0: the present one.", BOUNDS["frame_stack"]
-    )
-    normalize: Any = _documented(
-        "object",
-        "What VecNormalize is given, {} for its defaults, null for none whatever the preset says: "
-        f"{', '.join(NORMALIZATION)}.",
-    )
-    device: Any = _documented("string", "Where to compute.", enum=[*DEVICES])
-    eval_freq: Any = _documented(
-        "integer", "Steps between evaluations; 0: only at the end.", BOUNDS["eval_freq"]
-    )
-    eval_episodes: Any = _documented("integer", "Episodes of each.", BOUNDS["eval_episodes"])
-    save_freq: Any = _documented(
-        "integer", "Steps between checkpoints; 0: a tenth of the run.", BOUNDS["save_freq"]
-    )
-    schedule_timesteps: Any = _documented(
-        "integer",
-        "Steps over which schedules run, staying at their end then; 0: total_timesteps.",
-        BOUNDS["schedule_timesteps"],
-    )
-    film: Any = _documented("boolean", "Whether its evaluations are filmed.")
-    early_stop: Any = _documented(
-        "object", "When to stop it for being worse than other seeds: after_fraction, below."
-    )
-    milestones: Any = _documented(
-        "boolean", "Whether each tenth of the run is evaluated, in place of eval_freq."
-    )
-    tensorboard: Any = _documented(
-        "boolean", "Whether its scalars are written as TensorBoard's event files too."
-    )
+    # What is not named here is of the spec, which judges it.
+    model_config = ConfigDict(extra="allow", json_schema_extra=_with_spec_fields)
 
     name: Any = _name("run", "Empty: made from the spec.")
     experiment: Any = _name("experiment", "Made when it is new.")

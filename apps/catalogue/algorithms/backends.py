@@ -11,7 +11,7 @@ from apps.catalogue.algorithms.algorithm import Algorithm
 from apps.catalogue.algorithms.sb3 import ALGORITHMS
 from apps.catalogue.algorithms.sbx import SBX_ALGORITHMS
 from apps.catalogue.extras import install_command, is_there
-from apps.errors import FieldError
+from apps.errors import FieldError, InvalidSpec
 from apps.text.suggestions import did_you_mean
 from apps.words import shown
 
@@ -82,26 +82,19 @@ def algorithm_of(spec: Mapping[str, Any]) -> Algorithm | None:
     return backend.algorithms.get(str(spec.get("algorithm"))) if backend else None
 
 
-def find_algorithm(backend: Any, name: Any, errors: list[FieldError]) -> Algorithm | None:
-    """Return an algorithm as a backend has it; None, and a note, where one of both is unknown."""
-    if not isinstance(backend, str) or backend not in BACKENDS:
-        allowed = f"{', '.join(BACKENDS)}{did_you_mean(backend, BACKENDS)}"
-        errors.append(
-            FieldError("backend", f"{shown(backend)} is not allowed; allowed: {allowed}")
-        )
-        return None
+def find_algorithm(backend: str, name: Any) -> Algorithm:
+    """Return an algorithm as a backend has it.
+
+    Raises:
+        InvalidSpec: The backend has none of that name.
+    """
     algorithms = BACKENDS[backend].algorithms
     if isinstance(name, str) and name in algorithms:
         return algorithms[name]
     where = "here" if backend == DEFAULT_BACKEND else f"of backend {backend}"
+    words = f"is not an algorithm {where}; allowed: {', '.join(algorithms)}"
     hint = did_you_mean(name, algorithms)
-    errors.append(
-        FieldError(
-            "algorithm",
-            f"{shown(name)} is not an algorithm {where}; allowed: {', '.join(algorithms)}{hint}",
-        )
-    )
-    return None
+    raise InvalidSpec([FieldError("algorithm", f"{shown(name)} {words}{hint}")])
 
 
 def foreign_values(algorithm: Algorithm, values: Mapping[str, Any]) -> list[str]:

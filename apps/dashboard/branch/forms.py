@@ -3,28 +3,34 @@
 What is left blank is the parent's. As in `forms`, what is allowed is decided by the spec.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from django import forms
 
 from apps.catalogue.algorithms.backends import algorithm_of
 from apps.catalogue.environments.cards import EnvironmentCard
-from apps.dashboard.fields import blank_normalization, normalize_field, typed_normalization
+from apps.dashboard.fields import blank_normalization, field_of, typed_fields, with_beside
 from apps.dashboard.new_run.forms import (
     HYPERPARAMETER_PREFIX,
     checkpoint_choices,
     checkpoint_steps,
     hyperparameter_field,
     name_field,
-    number_field,
     typed_hyperparameters,
 )
 from apps.experiments.models import Run
 from apps.jobs.verbs.environments import cards_for
 from apps.jobs.verbs.lineage import NETWORK_HYPERPARAMETERS
-from apps.spec.run import BOUNDS
+from apps.spec.fields import BOUNDS, BRANCHED
 from apps.text.whole_numbers import whole_number
 
+OTHER_WORDS: dict[str, dict[str, Any]] = {
+    "total_timesteps": {"title": "Total steps", "hint": "With those up to the checkpoint."},
+    "environment": {"hint": "One with the same spaces."},
+}
+# What the form of a new run offers, too, with what some of it means here.
+OFFERED = [replace(row, **OTHER_WORDS.get(row.name, {})) for row in BRANCHED if row.place]
 MOST_STEPS = BOUNDS["total_timesteps"][1]
 
 
@@ -56,17 +62,6 @@ class BranchForm(forms.Form):
     """A run that goes on from a checkpoint of another one with another spec."""
 
     at = forms.ChoiceField(label="Checkpoint", help_text="Where the branch starts.")
-    total_timesteps = number_field(
-        "Total steps", BOUNDS["total_timesteps"], "With those up to the checkpoint."
-    )
-    seed = number_field("Seed", BOUNDS["seed"])
-    environment = forms.CharField(
-        required=False,
-        max_length=200,
-        widget=forms.TextInput(attrs={"list": "known-environments", "autocomplete": "off"}),
-        help_text="One with the same spaces.",
-    )
-    normalize = normalize_field()
     schedules = forms.ChoiceField(
         choices=[("", "the parent's length"), ("stretch", "over this branch")],
         required=False,
@@ -77,17 +72,14 @@ class BranchForm(forms.Form):
 
     main_fields = (
         "at",
-        "total_timesteps",
-        "schedules",
-        "seed",
-        "environment",
-        "normalize",
+        *with_beside(OFFERED, {"total_timesteps": "schedules"}),
         "name",
         "experiment",
     )
 
     def __init__(self, run: Run, data: Any = None, at: str = "last") -> None:
         super().__init__(data)
+        self.fields |= {row.name: field_of(row) for row in OFFERED}
         self.run = run
         self.steps = checkpoint_steps(run)
         choice = self.fields["at"]
@@ -96,8 +88,10 @@ class BranchForm(forms.Form):
         self.has_asked_checkpoint = at in dict(checkpoint_choices(self.steps))
         self.initial["at"] = at if self.has_asked_checkpoint else "last"
         self.initial["total_timesteps"] = self._suggested_steps()
-        for name in ("total_timesteps", "seed", "environment"):
-            self.fields[name].widget.attrs["placeholder"] = f"{run.spec[name]} (parent)"
+        for row in OFFERED:
+            if row.kind in {"int", "text"}:
+                value = run.spec.get(row.name, row.default)
+                self.fields[row.name].widget.attrs["placeholder"] = f"{value} (parent)"
         self.fields["experiment"].widget.attrs["placeholder"] = f"{run.experiment.name} (parent)"
         blank_normalization(self.fields["normalize"], run.spec.get("normalize"), "parent")
         self.algorithm = algorithm_of(run.spec)
@@ -132,12 +126,7 @@ class BranchForm(forms.Form):
 
     def changes(self) -> dict[str, Any]:
         """Return the fields of the spec that were filled in."""
-        names = ("total_timesteps", "seed", "environment")
-        changes = {name: self.cleaned_data[name] for name in names if self.cleaned_data[name]}
+        changes = typed_fields(self.cleaned_data, OFFERED)
         if changes.get("environment", self.run.environment) != self.run.environment:
             changes["environment_kwargs"] = {}  # They were another environment's.
-        return {
-            **changes,
-            **typed_normalization(self.cleaned_data),
-            "hyperparameters": typed_hyperparameters(self.cleaned_data),
-        }
+        return {**changes, "hyperparameters": typed_hyperparameters(self.cleaned_data)}

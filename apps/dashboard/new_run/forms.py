@@ -14,42 +14,34 @@ from apps.catalogue.algorithms.sb3 import ALGORITHMS
 from apps.catalogue.algorithms.schema import Hyperparameter
 from apps.catalogue.environments.cards import EnvironmentCard
 from apps.catalogue.presets.presets import LENGTH_TITLES, PRESET_TITLES, lengths_for, preset_for
-from apps.catalogue.stepping import VECTORIZATIONS
-from apps.dashboard.fields import blank_normalization, normalize_field, typed_normalization
+from apps.dashboard.fields import (
+    blank_normalization,
+    field_of,
+    number_field,
+    text_field,
+    typed_fields,
+    with_beside,
+)
 from apps.errors import InvalidSpec, UnknownEnvironment
 from apps.experiments.models import Experiment, Run
 from apps.experiments.turns import PRIORITY_BOUNDS
 from apps.jobs.verbs.environments import cards_for, profile_of, profiles
 from apps.spec.evaluation import EVALUATION_BOUNDS, default_evaluation_seed
-from apps.spec.run import BOUNDS, DEFAULT_ALGORITHM, DEFAULT_ENVIRONMENT, DEVICES
+from apps.spec.fields import DEFAULT_ALGORITHM, DEFAULT_ENVIRONMENT, DEVICES, FIELDS
 from apps.spec.seeds import SEEDS_BOUNDS
 from apps.text.names import LIMITS
 
 HYPERPARAMETER_PREFIX = "hyperparameters."
 DEFAULT_PRESET = "fast"
-SPEC_FIELDS = (
-    "algorithm",
-    "environment",
-    "preset",
-    "length",
-    "total_timesteps",
-    "seed",
-    "n_envs",
-    "vectorization",
-    "eval_freq",
-    "milestones",
-    "eval_episodes",
-    "save_freq",
-    "tensorboard",
-    "backend",
-    "device",
-)
-
-
-def number_field(label: str, bounds: tuple[int, int], help_text: str = "") -> forms.CharField:
-    """Make the field of a whole number; it refuses nothing itself."""
-    widget = forms.NumberInput(attrs={"min": bounds[0], "max": bounds[1], "step": 1})
-    return forms.CharField(label=label, required=False, widget=widget, help_text=help_text)
+# What a new form begins with.
+INITIAL = {
+    "environment": DEFAULT_ENVIRONMENT,
+    "preset": DEFAULT_PRESET,
+    "length": "standard",
+    "seed": FIELDS["seed"].default,
+}
+MAIN = [row for row in FIELDS.values() if row.place == "main"]
+MORE = [row for row in FIELDS.values() if row.place == "more"]
 
 
 def name_field(kind: str, help_text: str = "", suggestions: str = "") -> forms.CharField:
@@ -100,63 +92,11 @@ class RunForm(forms.Form):
     """A new run. The fields of its hyperparameters come from the algorithm's schema."""
 
     algorithm = forms.CharField(widget=forms.HiddenInput)
-    environment = forms.CharField(
-        max_length=200,
-        initial=DEFAULT_ENVIRONMENT,
-        widget=forms.TextInput(attrs={"list": "known-environments", "autocomplete": "off"}),
-        help_text="A Gymnasium id, or module:Env-v0.",
-    )
-    preset = forms.ChoiceField(
-        required=False,
-        initial=DEFAULT_PRESET,
-        choices=[("", "None · library defaults"), *PRESET_TITLES.items()],
-    )
-    length = forms.ChoiceField(required=False, initial="standard")
-    total_timesteps = number_field(
-        "Exact steps", BOUNDS["total_timesteps"], "Overrides the length."
-    )
-    seed = number_field("Seed", BOUNDS["seed"])
     seeds = number_field(
         "Runs", SEEDS_BOUNDS["seeds"], "One for this seed and each that follows; blank: one."
     )
-    n_envs = number_field("Parallel environments", BOUNDS["n_envs"], "Blank: the preset's.")
-    normalize = normalize_field()
     name = name_field("run", "Blank: made for you.")
     experiment = name_field("experiment", "An existing one or a new name.", "known-experiments")
-    eval_freq = number_field(
-        "Evaluate every", BOUNDS["eval_freq"], "Steps; blank or 0: only at the end."
-    )
-    eval_episodes = number_field("Evaluation episodes", BOUNDS["eval_episodes"])
-    save_freq = number_field(
-        "Checkpoint every", BOUNDS["save_freq"], "Steps; blank or 0: a tenth of the run."
-    )
-    early_stop = forms.BooleanField(
-        label="Stop hopeless seeds",
-        required=False,
-        help_text="Half-way, when its best return is below the median of three others or more.",
-    )
-    milestones = forms.BooleanField(
-        required=False, help_text="Evaluate and film each tenth of the run, to see it get better."
-    )
-    film = forms.ChoiceField(
-        label="Film evaluations", required=False, choices=[("", "yes"), ("no", "no")]
-    )
-    vectorization = forms.ChoiceField(
-        label="Stepping environments",
-        required=False,
-        choices=[
-            ("", "the preset's, else auto"),
-            *((name, f"{name} · {words}") for name, words in VECTORIZATIONS.items()),
-        ],
-        help_text="How parallel ones take a step.",
-    )
-    tensorboard = forms.BooleanField(
-        label="TensorBoard",
-        required=False,
-        help_text="Write its scalars as TensorBoard's event files, too.",
-    )
-    backend = forms.ChoiceField(required=False, help_text="The library that trains.")
-    device = forms.ChoiceField(required=False, choices=[(name, name) for name in DEVICES])
     priority = number_field("Priority", PRIORITY_BOUNDS, "The highest leaves the queue first.")
     init = forms.CharField(
         label="A run's checkpoint",
@@ -171,35 +111,16 @@ class RunForm(forms.Form):
         help_text="A zip that Stable-Baselines3 saved. After a refusal, choose it again.",
     )
 
-    main_fields = (
-        "environment",
-        "preset",
-        "length",
-        "total_timesteps",
-        "seed",
-        "seeds",
-        "n_envs",
-        "normalize",
-        "name",
-        "experiment",
-    )
-    schedule_fields = (
-        "eval_freq",
-        "milestones",
-        "eval_episodes",
-        "save_freq",
-        "film",
-        "early_stop",
-        "vectorization",
-        "tensorboard",
-        "backend",
-        "device",
-        "priority",
-    )
+    main_fields = (*with_beside(MAIN, {"seed": "seeds"}), "name", "experiment")
+    schedule_fields = (*(row.name for row in MORE), "priority")
     start_fields = ("init", "file")
 
     def __init__(self, data: Any = None, **options: Any) -> None:
         super().__init__(data, **options)
+        self.fields |= {row.name: field_of(row) for row in (*MAIN, *MORE)}
+        self.fields["environment"].required = True
+        for name, value in INITIAL.items():
+            self.fields[name].initial = value
         given = self.data if self.is_bound else self.initial
         algorithm = ALGORITHMS.get(given.get("algorithm", ""), ALGORITHMS[DEFAULT_ALGORITHM])
         self.chosen = algorithm_of(given) or algorithm
@@ -207,7 +128,6 @@ class RunForm(forms.Form):
         backend = self.fields["backend"]
         assert isinstance(backend, forms.ChoiceField)
         backend.choices = backend_choices(self.chosen.name)
-        self.fields["seed"].initial = 1
         environment = given.get("environment") or DEFAULT_ENVIRONMENT
         length = self.fields["length"]
         assert isinstance(length, forms.ChoiceField)
@@ -278,20 +198,10 @@ class RunForm(forms.Form):
 
     def spec_data(self) -> dict[str, Any]:
         """Return what was filled in, as the spec wants it; blank fields are left out."""
-        data = {
-            name: self.cleaned_data[name] for name in SPEC_FIELDS if self.cleaned_data.get(name)
-        }
+        data = typed_fields(self.cleaned_data, [FIELDS["algorithm"], *MAIN, *MORE])
         if "total_timesteps" in data:
             data.pop("length", None)
-        if self.cleaned_data.get("early_stop"):
-            data["early_stop"] = {}
-        if self.cleaned_data.get("film") == "no":
-            data["film"] = False
-        return {
-            **data,
-            **typed_normalization(self.cleaned_data),
-            "hyperparameters": typed_hyperparameters(self.cleaned_data),
-        }
+        return {**data, "hyperparameters": typed_hyperparameters(self.cleaned_data)}
 
 
 def show_refusals(form: forms.Form, refused: InvalidSpec) -> None:
@@ -345,11 +255,7 @@ class QuickStartForm(forms.Form):
     """
 
     algorithm = forms.ChoiceField()
-    environment = forms.CharField(
-        initial=DEFAULT_ENVIRONMENT,
-        max_length=200,
-        widget=forms.TextInput(attrs={"list": "known-environments", "autocomplete": "off"}),
-    )
+    environment = text_field(initial=DEFAULT_ENVIRONMENT)
     preset = forms.ChoiceField(choices=[*PRESET_TITLES.items()], initial=DEFAULT_PRESET)
     length = forms.ChoiceField(choices=[*LENGTH_TITLES.items()], initial="standard")
 

@@ -16,6 +16,7 @@ from apps.dashboard.branch.forms import ContinueForm
 from apps.dashboard.frame import show
 from apps.dashboard.new_run.forms import EvaluateForm
 from apps.dashboard.run.charts import BLANK_CHART, charts_for, known_charts
+from apps.dashboard.run.settings import facts
 from apps.errors import RunDirectoryError
 from apps.experiments.differences import Difference, differences, imported_file_name
 from apps.experiments.models import Checkpoint, Evaluation, Run, Video
@@ -235,6 +236,7 @@ def run(request: HttpRequest, run_id: str) -> HttpResponse:
         **_lineage(found),
         **_evaluations_part(found),
     }
+    provenance = _provenance(found)
     return show(
         request,
         "dashboard/run.html",
@@ -243,7 +245,8 @@ def run(request: HttpRequest, run_id: str) -> HttpResponse:
         **_charts(found),
         video=_chosen_video(request, found),
         settings=_settings(found),
-        provenance=_provenance(found),
+        provenance=provenance,
+        facts=() if found.is_logged else facts(found, provenance),
         timeline=_timeline(found),
         log_text=_log_text(found),
     )

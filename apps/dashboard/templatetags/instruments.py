@@ -14,7 +14,6 @@ from django.utils.safestring import SafeString, mark_safe
 
 from apps import words
 from apps.catalogue.algorithms.sb3 import ALGORITHMS
-from apps.catalogue.normalizing import what_is_normalized
 from apps.dashboard.runs.forms import natural_order
 from apps.experiments.models import Evaluation, Run
 from apps.words import NOTHING
@@ -157,12 +156,6 @@ def plain(value: Any) -> str:
 def at_key(values: Mapping[Any, Any], key: Any) -> Any:
     """Return what a mapping holds at a key, nothing when it has none such."""
     return values.get(key, "")
-
-
-@register.filter
-def normalized(normalize: dict[str, Any] | None) -> str:
-    """Say what a run normalises; a run from before there was a choice normalises nothing."""
-    return what_is_normalized(normalize or None)
 
 
 @register.filter

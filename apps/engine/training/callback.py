@@ -19,6 +19,7 @@ from apps import words
 from apps.engine.checkpoints import saving, state
 from apps.engine.checkpoints.buffer import SharedChunks
 from apps.engine.control import Control
+from apps.engine.training.dumps import between_dumps
 from apps.engine.training.finiteness import Finiteness
 from apps.engine.training.log import EventLog
 from apps.rundir import events
@@ -32,9 +33,6 @@ PRINT_INTERVAL_S = 5.0
 MIN_DEFAULT_SAVE_INTERVAL_S = 5.0
 MAX_DEFAULT_SAVE_FRACTION = 0.01
 
-# On-policy algorithms log each rollout, but for very short ones: A2C's has 5 steps.
-SHORT_ROLLOUT_STEPS = 32
-STEPS_BETWEEN_DUMPS = 500
 PROGRESS_ATTRIBUTES = ("episodes", "_rollouts", "_best_return")
 
 logger = logging.getLogger(__name__)
@@ -62,7 +60,7 @@ class TrainingCallback(BaseCallback):
         self._remark = ""
         self._has_started = False
         self._rollouts = 0
-        self._rollouts_between_dumps = 0
+        self._between_dumps = between_dumps(spec)
         self._spec = spec
         self.directory = directory
         self._log = log
@@ -82,9 +80,6 @@ class TrainingCallback(BaseCallback):
         self._has_started = True
         self._keeps_rewards = isinstance(self.model, OnPolicyAlgorithm | OffPolicyAlgorithm)
         self._schedule(self.num_timesteps)
-        rollout_steps = getattr(self.model, "n_steps", 1) * self.training_env.num_envs
-        is_short = rollout_steps < SHORT_ROLLOUT_STEPS
-        self._rollouts_between_dumps = STEPS_BETWEEN_DUMPS // rollout_steps if is_short else 1
         self._speed_step = self.num_timesteps
         self._speed_at = self._printed_at = self._saved_at = time.monotonic()
         self._began_at_ns = time.monotonic_ns()
@@ -123,7 +118,7 @@ class TrainingCallback(BaseCallback):
         if isinstance(self.model, OnPolicyAlgorithm):
             self.finiteness.look_at_experience()
             self._rollouts += 1
-            if self._rollouts % self._rollouts_between_dumps == 0:
+            if self._rollouts % self._between_dumps == 0:
                 self._set_start_time()
                 self.model.dump_logs(self._rollouts)
 
@@ -132,8 +127,9 @@ class TrainingCallback(BaseCallback):
         self.model.start_time = time.time_ns() - (time.monotonic_ns() - self._began_at_ns)
 
     def _on_training_end(self) -> None:
-        # The library tells returns with every fourth episode.
-        if isinstance(self.model, OffPolicyAlgorithm) and self.model._episode_num % 4:
+        # The library tells returns with the last of so many episodes.
+        is_off_policy = isinstance(self.model, OffPolicyAlgorithm)
+        if is_off_policy and self.model._episode_num % self._between_dumps:
             self._set_start_time()
             self.model.dump_logs()
         # The scalars of the last update come after the last dump.

@@ -11,7 +11,6 @@ from typing import Any, Literal, Self
 
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from apps.catalogue.algorithms.backends import BACKENDS
 from apps.engine.checkpoints import loading, state
@@ -22,6 +21,7 @@ from apps.engine.models.weights import load_weights
 from apps.engine.process import exit_is_failure
 from apps.engine.stepping.choosing import Choice, vectorized
 from apps.engine.training.callback import StopTraining, TrainingCallback
+from apps.engine.training.dumps import options_of_learn
 from apps.engine.training.log import EventLog, scalar_logger
 from apps.engine.training.mirror import Mirror
 from apps.errors import DamagedCheckpoint, DiskFull, Diverged, EngineError
@@ -234,16 +234,12 @@ def _learn(
     spec: RunSpec, model: BaseAlgorithm, callback: TrainingCallback, control: Control
 ) -> Outcome:
     is_new = model.num_timesteps == 0
-    # Without `log_interval` an on-policy algorithm leaves the dumps to the callback.
-    interval: dict[str, Any] = (
-        {"log_interval": None} if isinstance(model, OnPolicyAlgorithm) else {}
-    )
     try:
         model.learn(
             max(spec.total_timesteps - model.num_timesteps, 0),
             callback=callback,
             reset_num_timesteps=is_new,
-            **interval,
+            **options_of_learn(spec),
         )
     except StopTraining:
         callback.save(should_evaluate=False)

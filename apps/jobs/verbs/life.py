@@ -31,9 +31,9 @@ from apps.rundir import events
 from apps.rundir.checkpoints import copy_checkpoint
 from apps.rundir.directory import take_weights
 from apps.rundir.files import read_json, sha256_of, write_json
-from apps.spec.fields import check_numbers
 from apps.spec.memory import gpu_bytes, training_bytes
 from apps.spec.run import RunSpec
+from apps.spec.schema import check_numbers
 from apps.text import names
 
 

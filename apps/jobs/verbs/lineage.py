@@ -10,7 +10,6 @@ from typing import Any
 
 from django.db import transaction
 
-from apps.catalogue.algorithms.backends import DEFAULT_BACKEND
 from apps.catalogue.normalizing import normalization_over
 from apps.errors import DamagedCheckpoint, FieldError, InvalidSpec
 from apps.experiments.models import Checkpoint, Run
@@ -23,6 +22,7 @@ from apps.jobs.verbs.life import Origin, create, passed_over_in_words, queue
 from apps.jobs.verbs.naming import UNNAMED, Naming
 from apps.jobs.verbs.refusals import Refused, refuse_logged
 from apps.rundir import events
+from apps.spec.fields import FIELDS
 from apps.spec.run import RunSpec
 from apps.spec.schedules import check_schedules, names_of
 from apps.text import names
@@ -157,8 +157,8 @@ def branch(
         InvalidSpec: A change is refused.
     """
     _refuse_unless_at_rest(run, "branched")
-    kept = {"algorithm": run.algorithm, "backend": run.spec.get("backend", DEFAULT_BACKEND)}
-    for name, value in kept.items():
+    for name in (row.name for row in FIELDS.values() if row.on_branch == "kept"):
+        value = run.spec.get(name, FIELDS[name].default)
         if changes.get(name, value) != value:
             raise Refused(
                 f"a branch keeps its {name}, {value}: another one cannot use its networks"

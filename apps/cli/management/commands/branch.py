@@ -8,18 +8,14 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from apps.cli.option_parser import one_of, whole
-from apps.cli.spec_options import (
-    add_hyperparameters,
-    add_world,
-    read_world,
-    with_hyperparameters,
-)
+from apps.cli.option_parser import one_of
+from apps.cli.spec_options import add_options, read_options, with_hyperparameters
 from apps.cli.verbs import TrainingVerb
 from apps.experiments.models import Run
 from apps.jobs.verbs import lineage
 from apps.jobs.verbs.checking import Asker
 from apps.jobs.verbs.naming import Naming
+from apps.spec.fields import BRANCHED
 from apps.spec.schedules import SCHEDULES
 
 
@@ -29,13 +25,7 @@ class Command(TrainingVerb):
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        add_hyperparameters(parser)
-        parser.add_argument(
-            "-n", dest="total_timesteps", type=whole, metavar="N", help="steps in all"
-        )
-        parser.add_argument("--seed", type=whole)
-        parser.add_argument("--env", dest="environment", metavar="ID")
-        add_world(parser)
+        add_options(parser, BRANCHED)
         parser.add_argument(
             "--schedules",
             type=one_of(SCHEDULES),
@@ -51,14 +41,8 @@ class Command(TrainingVerb):
 
     def verb(self, options: dict[str, Any]) -> Callable[[Run], Run]:
         parent = Run.objects.resolve(self.name_of(options))
-        changes = {
-            name: options[name]
-            for name in ("total_timesteps", "seed", "environment")
-            if options[name] is not None
-        }
-        changes = with_hyperparameters(
-            {**changes, **read_world(options)}, options, parent.algorithm, self.note
-        )
+        given = read_options(options, BRANCHED)
+        changes = with_hyperparameters(given, options, parent.algorithm, self.note)
         naming = Naming(options["name"], options["experiment"], shlex.join(sys.argv))
         return partial(
             lineage.branch,

@@ -12,7 +12,7 @@ from apps.cli.option_parser import one_of, whole_between
 from apps.cli.verbs import TrainingVerb
 from apps.experiments.models import Run
 from apps.jobs.verbs import lineage
-from apps.spec.run import BOUNDS
+from apps.spec.fields import BOUNDS
 from apps.spec.schedules import SCHEDULES
 
 
