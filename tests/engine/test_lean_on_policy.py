@@ -171,7 +171,8 @@ def test_minibatches_are_those_of_the_library_s_buffer(seed: int) -> None:
 def test_a_trainer_of_a_lean_model_imports_no_compiler() -> None:
     code = """
 import sys
-from apps.engine.building import ALGORITHM_CLASSES, leave_compiler_out
+from apps.engine.models.classes import ALGORITHM_CLASSES
+from apps.engine.models.devices import leave_compiler_out
 leave_compiler_out()
 model = ALGORITHM_CLASSES["ppo"]("MlpPolicy", "CartPole-v1", n_steps=64, device="cpu")
 model.learn(64)

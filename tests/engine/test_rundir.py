@@ -157,8 +157,8 @@ def test_a_writer_waits_for_the_one_that_holds_the_logs_lock(directory: RunDirec
 APPEND_FROM_A_PROCESS = """
 import sys
 from pathlib import Path
-from apps.engine import events
-from apps.engine.rundir import LogWriter
+from apps.rundir import events
+from apps.rundir.log import LogWriter
 log, number = Path(sys.argv[1]), int(sys.argv[2])
 print("ready", flush=True)
 sys.stdin.readline()
@@ -195,8 +195,8 @@ def test_processes_that_append_at_once_lose_and_tear_nothing(directory: RunDirec
 DIE_WHILE_APPENDING = """
 import sys
 from pathlib import Path
-from apps.engine import events
-from apps.engine.rundir import LogWriter
+from apps.rundir import events
+from apps.rundir.log import LogWriter
 writer = LogWriter(Path(sys.argv[1]))
 step = 0
 while True:
@@ -361,9 +361,9 @@ def test_a_cursor_at_or_beyond_the_end_reads_nothing_and_stays(directory: RunDir
 FILL_THE_DISK = """
 import resource, signal, sys
 from pathlib import Path
-from apps.engine import events
-from apps.engine.errors import DiskFull
-from apps.engine.rundir import LogWriter
+from apps.rundir import events
+from apps.errors import DiskFull
+from apps.rundir.log import LogWriter
 log = Path(sys.argv[1])
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 with LogWriter(log) as writer:
@@ -395,8 +395,8 @@ def test_a_full_disk_is_reported_and_the_log_stays_whole(
 WRITE_WHOLE_ON_A_FULL_DISK = """
 import resource, signal, sys
 from pathlib import Path
-from apps.engine.errors import DiskFull
-from apps.engine.rundir import write_whole
+from apps.errors import DiskFull
+from apps.rundir.files import write_whole
 path = Path(sys.argv[1])
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100, -1))
@@ -547,7 +547,7 @@ def test_an_earlier_directory_is_still_there_when_publishing_fails(tmp_path: Pat
 HOLD_THE_LOCK = """
 import sys
 from pathlib import Path
-from apps.engine.rundir import RunDirectory
+from apps.rundir.directory import RunDirectory
 with RunDirectory(Path(sys.argv[1])).locked():
     print("locked", flush=True)
     sys.stdin.readline()

@@ -227,8 +227,9 @@ def test_the_widths_that_null_stands_for_are_the_port_s(algorithm: Algorithm) ->
 def test_it_computes_in_the_threads_that_the_run_began_with() -> None:
     program = """
 import os
-from apps.engine.building import build_model, make_vec_env_for
-from apps.engine.spec import RunSpec
+from apps.engine.models.building import build_model
+from apps.engine.stepping.making import make_vec_env_for
+from apps.spec.run import RunSpec
 spec = RunSpec.from_dict({"backend": "sbx", "algorithm": "sac", "environment": "Pendulum-v1"})
 build_model(spec, make_vec_env_for(spec), threads=3)
 print(os.environ["PJRT_NPROC"])

@@ -67,7 +67,7 @@ class WebServer:
         other.start(module)
         return other
 
-    def start(self, module: str = "apps.server.__main__") -> None:
+    def start(self, module: str = "rlgym.server") -> None:
         """Start it and wait until it answers."""
         command = [sys.executable, "-m", module, "-b", "127.0.0.1", "-p", str(self.port)]
         command += ["--access-log", str(self.access_log), "rlgym.asgi:application"]

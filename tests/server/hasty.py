@@ -21,4 +21,4 @@ def hurry() -> None:
 
 if __name__ == "__main__":
     hurry()
-    runpy.run_module("apps.server.__main__", run_name="__main__")
+    runpy.run_module("rlgym.server", run_name="__main__")
