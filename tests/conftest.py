@@ -5,6 +5,7 @@ import os
 # As trainers have it: two test processes whose threads spin stop each other. Set before torch is
 # imported, which reads it once.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("MUJOCO_GL", "egl")  # As a trainer does: there may be no screen.
 
 from collections import Counter
 from pathlib import Path
@@ -14,6 +15,7 @@ from pytest_django import Settings
 
 from apps.experiments.models import Checkpoint, Experiment, Run, new_run_id
 from apps.rundir.checkpoints import MANIFEST, STATE, TORCH_FILE
+from apps.rundir.directory import RunDirectory
 from apps.rundir.files import sha256_of, write_json
 from apps.spec.run import RunSpec
 
@@ -82,6 +84,18 @@ def give_checkpoint(run: Run, step: int, **fields: object) -> Checkpoint:
     }
     write_json(folder / MANIFEST, {"step": step, "files": files})
     return run.checkpoints.create(step=step, sha256=sha256_of(folder / MANIFEST), **fields)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunSpec, RunDirectory]:
+    """A tiny PPO run that was trained to its end; do not change it."""
+    from apps.engine.training.training import train  # Most tests need no torch.
+
+    spec = RunSpec.from_dict(TINY_PPO)
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    directory = RunDirectory(folder).create(spec.as_dict(), {"id": "run", "name": "run"})
+    train(spec, directory)
+    return spec, directory
 
 
 @pytest.hookimpl(trylast=True)

@@ -270,7 +270,7 @@ def test_infinite_summaries_are_null_in_json(api: ApiClient) -> None:
 
 @pytest.mark.slow
 def test_a_check_tells_of_an_environment_that_breaks_and_makes_no_run(api: ApiClient) -> None:
-    response = api.post("/runs/preflight", {"environment": "tests.misbehaving:Raises-v0"})
+    response = api.post("/runs/preflight", {"environment": "tests.worlds.misbehaving:Raises-v0"})
     assert response.status_code == 200
     found = response.json()
     assert found["severity"] == "refusal"

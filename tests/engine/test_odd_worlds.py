@@ -14,7 +14,7 @@ from apps.rundir.directory import RunDirectory
 from apps.spec.evaluation import EvalSpec
 from apps.spec.run import RunSpec
 from tests.engine.conftest import make_directory
-from tests.engine.test_training import events_of
+from tests.engine.training.test_training import events_of
 from tests.worlds import odd_worlds
 
 SMALL = {"n_steps": 64, "batch_size": 64, "n_epochs": 1, "net_arch": [8]}

@@ -18,8 +18,8 @@ from apps.errors import EngineError
 from apps.protocol import messages
 from apps.rundir.directory import RunDirectory
 from tests.conftest import TINY_PPO
-from tests.engine.test_training import events_of
-from tests.misbehaving import is_gone
+from tests.engine.training.test_training import events_of
+from tests.worlds.misbehaving import is_gone
 
 LONG = {**TINY_PPO, "total_timesteps": 10_000_000}
 ENVIRONMENT = {name: value for name, value in os.environ.items() if "DJANGO" not in name}
@@ -176,7 +176,7 @@ def test_a_supervised_trainer_ends_with_its_supervisor_and_takes_what_it_started
     directory = RunDirectory(tmp_path / "run")
     process = start("--supervised", is_leader=True)
     started = {
-        "environment": "tests.misbehaving:Hangs-v0",
+        "environment": "tests.worlds.misbehaving:Hangs-v0",
         "environment_kwargs": {"pid_file": str(tmp_path / "pid")},
     }
     job = {"job": "train", "directory": str(directory.path), "spec": {**LONG, **started}}
