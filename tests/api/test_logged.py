@@ -13,9 +13,9 @@ from apps.experiments.models import Run
 from apps.experiments.statuses import RunStatus
 from apps.jobs.verbs import logged, logged_videos, reindex
 from apps.jobs.worker.watchdog import Watchdog, decide_run
-from tests.api.conftest import ApiClient, assert_problem
-from tests.conftest import make_run
-from tests.foreign.test_videos import encode
+from tests.api.clients import ApiClient, assert_problem
+from tests.builders import make_run
+from tests.films import encode
 
 BEGIN = {
     "name": "mine",

@@ -8,8 +8,8 @@ from apps.experiments.models import Checkpoint, Run
 from apps.experiments.statuses import RunStatus
 from apps.jobs.verbs.preflight import AT_ONCE, _slots
 from apps.rundir import events
-from tests.api.conftest import ApiClient, assert_problem
-from tests.conftest import TINY_PPO, make_run
+from tests.api.clients import ApiClient, assert_problem
+from tests.builders import TINY_PPO, make_run
 
 
 def test_a_posted_spec_becomes_a_queued_run_with_an_address(api: ApiClient) -> None:

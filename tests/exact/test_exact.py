@@ -14,11 +14,9 @@ from apps.catalogue.environments.ids import is_installed
 from apps.engine.training.training import Attempt, train
 from apps.rundir.directory import RunDirectory
 from apps.spec.run import RunSpec
-from tests.engine.conftest import make_directory
-from tests.engine.models.test_building import SMALL
-from tests.engine.test_trainer_process import send, start
-from tests.engine.training.test_training import events_of
-from tests.exact.test_resume import assert_same_run, train_with_pauses, wait_for_step
+from tests.builders import SMALL, events_of, make_directory
+from tests.trainer_processes import send, start
+from tests.trainings import assert_same_run, train_with_pauses, wait_for_step
 
 MASKED = "tests.worlds.short_walk:ShortWalk-v0"
 WITH_GOALS = "tests.worlds.goal_walk:GoalWalk-v0"

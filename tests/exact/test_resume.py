@@ -18,7 +18,7 @@ from gymnasium.utils import EzPickle
 
 from apps.catalogue.environments.cards import ENVIRONMENTS
 from apps.catalogue.environments.ids import is_installed
-from apps.engine.checkpoints import buffer, loading, saving
+from apps.engine.checkpoints import buffer, saving
 from apps.engine.control import Control
 from apps.engine.environments.journal import (
     MAX_JOURNAL_STEPS,
@@ -27,26 +27,20 @@ from apps.engine.environments.journal import (
     with_journal,
 )
 from apps.engine.models import building
-from apps.engine.models.classes import ALGORITHM_CLASSES
 from apps.engine.stepping.making import make_env_for
 from apps.engine.training.callback import TrainingCallback
 from apps.engine.training.log import EventLog
-from apps.engine.training.training import Attempt, Outcome, train
+from apps.engine.training.training import Attempt, train
 from apps.errors import RefusedFile
-from apps.metrics import store
 from apps.rundir.checkpoints import copy_checkpoint
 from apps.rundir.directory import RunDirectory, take_weights
 from apps.rundir.files import read_json, sha256_of
 from apps.rundir.log import LogWriter
 from apps.spec.run import RunSpec
-from tests.engine.conftest import make_directory
-from tests.engine.test_trainer_process import send, start
-from tests.engine.training.test_training import events_of
+from tests.builders import events_of, make_directory, spec_of
+from tests.trainer_processes import send, start
+from tests.trainings import assert_same_run, train_with_pauses, visible, wait_for_step, weights
 
-SMALL: dict[str, dict[str, Any]] = {
-    "ppo": {"n_steps": 64, "batch_size": 32, "n_epochs": 2, "net_arch": [8]},
-    "dqn": {"learning_starts": 50, "buffer_size": 500, "net_arch": [8]},
-}
 CASES = [
     ("ppo", "CartPole-v1", {"n_envs": 2}, {}),
     ("ppo", "Pendulum-v1", {}, {"use_sde": True}),
@@ -92,85 +86,6 @@ class Forgetful(Pretender):
 
 gymnasium.register("Pretender-v0", entry_point=Pretender)
 gymnasium.register("Forgetful-v0", entry_point=Forgetful)
-
-
-def spec_of(algorithm: str, environment: str, **changes: Any) -> RunSpec:
-    hyperparameters = {**SMALL[algorithm], **changes.pop("hyperparameters", {})}
-    return RunSpec.from_dict(
-        {
-            "algorithm": algorithm,
-            "environment": environment,
-            "total_timesteps": 1200,
-            "hyperparameters": hyperparameters,
-            **changes,
-        }
-    )
-
-
-def train_with_pauses(
-    folder: Path, spec: RunSpec, *pauses: int, init: Path | None = None
-) -> tuple[RunDirectory, Outcome]:
-    directory = make_directory(folder, spec)
-    if init:
-        take_weights(init, directory, is_ours=False)
-    rollout_start = TrainingCallback._on_rollout_start
-    for number, pause in enumerate([*pauses, None], 1):
-        control = Control()
-
-        def on_rollout_start(self: TrainingCallback, pause: int | None = pause) -> None:
-            if pause is not None and self.num_timesteps >= pause:
-                control.request_stop("paused")  # noqa: B023 - used within this turn only
-            rollout_start(self)
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(TrainingCallback, "_on_rollout_start", on_rollout_start)
-            outcome = train(spec, directory, control, attempt=Attempt(number))
-        # What another process would not have: the generators as they happen to stand.
-        torch.rand(7), np.random.rand(3), random.random()  # noqa: NPY002
-    return directory, outcome
-
-
-def visible(directory: RunDirectory) -> list[object]:
-    """Steps, episodes and training scalars as a reader sees them, without times."""
-    points: list[object] = []
-    for event in store.visible_events(directory.log):
-        if event["type"] == "episode":
-            points.append((event["step"], event["return"], event["length"], event["env"]))
-        elif event["type"] == "metrics":
-            values = {
-                key: value
-                for key, value in event["values"].items()
-                if not key.startswith(("time/", "rlgym/"))
-            }
-            if values:
-                points.append((event["step"], sorted(values.items())))
-    return points
-
-
-def weights(spec: RunSpec, directory: RunDirectory) -> dict[str, torch.Tensor]:
-    step = saving.steps_of(directory)[-1]
-    model = loading.load(ALGORITHM_CLASSES[spec.algorithm], directory, step, "cpu")
-    return model.policy.state_dict()
-
-
-def arrays(directory: RunDirectory) -> dict[str, bytes]:
-    """The last checkpoint's replay buffer and statistics."""
-    folder = directory.checkpoints / str(saving.steps_of(directory)[-1])
-    kept = [path for path in folder.iterdir() if path.suffix in {".arrays", ".npz"}]
-    return {path.name: path.read_bytes() for path in kept}
-
-
-def position(directory: RunDirectory) -> Any:
-    return loading.load_state(directory, saving.steps_of(directory)[-1])["buffer"]
-
-
-def assert_same_run(spec: RunSpec, one: RunDirectory, other: RunDirectory) -> None:
-    assert saving.steps_of(one)[-1] == saving.steps_of(other)[-1]
-    first, second = weights(spec, one), weights(spec, other)
-    assert all(torch.equal(first[name], second[name]) for name in first)
-    assert arrays(one) == arrays(other)
-    np.testing.assert_equal(position(one), position(other))
-    assert visible(one) == visible(other)
 
 
 @pytest.mark.parametrize(("algorithm", "environment", "changes", "hyperparameters"), CASES)
@@ -238,15 +153,6 @@ def test_a_run_killed_three_times_ends_as_the_one_that_was_never_killed(
     assert all(event["from_step"] > 0 for event in attempts)
     assert_same_run(spec, whole, directory)
     assert not list(directory.path.rglob("*.tmp"))
-
-
-def wait_for_step(directory: RunDirectory, step: int) -> None:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        if any(event["step"] >= step for event in events_of(directory)[-5:]):
-            return
-        time.sleep(0.01)
-    pytest.fail(f"the run did not come to step {step}")
 
 
 @pytest.mark.parametrize("harm", ["truncate", "delete", "manifest", "unrecorded", "no manifest"])
@@ -384,7 +290,7 @@ def test_without_a_checkpoint_it_starts_from_its_weights_again_and_never_without
     take_weights(init, again, is_ours=True)
     train(spec, again, attempt=Attempt(2))
     assert events_of(again, "attempt")[-1]["fidelity"] == "weights-only"
-    first, second = weights(spec, once), weights(spec, again)
+    first, second = weights(spec.algorithm, once), weights(spec.algorithm, again)
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 

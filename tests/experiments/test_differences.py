@@ -2,7 +2,7 @@
 
 from apps.experiments.differences import Difference, differences
 from apps.spec.run import RunSpec
-from tests.conftest import TINY_PPO
+from tests.builders import TINY_PPO
 
 PARENT = RunSpec.from_dict(TINY_PPO).as_dict()
 

@@ -1,30 +1,21 @@
 """Films of others: a real one is understood, and what is none, or cut, is refused in words."""
 
 import struct
-import subprocess
 from pathlib import Path
 
-import imageio_ffmpeg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from apps.errors import RefusedFile
 from apps.foreign.videos import FilmIndex, read_index, write_poster
+from tests.films import encode
 
 LAW = settings(
     deadline=None,
     max_examples=60,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-
-
-def encode(path: Path, *options: str) -> Path:
-    """Encode half a second of a test picture."""
-    source = ["-f", "lavfi", "-i", "testsrc=size=64x48:rate=10:duration=0.5"]
-    exe = imageio_ffmpeg.get_ffmpeg_exe()
-    subprocess.run([exe, "-v", "error", "-y", *source, *options, str(path)], check=True)
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from apps.jobs import queue, tasks
 from apps.jobs.queue import Doorbell, huey
 from apps.jobs.verbs import checking, life, lineage
 from apps.jobs.worker.watchdog import Watchdog
-from tests.conftest import TINY_PPO, make_run
+from tests.builders import TINY_PPO, make_run
 
 Spoil = Callable[[Path], object]
 

@@ -15,7 +15,7 @@ from apps.jobs import rows
 from apps.jobs.rows import LogCopier
 from apps.jobs.verbs.reindex import reindex_run
 from apps.metrics import store
-from tests.conftest import make_run
+from tests.builders import make_run
 from tests.metrics.logs import attempt, episode, joined, point
 
 RETURN, LOSS = "rollout/ep_rew_mean", "train/loss"

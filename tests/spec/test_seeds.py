@@ -12,7 +12,7 @@ from apps.errors import InvalidSpec
 from apps.spec.fields import MAX_SEED
 from apps.spec.run import RunSpec
 from apps.spec.seeds import configuration_hash, with_seeds
-from tests.conftest import TINY_PPO
+from tests.builders import TINY_PPO
 from tests.strategies import spec_data
 
 TINY = RunSpec.from_dict(TINY_PPO)

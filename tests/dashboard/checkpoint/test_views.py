@@ -3,7 +3,7 @@
 from django.test import Client
 
 from apps.experiments.models import Run
-from tests.jobs.verbs.test_downloads import run_with_checkpoint, tamper_and_mend_the_manifest
+from tests.damaged_checkpoints import run_with_checkpoint, tamper_and_mend_the_manifest
 
 
 def test_it_links_each_file_and_shows_the_script(reader: Client) -> None:

@@ -11,8 +11,8 @@ from django.utils.html import escape
 from apps.catalogue.environments.cards import ENVIRONMENTS
 from apps.catalogue.environments.families import FAMILIES
 from apps.jobs.verbs.own_environments import own_environments
-from tests.conftest import make_run
-from tests.dashboard.test_pages import inline_parts
+from tests.builders import make_run
+from tests.dashboard.reading import inline_parts
 
 
 def listed(reader: Client, **query: str) -> str:

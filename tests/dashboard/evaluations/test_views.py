@@ -8,7 +8,7 @@ from django.urls import reverse
 from apps.experiments.models import Evaluation, Run, Video
 from apps.experiments.statuses import JobStatus, RunStatus
 from apps.spec.evaluation import EvalSpec
-from tests.conftest import make_run
+from tests.builders import make_run
 
 
 @pytest.fixture

@@ -14,27 +14,13 @@ from apps.catalogue.presets.presets import preset_for
 from apps.dashboard.new_run.forms import RunForm
 from apps.experiments.models import Run
 from apps.experiments.statuses import RunStatus
+from tests.dashboard.reading import PLAIN, refusals
 from tests.full_disk import fill, small_disk
-
-PLAIN = {
-    "algorithm": "ppo",
-    "environment": "CartPole-v1",
-    "preset": "fast",
-    "length": "quick",
-    "seed": "3",
-}
 
 
 def post(reader: Client, **fields: str) -> HttpResponse:
     """Send the form with fields over the plain ones."""
     return reader.post("/runs/new/", {**PLAIN, **fields})  # type: ignore[return-value]
-
-
-def refusals(response: HttpResponse) -> dict[str, list[str]]:
-    """Return the refused fields of the shown form."""
-    assert response.status_code == 422
-    form: RunForm = response.context["form"]  # type: ignore[attr-defined]
-    return {name: [str(error) for error in errors] for name, errors in form.errors.items()}
 
 
 def test_a_filled_form_queues_a_run(reader: Client) -> None:

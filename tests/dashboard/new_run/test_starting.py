@@ -7,8 +7,8 @@ from stable_baselines3 import PPO
 from apps.experiments.models import Run
 from apps.experiments.statuses import RunStatus
 from apps.rundir import events
-from tests.conftest import make_run
-from tests.dashboard.new_run.test_forms import PLAIN, refusals
+from tests.builders import make_run
+from tests.dashboard.reading import PLAIN, refusals
 
 
 def model_zip(tmp_path: object) -> SimpleUploadedFile:

@@ -2,18 +2,13 @@
 
 import pytest
 from django.contrib.auth.models import User
-from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 
 from apps.experiments.models import Checkpoint, Run
 from apps.experiments.statuses import RunStatus
-from tests.conftest import make_run
-
-
-def press(reader: Client, button: str, run_id: str, **fields: object) -> HttpResponse:
-    """Press a button and follow to the page that it leads to."""
-    return reader.post(reverse(f"run-{button}", args=[run_id]), fields, follow=True)  # type: ignore[return-value]
+from tests.builders import make_run
+from tests.dashboard.reading import press
 
 
 @pytest.mark.parametrize("button", ["start", "stop", "evaluate", "delete", "restore"])

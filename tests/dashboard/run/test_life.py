@@ -13,9 +13,8 @@ from apps.experiments.models import Checkpoint, Run
 from apps.experiments.statuses import Relation, RunStatus
 from apps.rundir import events
 from apps.spec.run import RunSpec
-from tests.conftest import give_checkpoint, make_run
-from tests.dashboard.run.test_actions import press
-from tests.dashboard.run.test_views import page
+from tests.builders import give_checkpoint, make_run
+from tests.dashboard.reading import page, press
 
 BUTTONS = {"pause", "resume", "retry", "reproduce", "continue", "branch", "stop", "start"}
 

@@ -5,7 +5,7 @@ from django.test import Client
 
 from apps.experiments.models import Run
 from apps.experiments.statuses import RunStatus
-from tests.conftest import make_run
+from tests.builders import make_run
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
 

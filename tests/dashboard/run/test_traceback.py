@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from apps.dashboard.templatetags.instruments import last_exception
 from apps.experiments.models import Evaluation, Run
 from apps.experiments.statuses import JobStatus, RunStatus
-from tests.conftest import make_run
+from tests.builders import make_run
 
 
 def fails(message: str, depth: int = 30) -> None:

@@ -9,14 +9,8 @@ from django.utils import timezone
 from apps.experiments.models import Checkpoint, Evaluation, Run
 from apps.experiments.statuses import JobStatus, RunStatus
 from apps.spec.evaluation import EvalSpec
-from tests.conftest import make_run
-
-
-def page(reader: Client, run: Run, part: str = "run") -> str:
-    """Return a page of a run."""
-    response = reader.get(reverse(part, args=[run.pk]))
-    assert response.status_code == 200
-    return response.content.decode()
+from tests.builders import make_run
+from tests.dashboard.reading import page
 
 
 def test_a_finished_run_shows_all_it_left(reader: Client, finished: Run) -> None:

@@ -7,7 +7,7 @@ from pytest_django import DjangoAssertNumQueries
 from apps.experiments.listing.filters import SORTS
 from apps.experiments.models import Experiment
 from apps.experiments.statuses import RunStatus
-from tests.conftest import make_run
+from tests.builders import make_run
 
 
 def listed(reader: Client, **query: object) -> list[str]:

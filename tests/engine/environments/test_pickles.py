@@ -15,8 +15,8 @@ from apps.engine.training.training import Attempt, train
 from apps.rundir.directory import RunDirectory
 from apps.rundir.files import write_json
 from apps.spec.run import RunSpec
-from tests.engine.conftest import make_directory
-from tests.engine.test_trainer_process import run_one
+from tests.builders import make_directory
+from tests.trainer_processes import run_one
 from tests.worlds.holding import ERRORS, HELD, Holds
 
 HOLDS = "tests.worlds.holding:Holds-v0"

@@ -25,7 +25,7 @@ from apps.rundir.files import read_json
 from apps.spec.evaluation import EvalSpec
 from apps.spec.fitting import unfit
 from apps.spec.run import RunSpec
-from tests.engine.conftest import make_directory
+from tests.builders import make_directory
 from tests.worlds.any_spaces import AnySpaces
 
 ID = "tests.worlds.any_spaces:AnySpaces-v0"

@@ -26,55 +26,13 @@ from apps.engine.models.building import build_model
 from apps.engine.models.classes import ALGORITHM_CLASSES
 from apps.engine.playing.evaluation import Player, evaluate, play
 from apps.engine.stepping.making import make_env_for, make_vec_env_for
-from apps.engine.training.training import Outcome, train
 from apps.errors import EngineError, InvalidSpec
-from apps.rundir.directory import RunDirectory
 from apps.spec.evaluation import EvalSpec
 from apps.spec.run import RunSpec
-from tests.engine.conftest import make_directory
-from tests.engine.training.test_training import events_of, weights
-from tests.worlds import goal_walk, short_walk  # noqa: F401 - they register environments
+from tests.builders import SMALL, events_of, small_spec
+from tests.trainings import train_small, weights
 
-_REPLAY = {"learning_starts": 40, "buffer_size": 500, "batch_size": 16, "net_arch": [8]}
-_ROLLOUT = {"n_steps": 32, "batch_size": 16, "net_arch": [8]}
-SMALL: dict[str, dict[str, Any]] = {
-    "ppo": {**_ROLLOUT, "n_epochs": 2},
-    "dqn": {**_REPLAY, "target_update_interval": 50},
-    "a2c": {"n_steps": 8, "net_arch": [8]},
-    "sac": {**_REPLAY, "train_freq": 4},
-    "td3": {**_REPLAY, "train_freq": 4, "noise_type": "normal"},
-    "ddpg": {**_REPLAY, "train_freq": 4, "noise_type": "ornstein-uhlenbeck"},
-    "trpo": {**_ROLLOUT, "n_critic_updates": 2},
-    "recurrent_ppo": {**_ROLLOUT, "n_epochs": 2, "lstm_hidden_size": 4},
-    "maskable_ppo": {**_ROLLOUT, "n_epochs": 2},
-    "qrdqn": {**_REPLAY, "target_update_interval": 50, "n_quantiles": 5},
-    "tqc": {**_REPLAY, "train_freq": 4, "n_quantiles": 5},
-    "crossq": {**_REPLAY, "train_freq": 4, "critic_net_arch": [16]},
-    "ars": {"n_delta": 2},
-}
 each_algorithm = pytest.mark.parametrize("algorithm", ALGORITHMS)
-
-
-def small_spec(algorithm: str, actions: str = "", **changes: Any) -> RunSpec:
-    """Return a spec that trains in about a second."""
-    able = ALGORITHMS[algorithm].action_spaces
-    actions = actions or ("discrete" if "discrete" in able else "box")
-    hyperparameters = {**SMALL[algorithm], **changes.pop("hyperparameters", {})}
-    return RunSpec.from_dict(
-        {
-            "algorithm": algorithm,
-            "environment": "ShortWalk-v0",
-            "environment_kwargs": {"actions": actions},
-            "total_timesteps": 320,
-            "hyperparameters": hyperparameters,
-            **changes,
-        }
-    )
-
-
-def train_small(folder: Path, spec: RunSpec) -> tuple[RunDirectory, Outcome]:
-    directory = make_directory(folder, spec)
-    return directory, train(spec, directory, keep_checkpoints=100)
 
 
 def model_for(spec: RunSpec) -> BaseAlgorithm:

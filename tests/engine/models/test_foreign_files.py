@@ -35,7 +35,7 @@ from apps.foreign.shapes import networks_of
 from apps.foreign.tensors import TensorShape
 from apps.rundir.files import sha256_of
 from apps.spec.run import RunSpec
-from tests.engine.models.test_building import SMALL
+from tests.builders import SMALL
 
 WORLDS = {"maskable_ppo": "tests.worlds.short_walk:ShortWalk-v0"}
 

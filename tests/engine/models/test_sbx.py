@@ -28,16 +28,9 @@ from apps.rundir.directory import RunDirectory
 from apps.rundir.files import read_json
 from apps.spec.evaluation import EvalSpec
 from apps.spec.run import RunSpec
-from tests.engine.conftest import make_directory
-from tests.engine.test_trainer_process import send, start
-from tests.engine.training.test_training import events_of
-from tests.exact.test_resume import (
-    arrays,
-    position,
-    train_with_pauses,
-    visible,
-    wait_for_step,
-)
+from tests.builders import events_of, make_directory
+from tests.trainer_processes import send, start
+from tests.trainings import arrays, position, train_with_pauses, visible, wait_for_step
 
 sbx = pytest.importorskip("sbx", reason="the extra sbx is not installed")
 jax = pytest.importorskip("jax")

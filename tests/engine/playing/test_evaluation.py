@@ -30,8 +30,8 @@ from apps.rundir.files import read_json, sha256_of, write_json
 from apps.rundir.log import read_lines
 from apps.spec.evaluation import EvalSpec
 from apps.spec.run import RunSpec
-from tests.engine.conftest import TINY, make_directory
-from tests.engine.training.test_training import events_of, train_tiny
+from tests.builders import TINY, events_of, make_directory
+from tests.trainings import train_tiny
 
 
 @pytest.fixture

@@ -24,8 +24,8 @@ from apps.rundir.directory import RunDirectory
 from apps.rundir.files import read_json
 from apps.spec.evaluation import EvalSpec
 from apps.spec.run import RunSpec
-from tests.engine.conftest import TINY
-from tests.engine.training.test_training import events_of, train_tiny
+from tests.builders import TINY, events_of
+from tests.trainings import train_tiny
 
 WORLDS = "tests.worlds.odd_worlds"
 

@@ -19,7 +19,7 @@ from apps.engine.stepping import choosing
 from apps.machine.gpu import GpuMemory
 from apps.protocol.preflight import Memory, Preflight, Probe
 from apps.spec.run import RunSpec
-from tests.conftest import TINY_PPO
+from tests.builders import TINY_PPO
 
 BEHAVING = {**TINY_PPO, "environment": "tests.worlds.misbehaving:Behaving-v0"}
 

@@ -18,8 +18,8 @@ from apps.errors import InvalidSpec
 from apps.rundir.files import read_json
 from apps.spec.fields import MAX_SEED
 from apps.spec.run import RunSpec
-from tests.engine.training.test_training import events_of
-from tests.exact.test_resume import spec_of, train_with_pauses
+from tests.builders import events_of, spec_of
+from tests.trainings import train_with_pauses
 
 GAME = "ALE/Breakout-v5"
 FRAMES, LIVES, CLIP = (

@@ -27,9 +27,8 @@ from apps.rundir.checkpoints import copy_checkpoint
 from apps.rundir.directory import RunDirectory
 from apps.spec.evaluation import EvalSpec
 from apps.spec.run import RunSpec
-from tests.engine.conftest import make_directory
-from tests.engine.training.test_training import events_of, weights
-from tests.exact.test_resume import visible
+from tests.builders import events_of, make_directory
+from tests.trainings import visible, weights
 
 FULL = {
     "norm_obs": True,

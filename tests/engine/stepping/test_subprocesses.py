@@ -15,10 +15,9 @@ from apps.engine.stepping.subprocesses import ProcessEnded
 from apps.engine.training.training import train
 from apps.rundir.files import read_json
 from apps.spec.run import RunSpec
-from tests.engine.conftest import make_directory
-from tests.engine.test_trainer_process import send, start, wait_for_training
-from tests.engine.training.test_training import events_of
-from tests.exact.test_resume import assert_same_run, spec_of, train_with_pauses
+from tests.builders import events_of, make_directory, spec_of
+from tests.trainer_processes import send, start, wait_for_training
+from tests.trainings import assert_same_run, train_with_pauses
 from tests.worlds.misbehaving import is_gone
 from tests.worlds.short_walk import ShortWalk
 

@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stable_baselines3.common.env_util import make_vec_env
 
-import tests.worlds.short_walk  # noqa: F401 - registers ShortWalk-v0
 from apps.catalogue.presets.presets import Preset
 from apps.engine.stepping.making import make_env_for, make_vec_env_for
 from apps.engine.stepping.native import SameStepCartPole, make_native
@@ -20,8 +19,8 @@ from apps.errors import InvalidSpec
 from apps.rundir.files import read_json
 from apps.spec.defaults import apply_preset
 from apps.spec.run import RunSpec
-from tests.engine.training.test_training import events_of
-from tests.exact.test_resume import assert_same_run, spec_of, train_with_pauses
+from tests.builders import events_of, spec_of
+from tests.trainings import assert_same_run, train_with_pauses
 
 GOALS = "tests.worlds.goal_walk:GoalWalk-v0"
 WALK = "tests.worlds.short_walk:ShortWalk-v0"

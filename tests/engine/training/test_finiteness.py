@@ -15,7 +15,7 @@ from apps.errors import NotFinite
 from apps.metrics.summary import RunSummary
 from apps.rundir.directory import RunDirectory
 from apps.spec.run import RunSpec
-from tests.engine.conftest import make_directory
+from tests.builders import make_directory
 
 ON_POLICY = {"n_steps": 64, "batch_size": 32, "n_epochs": 1, "net_arch": [8]}
 OFF_POLICY = {"learning_starts": 50, "buffer_size": 500, "net_arch": [8]}

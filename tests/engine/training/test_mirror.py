@@ -14,8 +14,7 @@ from apps.rundir import events
 from apps.rundir.directory import RunDirectory
 from apps.rundir.log import read_lines
 from apps.spec.run import RunSpec
-from tests.conftest import TINY_PPO
-from tests.engine.conftest import make_directory
+from tests.builders import TINY_PPO, make_directory
 
 SPEC = RunSpec.from_dict({**TINY_PPO, "tensorboard": True, "save_freq": 64})
 

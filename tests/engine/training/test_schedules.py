@@ -16,8 +16,7 @@ from apps.rundir.checkpoints import copy_checkpoint
 from apps.rundir.directory import RunDirectory
 from apps.spec import schedules
 from apps.spec.run import RunSpec
-from tests.engine.conftest import make_directory
-from tests.engine.training.test_training import events_of
+from tests.builders import events_of, make_directory
 
 DECAY = {"n_steps": 64, "batch_size": 64, "n_epochs": 1, "net_arch": [8]}
 PPO = {**DECAY, "learning_rate": "lin_0.001", "clip_range": "lin_0.2"}

@@ -14,8 +14,7 @@ from apps.engine.training.training import train
 from apps.rundir.checkpoints import copy_checkpoint
 from apps.rundir.directory import RunDirectory
 from apps.spec.run import RunSpec
-from tests.engine.conftest import make_directory
-from tests.engine.training.test_training import events_of
+from tests.builders import events_of, make_directory
 
 OFF_POLICY = {"learning_starts": 20, "buffer_size": 1000, "net_arch": [8]}
 HINDSIGHT = {**OFF_POLICY, "her": True, "n_sampled_goal": 4}

@@ -16,30 +16,13 @@ from apps.engine.models.arguments import constructor_arguments
 from apps.engine.models.classes import ALGORITHM_CLASSES
 from apps.engine.models.devices import device_for
 from apps.engine.training.log import EventLog, scalar_logger
-from apps.engine.training.training import NoEpisode, Outcome, train
+from apps.engine.training.training import NoEpisode, train
 from apps.errors import DiskFull, EngineError, RunDirectoryBusy
 from apps.rundir.directory import RunDirectory
-from apps.rundir.events import Event, decode
-from apps.rundir.log import LogWriter, read_lines
+from apps.rundir.log import LogWriter
 from apps.spec.run import RunSpec
-from tests.engine.conftest import TINY, make_directory
-
-
-def events_of(directory: RunDirectory, kind: str | None = None) -> list[Event]:
-    lines, _ = read_lines(directory.log, max_bytes=1 << 24)
-    return [event for event in map(decode, lines) if kind in (None, event["type"])]
-
-
-def train_tiny(folder: Path, algorithm: str, **changes: object) -> tuple[RunDirectory, Outcome]:
-    spec = RunSpec.from_dict({**TINY[algorithm], **changes})
-    directory = make_directory(folder, spec)
-    return directory, train(spec, directory)
-
-
-def weights(algorithm: str, directory: RunDirectory) -> dict[str, torch.Tensor]:
-    step = saving.steps_of(directory)[-1]
-    model = loading.load(ALGORITHM_CLASSES[algorithm], directory, step, "cpu")
-    return model.policy.state_dict()
+from tests.builders import TINY, events_of, make_directory
+from tests.trainings import train_tiny, weights
 
 
 def test_a_run_directory_holds_spec_provenance_log_and_checkpoints(

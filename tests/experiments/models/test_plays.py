@@ -11,7 +11,7 @@ from apps.experiments.models import Evaluation, Experiment, Run
 from apps.experiments.models.plays import jobs_in_turn
 from apps.experiments.statuses import JobStatus, RunStatus
 from apps.spec.evaluation import EvalSpec
-from tests.conftest import make_run
+from tests.builders import make_run
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

@@ -17,27 +17,10 @@ from apps.experiments.models.leases import SILENT_AFTER_BEATS, Leased
 from apps.experiments.statuses import LEGAL_MOVES, IllegalMove, JobStatus, RunStatus
 from apps.spec.evaluation import EvalSpec
 from apps.text.names import ID_ALPHABET, ID_LENGTH
+from tests.builders import make_row
 
 STAMPS = {"queued": "queued_at", "running": "started_at"}
 N_RACES = 50
-
-
-def make_row(**fields: Any) -> Run:
-    """Make a run's row alone, without a directory."""
-    experiment, _ = Experiment.objects.get_or_create(name="Tests")
-    values: dict[str, Any] = {
-        "name": "tiny",
-        "experiment": experiment,
-        "spec": {},
-        "algorithm": "ppo",
-        "environment": "CartPole-v1",
-        "seed": 1,
-        "total_timesteps": 100,
-        **fields,
-    }
-    if values.get("status") == RunStatus.RUNNING:
-        values = {"owner": "here:1", "attempt": 1, **values}
-    return Run.objects.create(**values)
 
 
 def make_evaluation(run: Run | None = None, **fields: Any) -> Evaluation:

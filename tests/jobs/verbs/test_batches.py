@@ -13,7 +13,7 @@ from apps.jobs.verbs import batches, checking, life, lineage, refusals, reindex
 from apps.jobs.verbs.batches import PlannedLine
 from apps.jobs.verbs.naming import Naming
 from apps.spec.seeds import configuration_hash, with_seeds
-from tests.conftest import TINY_PPO
+from tests.builders import TINY_PPO
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
 ROOT = Path(__file__).resolve().parents[3]

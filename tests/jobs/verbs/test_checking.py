@@ -16,8 +16,7 @@ from apps.experiments.statuses import RunStatus
 from apps.jobs.verbs import checking, weights
 from apps.jobs.verbs.checking import Asker
 from apps.jobs.verbs.preflight import preflight
-from tests.conftest import TINY_PPO
-from tests.jobs.verbs.test_life import with_checkpoint
+from tests.builders import TINY_PPO, with_checkpoint
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("home")]
 

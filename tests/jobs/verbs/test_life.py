@@ -16,8 +16,7 @@ from apps.jobs.trainers import TRAINER, TrainerProcess
 from apps.jobs.verbs import life, lineage, records, refusals, reindex
 from apps.jobs.verbs.naming import Naming
 from apps.jobs.worker import supervisor
-from tests.conftest import give_checkpoint, make_run
-from tests.jobs.conftest import GiveTrained
+from tests.builders import GiveTrained, give_checkpoint, make_run, with_checkpoint
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("home")]
 
@@ -35,12 +34,6 @@ def ended(settings: Settings, give_trained: GiveTrained) -> Run:
 def train(run: Run) -> Run:
     assert run.claim(supervisor.new_owner())
     return supervisor.supervise_run(run, TrainerProcess(*TRAINER), lambda: None)
-
-
-def with_checkpoint(status: RunStatus, step: int = 128) -> Run:
-    run = make_run(status=status, attempt=1)
-    give_checkpoint(run, step)
-    return run
 
 
 def test_pausing_asks_a_running_run_only() -> None:

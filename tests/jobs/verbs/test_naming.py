@@ -26,8 +26,7 @@ from apps.rundir.files import read_json, write_json
 from apps.spec.logged import LoggedSpec
 from apps.text.names import LineFormatter
 from rlgym.settings import LOGGING
-from tests.conftest import TINY_PPO, make_run
-from tests.jobs.verbs.test_life import with_checkpoint
+from tests.builders import TINY_PPO, make_run, with_checkpoint
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("home")]
 

@@ -8,7 +8,7 @@ from apps.errors import InvalidSpec
 from apps.experiments.models import Run
 from apps.jobs.verbs import checking
 from apps.jobs.verbs.preflight import preflight
-from tests.conftest import TINY_PPO
+from tests.builders import TINY_PPO
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
 

@@ -6,7 +6,7 @@ import pytest
 from pytest_django import Settings
 
 from apps.jobs.verbs.preflight import AT_ONCE, Busy, _slots, preflight
-from tests.conftest import TINY_PPO
+from tests.builders import TINY_PPO
 from tests.worlds.misbehaving import is_gone
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]

@@ -24,7 +24,7 @@ from apps.jobs.verbs import life, lineage, refusals, vanished
 from apps.jobs.worker import supervisor
 from apps.metrics import store
 from apps.rundir import events
-from tests.conftest import give_checkpoint, make_run
+from tests.builders import give_checkpoint, make_run
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("home")]
 

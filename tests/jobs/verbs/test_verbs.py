@@ -14,7 +14,7 @@ from apps.jobs.verbs.checking import Asker
 from apps.jobs.verbs.naming import Naming
 from apps.metrics import store
 from apps.spec.run import RunSpec
-from tests.conftest import TINY_PPO, make_run
+from tests.builders import TINY_PPO, make_run
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
 

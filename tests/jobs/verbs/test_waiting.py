@@ -16,7 +16,7 @@ from apps.jobs.verbs import checking, life, refusals, reindex
 from apps.jobs.verbs.naming import Naming
 from apps.jobs.verbs.waiting import why_it_waits
 from apps.jobs.worker import supervisor
-from tests.conftest import TINY_PPO, make_run
+from tests.builders import TINY_PPO, make_run
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
 

@@ -16,7 +16,7 @@ from apps.jobs.verbs import checking, life, lineage, records, reindex, weights
 from apps.jobs.worker import supervisor
 from apps.rundir.checkpoints import copy_checkpoint
 from apps.rundir.files import read_json, sha256_of
-from tests.conftest import TINY_PPO, make_run
+from tests.builders import TINY_PPO, make_run
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("home")]
 TINY = {"n_steps": 64, "batch_size": 32, "n_epochs": 1}

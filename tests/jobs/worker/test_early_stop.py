@@ -17,7 +17,7 @@ from apps.metrics.summary import RunSummary
 from apps.spec import early_stop
 from apps.spec.run import RunSpec
 from apps.spec.seeds import configuration_hash
-from tests.conftest import TINY_PPO, make_run
+from tests.builders import TINY_PPO, make_run
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("home")]
 

@@ -11,7 +11,7 @@ from apps.experiments.statuses import RunStatus
 from apps.jobs.trainers import TRAINER, TrainerProcess
 from apps.jobs.verbs import checking, life
 from apps.jobs.worker import supervisor
-from tests.conftest import TINY_PPO
+from tests.builders import TINY_PPO
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("home")]
 

@@ -18,7 +18,7 @@ from apps.jobs.verbs import checking, life
 from apps.jobs.worker import plays, supervisor
 from apps.jobs.worker.watchdog import Watchdog
 from apps.spec.evaluation import EvalSpec
-from tests.conftest import TINY_PPO, make_run
+from tests.builders import TINY_PPO, make_run
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),

@@ -19,8 +19,7 @@ from apps.jobs.verbs.waiting import why_play_waits
 from apps.jobs.worker import plays, supervisor, worker
 from apps.jobs.worker.watchdog import Watchdog
 from apps.spec.evaluation import EvalSpec
-from tests.conftest import make_run
-from tests.jobs.conftest import GiveTrained
+from tests.builders import GiveTrained, make_run
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),

@@ -6,7 +6,6 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,29 +23,13 @@ from apps.metrics import store
 from apps.metrics.columns import SIDE_FILE
 from apps.rundir import events
 from apps.spec.evaluation import EvalSpec
-from tests.conftest import TINY_PPO, make_run
-from tests.jobs.conftest import GiveTrained
+from tests.builders import TINY_PPO, GiveTrained, make_run
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.usefixtures("home", "quiet_worker"),
     pytest.mark.slow,
 ]
-
-
-@pytest.fixture
-def quiet_worker(settings: Settings) -> Iterator[None]:
-    """A worker's state of this test's own: one slot, no trainer in reserve."""
-    settings.WARM_TRAINER = False
-    settings.WORKERS = 1
-    settings.HEARTBEAT_S = 0.2
-    supervisor.reserve.cache_clear()
-    supervisor.training_slots.cache_clear()
-    supervisor.shutdown.clear()
-    yield
-    supervisor.shutdown.clear()
-    supervisor.reserve.cache_clear()
-    supervisor.training_slots.cache_clear()
 
 
 class Bell:

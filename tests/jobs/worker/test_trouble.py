@@ -27,7 +27,7 @@ from apps.jobs.worker import plays, supervisor
 from apps.jobs.worker.watchdog import Watchdog
 from apps.rundir import events
 from apps.spec.evaluation import EvalSpec
-from tests.conftest import TINY_PPO, make_run
+from tests.builders import TINY_PPO, make_run
 from tests.full_disk import empty, fill, small_disk
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("home")]

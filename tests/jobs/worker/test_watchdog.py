@@ -22,7 +22,7 @@ from apps.metrics.columns import SIDE_FILE
 from apps.rundir import events
 from apps.spec.evaluation import EvalSpec
 from apps.spec.logged import LoggedSpec
-from tests.conftest import make_run
+from tests.builders import make_run
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("home")]
 

@@ -16,7 +16,7 @@ from stable_baselines3.common.vec_env import VecTransposeImage
 
 from apps.engine.models.lean.device_buffer import DeviceRolloutBuffer, buffer_for
 from apps.engine.models.lean.on_policy import LeanPPO
-from tests.engine.models.lean.test_on_policy import PAIRS, SMALL, Rows, tensors_of
+from tests.engine.models.lean.pairs import PAIRS, SMALL, Rows, tensors_of
 
 PICTURES = {"screen_height": 40, "screen_width": 40}
 

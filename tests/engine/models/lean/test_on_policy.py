@@ -9,20 +9,17 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
-from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.env_util import make_vec_env
-from stable_baselines3.common.logger import KVWriter, Logger
+from stable_baselines3.common.logger import Logger
 
-import tests.worlds.short_walk  # noqa: F401 - registers ShortWalk-v0
-from apps.engine.models.lean.on_policy import LeanA2C, LeanPPO, _PPOUpdate
+from apps.engine.models.lean.on_policy import LeanPPO, _PPOUpdate
 from apps.engine.models.lean.policy import can_be_lean
 from apps.errors import Diverged
+from tests.engine.models.lean.pairs import PAIRS, SMALL, Rows, tensors_of
 
 ROOT = Path(__file__).resolve().parents[4]
-SMALL: dict[str, Any] = {"n_steps": 32, "batch_size": 64, "n_epochs": 3}
 NETWORKS = {"activation_fn": torch.nn.ReLU, "net_arch": {"pi": [16], "vf": [32, 8]}}
-PAIRS = {"ppo": (PPO, LeanPPO), "a2c": (A2C, LeanA2C)}
 CASES = [
     ("ppo", "CartPole-v1", SMALL),
     ("ppo", "CartPole-v1", {**SMALL, "ent_coef": 0.01, "clip_range_vf": 0.1, "batch_size": 50}),
@@ -36,19 +33,6 @@ CASES = [
 ]
 
 
-class Rows(KVWriter):
-    """What was logged, but for the clock's."""
-
-    def __init__(self) -> None:
-        self.rows: list[dict[str, Any]] = []
-
-    def write(self, key_values: dict[str, Any], key_excluded: Any, step: int = 0) -> None:
-        self.rows.append({k: v for k, v in key_values.items() if not k.startswith("time/")})
-
-    def close(self) -> None:
-        """Nothing to close."""
-
-
 def trained(
     kind: type[BaseAlgorithm], environment: str, arguments: dict[str, Any]
 ) -> tuple[Any, list[dict[str, Any]]]:
@@ -59,14 +43,6 @@ def trained(
     model.set_logger(Logger(None, [rows]))
     model.learn(600, log_interval=1)
     return model, rows.rows
-
-
-def tensors_of(model: Any) -> list[torch.Tensor]:
-    states = model.policy.optimizer.state_dict()["state"].values()
-    return [
-        *model.policy.state_dict().values(),
-        *(state[name] for state in states for name in sorted(state)),
-    ]
 
 
 @pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")

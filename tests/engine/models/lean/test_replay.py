@@ -16,11 +16,10 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.vec_env import VecNormalize
 
-import tests.worlds.short_walk  # noqa: F401 - registers ShortWalk-v0
 from apps.engine.models.lean.replay import LeanDDPG, LeanDQN, LeanTD3
 from apps.engine.models.lean.sac import LeanSAC
 from apps.errors import Diverged
-from tests.engine.models.lean.test_on_policy import Rows
+from tests.engine.models.lean.pairs import Rows
 
 PAIRS: dict[str, tuple[Any, Any]] = {
     "dqn": (DQN, LeanDQN),
