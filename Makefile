@@ -30,7 +30,7 @@ test: $(BIN)/.installed-tools ## run the whole suite
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-exact: $(BIN)/.installed-tools ## kill every algorithm three times in every environment it fits, and compare
-	$(BIN)/python -m pytest -n 2 -m exact tests/engine/test_exact.py $(ARGS)
+	$(BIN)/python -m pytest -n 2 -m exact tests/exact/test_exact.py $(ARGS)
 
 test-soak: $(BIN)/.installed-tools ## fifty kills of each process, two workers and a thousand real runs: more than an hour
 	$(BIN)/python -m pytest -m soak $(ARGS)

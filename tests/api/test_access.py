@@ -9,7 +9,7 @@ from django.test import Client
 
 from apps.accounts.models import ApiToken
 from apps.api.router import api as schema_source
-from tests.api.conftest import ApiClient, assert_problem
+from tests.api.clients import ApiClient, assert_problem
 
 
 def operations() -> list[tuple[str, str]]:

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from apps.experiments.models import Run
-from tests.api.conftest import ApiClient, assert_problem
-from tests.jobs.test_downloads import DAMAGE, FILES, run_with_checkpoint
+from tests.api.clients import ApiClient, assert_problem
+from tests.damaged_checkpoints import DAMAGE, FILES, run_with_checkpoint
 
 
 def test_a_checkpoint_tells_its_files_and_each_is_served(api: ApiClient) -> None:

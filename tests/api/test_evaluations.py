@@ -7,8 +7,8 @@ import pytest
 from apps.experiments.models import Evaluation, Run, Video
 from apps.experiments.statuses import JobStatus, RunStatus
 from apps.spec.evaluation import EvalSpec
-from tests.api.conftest import ApiClient, assert_problem
-from tests.conftest import make_run
+from tests.api.clients import ApiClient, assert_problem
+from tests.builders import make_run
 
 pytestmark = pytest.mark.django_db
 

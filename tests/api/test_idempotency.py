@@ -19,8 +19,8 @@ from apps.api import idempotency
 from apps.experiments.models import Evaluation, Run
 from apps.experiments.statuses import RunStatus
 from apps.jobs.verbs import checking
-from tests.api.conftest import ROOT, assert_problem
-from tests.conftest import TINY_PPO, make_run
+from tests.api.clients import ROOT, assert_problem
+from tests.builders import TINY_PPO, make_run
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("home")]
 

@@ -13,8 +13,8 @@ from stable_baselines3 import PPO
 
 from apps.experiments.models import Run
 from apps.experiments.statuses import RunStatus
-from tests.api.conftest import ApiClient, assert_problem
-from tests.conftest import make_run
+from tests.api.clients import ApiClient, assert_problem
+from tests.builders import make_run
 
 SPEC = {"environment": "CartPole-v1", "total_timesteps": 256}
 

@@ -15,7 +15,7 @@ from django.test import Client, RequestFactory
 from apps.api.limits import BodyLimit, WriteThrottle
 from apps.api.router import api as ninja_api
 from apps.errors import DiskFull, RunDirectoryBusy
-from tests.api.conftest import ApiClient, assert_problem
+from tests.api.clients import ApiClient, assert_problem
 
 
 async def echo_length(scope: Any, receive: Any, send: Any) -> None:

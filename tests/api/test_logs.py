@@ -10,8 +10,8 @@ from jsonschema import Draft202012Validator
 
 from apps.experiments.models import Run
 from apps.rundir import events
-from tests.api.conftest import ApiClient, assert_problem
-from tests.conftest import make_run
+from tests.api.clients import ApiClient, assert_problem
+from tests.builders import make_run
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from django.utils.html import escape
 
 from apps.catalogue.extras import REQUIREMENT, install_command
 from apps.experiments.models import Run
-from tests.api.conftest import ApiClient, assert_problem
+from tests.api.clients import ApiClient, assert_problem
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
 

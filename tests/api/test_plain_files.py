@@ -11,8 +11,8 @@ from apps.jobs.verbs import logged
 from apps.jobs.verbs.naming import Naming
 from apps.rundir import events
 from apps.spec.logged import LoggedSpec
-from tests.api.conftest import ApiClient, assert_problem
-from tests.conftest import make_run
+from tests.api.clients import ApiClient, assert_problem
+from tests.builders import make_run
 from tests.intruders import INTRUDERS, SECRET, Intruder, put
 
 pytestmark = [pytest.mark.timeout(30), pytest.mark.parametrize("intruder", INTRUDERS)]

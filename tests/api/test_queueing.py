@@ -2,8 +2,8 @@
 
 from apps.experiments.models import Run
 from apps.experiments.statuses import RunStatus
-from tests.api.conftest import ApiClient, assert_problem
-from tests.conftest import TINY_PPO, make_run
+from tests.api.clients import ApiClient, assert_problem
+from tests.builders import TINY_PPO, make_run
 
 
 def test_posting_seeds_makes_a_list_of_runs(api: ApiClient) -> None:

@@ -12,8 +12,8 @@ from apps.catalogue.environments.cards import ENVIRONMENTS
 from apps.experiments.models import Checkpoint, Evaluation, Run, Video
 from apps.experiments.statuses import JobStatus
 from apps.spec.run import RunSpec
-from tests.api.conftest import ApiClient, assert_problem
-from tests.conftest import make_run
+from tests.api.clients import ApiClient, assert_problem
+from tests.builders import make_run
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from apps.experiments.models import Checkpoint, Run
 from apps.experiments.statuses import RunStatus
 from apps.jobs.verbs.preflight import AT_ONCE, _slots
 from apps.rundir import events
-from tests.api.conftest import ApiClient, assert_problem
-from tests.conftest import TINY_PPO, make_run
+from tests.api.clients import ApiClient, assert_problem
+from tests.builders import TINY_PPO, make_run
 
 
 def test_a_posted_spec_becomes_a_queued_run_with_an_address(api: ApiClient) -> None:
@@ -270,7 +270,7 @@ def test_infinite_summaries_are_null_in_json(api: ApiClient) -> None:
 
 @pytest.mark.slow
 def test_a_check_tells_of_an_environment_that_breaks_and_makes_no_run(api: ApiClient) -> None:
-    response = api.post("/runs/preflight", {"environment": "tests.misbehaving:Raises-v0"})
+    response = api.post("/runs/preflight", {"environment": "tests.worlds.misbehaving:Raises-v0"})
     assert response.status_code == 200
     found = response.json()
     assert found["severity"] == "refusal"

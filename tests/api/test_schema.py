@@ -6,16 +6,9 @@ from pathlib import Path
 import orjson
 from django.conf import settings
 
-from apps.api.router import api
+from tests.api.schema import GOLDEN, current_schema
 
-GOLDEN = Path(__file__).with_name("openapi.json")
 DOCUMENT = Path(settings.BASE_DIR) / "docs" / "api.md"
-
-
-def current_schema() -> bytes:
-    """Return the schema as the golden file holds it."""
-    option = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
-    return orjson.dumps(api.get_openapi_schema(), option=option | orjson.OPT_APPEND_NEWLINE)
 
 
 def test_the_schema_is_the_one_that_was_agreed_on() -> None:

@@ -7,6 +7,6 @@ import django
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
     django.setup()
-    from tests.api.test_schema import GOLDEN, current_schema
+    from tests.api.schema import GOLDEN, current_schema
 
     GOLDEN.write_bytes(current_schema())

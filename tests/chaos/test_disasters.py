@@ -30,7 +30,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStack]:
 
 def test_a_run_out_of_memory_fails_alone_and_says_so(stack: LiveStack) -> None:
     hungry = stack.manage(
-        "train", "--queue", "--algo", "a2c", "--env", "tests.chaos.hungry:Hungry-v0", "-n", "9000"
+        "train", "--queue", "--algo", "a2c", "--env", "tests.worlds.hungry:Hungry-v0", "-n", "9000"
     )
     modest = stack.launch(timesteps=2000)
     failed = stack.wait_for(hungry["id"], "failed")

@@ -9,11 +9,10 @@ import pytest
 
 from apps.engine.training.training import Attempt, train
 from apps.rundir.directory import RunDirectory
-from tests.engine.conftest import make_directory
-from tests.engine.test_resume import assert_same_run, spec_of, train_with_pauses
-from tests.engine.test_trainer_process import send, start
-from tests.engine.test_training import events_of
+from tests.builders import events_of, make_directory, spec_of
 from tests.live_stack import wait_until
+from tests.trainer_processes import send, start
+from tests.trainings import assert_same_run, train_with_pauses
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.soak, pytest.mark.timeout(3600)]
 

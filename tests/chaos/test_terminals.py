@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.cli.test_commands import TINY, manage
+from tests.cli.calling import TINY, manage
 from tests.live_stack import wait_until
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(600)]

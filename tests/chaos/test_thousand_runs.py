@@ -14,7 +14,7 @@ from tests.live_stack import ROOT, LiveStack, wait_until
 RUNS = 1000
 PROCESSES = 2
 QUEUE = f"""
-from apps.engine.spec import RunSpec
+from apps.spec.run import RunSpec
 from apps.jobs.verbs import life
 small = {{"n_steps": 32, "batch_size": 32, "n_epochs": 1, "net_arch": [8]}}
 for seed in range({RUNS}):
@@ -24,8 +24,9 @@ for seed in range({RUNS}):
     ))
 """
 ROWS = f"""
-from apps.engine.spec import RunSpec
-from apps.experiments.models import Experiment, Run, RunStatus
+from apps.spec.run import RunSpec
+from apps.experiments.models import Experiment, Run
+from apps.experiments.statuses import RunStatus
 experiment = Experiment.objects.create(name="Many")
 spec = RunSpec.from_dict({{}})
 Run.objects.bulk_create(
@@ -38,8 +39,9 @@ Run.objects.bulk_create(
 )
 """
 TAKE = """
-from apps.experiments.models import Run, RunStatus
-from apps.jobs.supervisor import new_owner
+from apps.experiments.models import Run
+from apps.experiments.statuses import RunStatus
+from apps.jobs.worker.supervisor import new_owner
 while run := Run.objects.next_queued():
     if run.claim(new_owner()):
         run.move_to(RunStatus.COMPLETED)

@@ -4,12 +4,10 @@ import json
 import os
 import subprocess
 import sys
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.test import Client
 from pytest_django import Settings
@@ -18,18 +16,8 @@ from apps.cli.management.commands import up
 from apps.cli.shapes import run_as_dict
 from apps.experiments.models import Checkpoint, Run
 from apps.experiments.statuses import RunStatus
-from tests import commands
-from tests.conftest import make_run
-
-TINY = (
-    "-n",
-    "256",
-    "-params",
-    "n_steps:64",
-    "batch_size:32",
-    "n_epochs:1",
-    "net_arch:[8]",
-)
+from tests.builders import make_run
+from tests.cli.calling import TINY, call, manage
 
 ZOO_FILE = """
 default: &base
@@ -47,19 +35,6 @@ Broken-v0:
 YAML_BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 10)
 )
-
-
-def manage(home: Path, *arguments: str, code: int = 0) -> "subprocess.CompletedProcess[str]":
-    """Run a command in a process of its own, in a data directory of this test's own."""
-    done = commands.manage(home, *arguments)
-    assert done.returncode == code, done.stderr
-    return done
-
-
-def call(name: str, *arguments: str) -> str:
-    out = StringIO()
-    call_command(name, *arguments, stdout=out)
-    return out.getvalue()
 
 
 @pytest.mark.slow

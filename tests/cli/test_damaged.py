@@ -23,8 +23,8 @@ from apps.dashboard.broken import server_error
 from apps.experiments.models import Run
 from apps.jobs import presence, soundness
 from apps.jobs.verbs import reindex
+from tests.builders import TINY_PPO
 from tests.commands import manage
-from tests.conftest import TINY_PPO
 from tests.full_disk import small_disk
 from tests.live_stack import ROOT
 

@@ -18,9 +18,9 @@ from apps.experiments.statuses import RunStatus
 from apps.jobs.rows import LogCopier
 from apps.spec.evaluation import EvalSpec, default_evaluation_seed
 from apps.spec.run import RunSpec
-from tests.cli.test_commands import call
-from tests.conftest import TINY_DQN, TINY_PPO, make_run
-from tests.jobs.test_downloads import run_with_checkpoint
+from tests.builders import TINY_DQN, TINY_PPO, make_run
+from tests.cli.calling import call
+from tests.damaged_checkpoints import run_with_checkpoint
 from tests.worlds import ODD_WORLDS
 
 PPO = {**TINY_PPO, "environment": "Pendulum-v1", "normalize": True}

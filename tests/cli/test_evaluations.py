@@ -13,7 +13,7 @@ from apps.cli.shapes import evaluations_as_dicts
 from apps.experiments.models import Evaluation, Run, Video
 from apps.experiments.statuses import JobStatus, RunStatus
 from apps.spec.evaluation import EvalSpec
-from tests.conftest import make_run
+from tests.builders import make_run
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
 

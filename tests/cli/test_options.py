@@ -17,8 +17,8 @@ from apps.cli.management.commands import train
 from apps.cli.option_parser import one_of, whole, whole_between
 from apps.experiments.models import Run
 from apps.experiments.statuses import RunStatus
-from tests.cli.test_commands import call, manage
-from tests.conftest import make_run
+from tests.builders import make_run
+from tests.cli.calling import call, manage
 
 
 @pytest.mark.slow

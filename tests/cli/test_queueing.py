@@ -9,7 +9,7 @@ from django.core.management.base import CommandError
 
 from apps.experiments.models import Run
 from apps.experiments.statuses import RunStatus
-from tests.conftest import make_run
+from tests.builders import make_run
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
 

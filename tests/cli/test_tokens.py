@@ -7,7 +7,7 @@ import pytest
 from django.core.management.base import CommandError
 from django.test import Client
 
-from tests.cli.test_commands import call
+from tests.cli.calling import call
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
 

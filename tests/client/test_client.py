@@ -15,13 +15,9 @@ import pytest
 
 from apps.client import rlgym_client
 from apps.client.rlgym_client import Away, Refused, Run, send_file
-from tests.client.conftest import FakeServer, wait_until
+from tests.client.fake_server import FakeServer, begin, wait_until
 
 FOLDER = Path(rlgym_client.__file__).parent
-
-
-def begin(server: FakeServer, **options: Any) -> Run:
-    return rlgym_client.init("Tests", url=server.url, token="rlgym_t", **options)
 
 
 def rows_of(server: FakeServer) -> list[dict[str, Any]]:

@@ -22,8 +22,7 @@ from apps.client import rlgym_client
 from apps.client.rlgym_client import Away, Damaged, Refused, Run, main, send_file
 from apps.foreign.rows import Batch, read_rows
 from apps.spec.logged import LoggedSpec
-from tests.client.conftest import FakeServer, wait_until
-from tests.client.test_client import begin
+from tests.client.fake_server import FakeServer, begin, wait_until
 
 LAW = settings(
     deadline=None,

@@ -10,7 +10,7 @@ from apps.accounts.models import first_admin
 from apps.experiments.models import Checkpoint, Evaluation, Run, Video
 from apps.experiments.statuses import JobStatus, RunStatus
 from apps.rundir import events
-from tests.conftest import make_run
+from tests.builders import make_run
 
 
 @pytest.fixture

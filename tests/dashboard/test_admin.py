@@ -10,7 +10,7 @@ from pytest_django import DjangoAssertNumQueries
 from apps.accounts.models import ApiToken
 from apps.experiments.models import Checkpoint, Experiment, Run
 from apps.experiments.statuses import RunStatus
-from tests.conftest import give_checkpoint, make_run
+from tests.builders import give_checkpoint, make_run
 
 RUNS = "/admin/experiments/run/"
 

@@ -1,7 +1,6 @@
 """Every page answers, keeps its policy, and asks nothing of a foreign origin."""
 
 import re
-from html.parser import HTMLParser
 
 import pytest
 from django.contrib.auth.models import User
@@ -10,7 +9,8 @@ from django.urls import reverse
 
 from apps.experiments.models import Run
 from apps.experiments.statuses import RunStatus
-from tests.conftest import make_run
+from tests.builders import make_run
+from tests.dashboard.reading import inline_parts
 
 PAGES = (
     "dashboard",
@@ -33,32 +33,6 @@ RUN_PARTS = (
     "run-log",
 )
 ADMIN_LISTS = ("run", "experiment", "checkpoint", "evaluation", "video")
-
-
-class InlineFinder(HTMLParser):
-    """Collects what a strict policy forbids, and addresses that leave this origin."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        given = dict(attributes)
-        if tag == "style" or (tag == "script" and "src" not in given):
-            self.found.append(f"<{tag}>")
-        for name, value in given.items():
-            if name == "style" or name.startswith("on"):
-                self.found.append(f"{tag} {name}={value}")
-            is_address = name in {"src", "href", "action", "poster", "hx-get", "hx-post"}
-            if is_address and (value or "").startswith(("http:", "https:", "//", "javascript:")):
-                self.found.append(f"{tag} {name}={value}")
-
-
-def inline_parts(html: str) -> list[str]:
-    """Return what of a page the policy forbids."""
-    finder = InlineFinder()
-    finder.feed(html)
-    return finder.found
 
 
 def test_the_finder_sees_what_it_must_see() -> None:

@@ -4,12 +4,10 @@ import re
 from pathlib import Path
 
 import pytest
-from django.conf import settings
 
 from apps.dashboard import vendoring
+from tests.dashboard.reading import STATIC, TEMPLATES
 
-STATIC = Path(settings.BASE_DIR) / "apps" / "dashboard" / "static" / "dashboard"
-TEMPLATES = Path(settings.BASE_DIR) / "templates"
 OURS = [*STATIC.glob("js/*.js"), *STATIC.glob("*.css"), *TEMPLATES.rglob("*.html")]
 
 

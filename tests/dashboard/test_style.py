@@ -7,7 +7,7 @@ from pathlib import Path
 import django
 import pytest
 
-from tests.dashboard.test_static import STATIC, TEMPLATES
+from tests.dashboard.reading import STATIC, TEMPLATES
 
 SHEETS = [*STATIC.glob("*.css")]
 APPS = STATIC.parents[2]

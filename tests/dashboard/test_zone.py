@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from apps.dashboard.templatetags.instruments import moment
 from apps.dashboard.zone import COOKIE, zone_named
-from tests.conftest import make_run
+from tests.builders import make_run
 
 # In Kiritimati (UTC+14) it is the next day already, in Niue (UTC-11) the day before still.
 MADE = datetime(2026, 11, 20, 10, 30, tzinfo=UTC)

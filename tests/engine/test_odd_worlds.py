@@ -13,8 +13,7 @@ from apps.errors import NotFinite
 from apps.rundir.directory import RunDirectory
 from apps.spec.evaluation import EvalSpec
 from apps.spec.run import RunSpec
-from tests.engine.conftest import make_directory
-from tests.engine.test_training import events_of
+from tests.builders import events_of, make_directory
 from tests.worlds import odd_worlds
 
 SMALL = {"n_steps": 64, "batch_size": 64, "n_epochs": 1, "net_arch": [8]}

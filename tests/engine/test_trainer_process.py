@@ -1,13 +1,10 @@
 """The trainer process as anybody may use it: no Django, no database, lines in and lines out."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,52 +14,12 @@ from apps.engine.control import Control
 from apps.errors import EngineError
 from apps.protocol import messages
 from apps.rundir.directory import RunDirectory
-from tests.conftest import TINY_PPO
-from tests.engine.test_training import events_of
-from tests.misbehaving import is_gone
+from tests.builders import TINY_PPO, events_of
+from tests.trainer_processes import ENVIRONMENT, run_one, send, start, wait_for_training
+from tests.worlds.misbehaving import is_gone
 
 LONG = {**TINY_PPO, "total_timesteps": 10_000_000}
-ENVIRONMENT = {name: value for name, value in os.environ.items() if "DJANGO" not in name}
 pytestmark = pytest.mark.slow
-
-
-def start(*flags: str, is_leader: bool = False) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(
-        [sys.executable, "-m", "apps.engine", *flags],
-        start_new_session=is_leader,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=ENVIRONMENT,
-    )
-
-
-def send(process: "subprocess.Popen[bytes]", message: dict[str, Any]) -> None:
-    assert process.stdin is not None
-    process.stdin.write(json.dumps(message).encode() + b"\n")
-    process.stdin.flush()
-
-
-def run_one(message: dict[str, Any] | bytes) -> tuple[int, dict[str, Any]]:
-    line = message if isinstance(message, bytes) else json.dumps(message).encode() + b"\n"
-    done = subprocess.run(
-        [sys.executable, "-m", "apps.engine"],
-        input=line,
-        capture_output=True,
-        env=ENVIRONMENT,
-        check=False,
-        timeout=60,
-    )
-    return done.returncode, json.loads(done.stdout.splitlines()[-1])
-
-
-def wait_for_training(directory: RunDirectory, process: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and process.poll() is None:
-        if directory.log.exists() and len(events_of(directory)) > 5:
-            return
-        time.sleep(0.05)
-    pytest.fail(f"no training: {process.communicate()}")
 
 
 def test_a_job_on_stdin_trains_and_evaluates_without_django(tmp_path: Path) -> None:
@@ -176,7 +133,7 @@ def test_a_supervised_trainer_ends_with_its_supervisor_and_takes_what_it_started
     directory = RunDirectory(tmp_path / "run")
     process = start("--supervised", is_leader=True)
     started = {
-        "environment": "tests.misbehaving:Hangs-v0",
+        "environment": "tests.worlds.misbehaving:Hangs-v0",
         "environment_kwargs": {"pid_file": str(tmp_path / "pid")},
     }
     job = {"job": "train", "directory": str(directory.path), "spec": {**LONG, **started}}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from apps.experiments.models import Experiment, Run
 from apps.experiments.statuses import RunStatus
-from tests.experiments.test_models import make_row
+from tests.builders import make_row
 
 pytestmark = pytest.mark.django_db
 NOW = timezone.now()

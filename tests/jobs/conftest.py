@@ -1,29 +1,22 @@
 """A run that was trained to its end, for what comes after a training."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
-from typing import Protocol
 
 import pytest
+from pytest_django import Settings
 
 from apps.engine.training.training import NoEpisode, train
 from apps.experiments.models import Run
 from apps.experiments.statuses import RunStatus
 from apps.jobs import rows
 from apps.jobs.rows import LogCopier
+from apps.jobs.worker import supervisor
 from apps.rundir.directory import RunDirectory
 from apps.spec.run import RunSpec
-from tests.conftest import TINY_PPO, make_run
-from tests.engine.conftest import make_directory
-
-
-class GiveTrained(Protocol):
-    """Makes a run that has ended."""
-
-    def __call__(self, environment: str = "CartPole-v1") -> Run:
-        """Return a completed run with its checkpoint, which waits for its evaluation."""
+from tests.builders import TINY_PPO, GiveTrained, make_directory, make_run
 
 
 @pytest.fixture(scope="session")
@@ -63,3 +56,18 @@ def give_trained(train_once: Callable[[str], RunDirectory]) -> GiveTrained:
         return run
 
     return give
+
+
+@pytest.fixture
+def quiet_worker(settings: Settings) -> Iterator[None]:
+    """A worker's state of this test's own: one slot, no trainer in reserve."""
+    settings.WARM_TRAINER = False
+    settings.WORKERS = 1
+    settings.HEARTBEAT_S = 0.2
+    supervisor.reserve.cache_clear()
+    supervisor.training_slots.cache_clear()
+    supervisor.shutdown.clear()
+    yield
+    supervisor.shutdown.clear()
+    supervisor.reserve.cache_clear()
+    supervisor.training_slots.cache_clear()

@@ -30,8 +30,7 @@ from apps.rundir.checkpoints import steps_of
 from apps.rundir.directory import RunDirectory
 from apps.rundir.files import read_json, sha256_of, write_json
 from apps.spec.run import RunSpec
-from tests.conftest import TINY_PPO, make_run
-from tests.engine.conftest import make_directory
+from tests.builders import TINY_PPO, make_directory, make_run
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("home")]
 SPEC = RunSpec.from_dict({**TINY_PPO, "save_freq": 128, "eval_episodes": 1, "film": False})

@@ -18,7 +18,7 @@ from apps.jobs.verbs import records, refusals, reindex, system
 from apps.rundir import events
 from apps.rundir.directory import RunDirectory
 from apps.rundir.files import read_json, write_json
-from tests.conftest import make_run
+from tests.builders import make_run
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
 

@@ -20,8 +20,7 @@ from apps.machine import gpu, host
 from apps.machine.host import PROCESS_BYTES
 from apps.rundir.directory import RunDirectory
 from apps.rundir.files import write_json
-from tests.conftest import TINY_DQN, TINY_PPO, make_run
-from tests.jobs.test_supervisor import quiet_worker  # noqa: F401 - a fixture
+from tests.builders import TINY_DQN, TINY_PPO, make_run
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
 MB = 1 << 20

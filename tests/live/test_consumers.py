@@ -11,8 +11,8 @@ from pytest_django import Settings
 from apps.experiments.models import Run
 from apps.live import board
 from apps.live.consumers import RunConsumer, Window, _acknowledged
-from tests.conftest import make_run
-from tests.live.conftest import close_code, finish, metric, socket, steps_of, take
+from tests.builders import make_run
+from tests.live.viewers import close_code, finish, metric, socket, steps_of, take
 
 
 async def watch(path: str, cookie: bytes) -> WebsocketCommunicator:

@@ -8,7 +8,7 @@ from django.test import AsyncClient
 from apps.experiments.models import Run
 from apps.live import tail
 from tests.intruders import INTRUDERS, Intruder, pipe, put
-from tests.live.conftest import close_code, socket
+from tests.live.viewers import close_code, socket
 
 pytestmark = pytest.mark.timeout(60)
 

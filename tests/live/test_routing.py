@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from apps.live.routing import is_same_origin, parse_origin
-from tests.live.conftest import socket
+from tests.live.viewers import socket
 
 
 def scope(origin: str | None, host: str = "lab.example:8000", **more: Any) -> dict[str, Any]:

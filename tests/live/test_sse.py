@@ -13,7 +13,7 @@ from django.test import AsyncClient, Client
 from apps.experiments.models import Run
 from apps.live import sse
 from rlgym.asgi import application
-from tests.live.conftest import PATIENCE_S, finish, metric, steps_of
+from tests.live.viewers import PATIENCE_S, finish, metric, steps_of
 
 EVENT = re.compile(rb"id: (\d+)(?:-end)?\ndata: (.*)\n\n")
 

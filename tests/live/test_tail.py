@@ -17,7 +17,7 @@ from apps.experiments.models import Evaluation, Run
 from apps.experiments.statuses import RunStatus
 from apps.live import tail
 from apps.rundir.directory import RunDirectory
-from tests.live.conftest import finish, metric
+from tests.live.viewers import finish, metric
 
 
 async def read_to_end(run: Run, cursor: int) -> list[tail.Piece]:

@@ -9,7 +9,7 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.pages.conftest import TRAINING_TIMEOUT_MS, Served, start_run, stop_run
+from tests.pages.browsing import TRAINING_TIMEOUT_MS, Served, start_run, stop_run
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
 

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from apps.rundir import events
 from apps.rundir.directory import RunDirectory
-from tests.pages.conftest import (
+from tests.pages.browsing import (
     TRAINING_TIMEOUT_MS,
     Served,
     Witness,

@@ -8,7 +8,7 @@ import re
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.pages.conftest import (
+from tests.pages.browsing import (
     TRAINING_TIMEOUT_MS,
     Served,
     assert_no_sideways_scroll,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from playwright.sync_api import Browser, Page, Route
 
 from apps import words
-from tests.test_words import CASES
+from tests.number_words import CASES
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 

@@ -7,7 +7,7 @@ import pytest
 
 from apps.api.limits import MAX_BODY_BYTES, MAX_STRANGER_BYTES, MAX_UPLOAD_BYTES
 from apps.foreign.videos import MAX_FILM_BYTES
-from tests.server.conftest import Answer, WebServer, read_answer
+from tests.server.web_server import Answer, WebServer, head, read_answer
 
 TWO_GB = 2 << 30
 FILM = "/api/v1/runs/k3v9mpt2xa/videos?step=1"
@@ -23,10 +23,6 @@ PATHS = [*PAGES, *OTHERS]
 ENOUGH_BYTES = 300 << 20
 # What a server that keeps nothing may grow by while it reads: buffers, caches of the first pages.
 GROWTH_BYTES = 48 << 20
-
-
-def head(path: str, *headers: str, method: str = "POST") -> bytes:
-    return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: localhost", *headers, "", ""]).encode()
 
 
 def credentials(web: WebServer) -> dict[str, list[str]]:

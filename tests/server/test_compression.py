@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from apps.experiments.models import Run
 from apps.rundir import events
 from apps.server.compression import TextCompression, takes_gzip
-from tests.conftest import make_run
-from tests.server.conftest import WebServer
-from tests.server.test_bodies import head
+from tests.builders import make_run
+from tests.server.web_server import WebServer, head
 
 TEXT = b"the same again and again, " * 100
 CSS = "/static/dashboard/rlgym.css"

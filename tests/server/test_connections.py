@@ -10,9 +10,8 @@ from contextlib import closing
 
 import pytest
 
-from tests.server.conftest import WebServer, read_answer
 from tests.server.hasty import LIMITS_S
-from tests.server.test_bodies import head
+from tests.server.web_server import WebServer, head, read_answer
 
 IDLE_S, HEADERS_S, BODY_S = LIMITS_S.values()
 LENIENCY_S = 7.0  # Less than what parts one limit from the next.

@@ -2,8 +2,7 @@
 
 import pytest
 
-from tests.server.conftest import WebServer
-from tests.server.test_bodies import head
+from tests.server.web_server import WebServer, head
 
 
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "POST", "PUT", "BREW"])
