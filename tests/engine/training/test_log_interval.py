@@ -17,7 +17,7 @@ from apps.rundir.log import read_lines
 from apps.spec.run import RunSpec
 from apps.spec.seeds import configuration_hash
 from tests.builders import TINY_DQN, TINY_PPO, make_directory, make_run
-from tests.cli.conftest import call
+from tests.cli.calling import call
 
 
 def told(folder: Path, data: dict[str, Any], key: str) -> list[float | None]:
