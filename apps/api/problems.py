@@ -11,7 +11,7 @@ from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, Throttled, ValidationError
 
 from apps.accounts.problems import problem, unauthorized
-from apps.api.schemas.runs import Problem
+from apps.api.schemas.problems import Problem
 from apps.errors import (
     DamagedCheckpoint,
     DiskFull,
