@@ -20,7 +20,7 @@ from apps.errors import (
     RunDirectoryBusy,
     RunDirectoryError,
 )
-from apps.experiments.listing.queries import RunNotFound
+from apps.experiments.models import RunNotFound
 from apps.experiments.statuses import IllegalMove
 from apps.jobs import soundness
 from apps.jobs.verbs.evaluations import JobNotFound

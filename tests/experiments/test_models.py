@@ -11,20 +11,19 @@ from django.db import IntegrityError, connection, connections, transaction
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from apps.experiments.listing.queries import RunNotFound
 from apps.experiments.models import (
-    ID_ALPHABET,
-    ID_LENGTH,
     Checkpoint,
     Evaluation,
     Experiment,
     Run,
+    RunNotFound,
     Video,
     new_run_id,
 )
 from apps.experiments.models.leases import SILENT_AFTER_BEATS, Leased
 from apps.experiments.statuses import LEGAL_MOVES, IllegalMove, JobStatus, RunStatus
 from apps.spec.evaluation import EvalSpec
+from apps.text.names import ID_ALPHABET, ID_LENGTH
 
 STAMPS = {"queued": "queued_at", "running": "started_at"}
 N_RACES = 50
