@@ -8,12 +8,10 @@ from ninja import Router
 from ninja.params.functions import Query
 
 from apps.api.problems import refusal, responses
-from apps.api.schemas.runs import Algorithms, EnvironmentDetail, Environments, Presets
+from apps.api.schemas.catalogue import Algorithms, EnvironmentDetail, Environments, Presets
 from apps.catalogue.algorithms.algorithm import Algorithm
 from apps.catalogue.algorithms.backends import BACKENDS, DEFAULT_BACKEND
 from apps.catalogue.algorithms.sb3 import ALGORITHMS
-from apps.catalogue.environments.descriptions import SpaceDescription
-from apps.catalogue.environments.profiles import EnvironmentProfile, SpaceRow
 from apps.catalogue.presets.presets import PRESET_TITLES, lengths_for, preset_for
 from apps.errors import UnknownEnvironment
 from apps.experiments.models import Run
@@ -70,7 +68,7 @@ def list_environments(
         raise refusal("family", _unknown(family, "a family", FAMILY_TITLES))
     _refuse_unknown(algorithm)
     wanted = Filter(search, family, algorithm, is_ready)
-    return {"environments": [_environment(each) for each in profiles(wanted, READING_WAIT_S)]}
+    return {"environments": [each.in_short() for each in profiles(wanted, READING_WAIT_S)]}
 
 
 @router.get("/environments/{path:environment_id}", response=responses({200: EnvironmentDetail}))
@@ -80,38 +78,11 @@ def get_environment(request: HttpRequest, environment_id: str) -> Any:
         profile = profile_of(environment_id, READING_WAIT_S)
     except UnknownEnvironment as error:
         raise Http404(str(error)) from error
-    said = profile.description
     runs = Run.objects.for_listing().filter(environment=profile.card.id)
     return {
-        **_environment(profile),
-        "observation_space": said and _space(said.observation_space, profile.observation),
-        "actions": said and _space(said.action_space, profile.action),
-        "render_modes": said.render_modes if said else [],
-        "render_fps": said.render_fps if said else None,
-        "storage": profile.storage,
-        "misfits": {name: reason for name, reason in profile.misfits.items() if reason},
-        "own_presets": profile.own_presets,
+        **profile.in_full(),
         "latest_runs": list(runs[:LATEST_RUNS]),
     }
-
-
-def _environment(profile: EnvironmentProfile) -> dict[str, Any]:
-    card = profile.card
-    return {
-        **{name: getattr(card, name) for name in card.__slots__},
-        "family_title": profile.group,
-        "install": profile.install,
-        "is_installed": profile.is_installed,
-        "is_ready": profile.is_ready,
-        "problem": profile.problem,
-        "algorithms": profile.algorithms,
-        "lengths": profile.lengths,
-    }
-
-
-def _space(space: SpaceDescription, rows: tuple[SpaceRow, ...]) -> dict[str, Any]:
-    fields = ("kind", "shape", "dtype", "n", "low", "high")
-    return {**{name: getattr(space, name) for name in fields}, "numbers": rows}
 
 
 @router.get("/presets", response=responses({200: Presets}))

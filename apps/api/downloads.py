@@ -13,7 +13,8 @@ from ninja import Router
 from apps.api import ranges
 from apps.api.problems import responses
 from apps.api.runs import find_run
-from apps.api.schemas.runs import DownloadOut, Problem
+from apps.api.schemas.checkpoints import DownloadOut
+from apps.api.schemas.problems import Problem
 from apps.api.videos import FILE_RESPONSES
 from apps.experiments.models import Run
 from apps.jobs.verbs import downloads

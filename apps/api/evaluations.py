@@ -9,7 +9,7 @@ from ninja.params.functions import Query
 
 from apps.api.problems import responses
 from apps.api.runs import find_run
-from apps.api.schemas.runs import EvaluationDetail, EvaluationIn, EvaluationPage
+from apps.api.schemas.evaluations import EvaluationDetail, EvaluationIn, EvaluationPage
 from apps.experiments.listing.pages import Order, page
 from apps.experiments.models import Evaluation, EvaluationQuerySet, Run
 from apps.experiments.statuses import JobStatus

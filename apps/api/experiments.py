@@ -8,7 +8,12 @@ from ninja import Router, Status
 from ninja.params.functions import Query
 
 from apps.api.problems import responses
-from apps.api.schemas.runs import ExperimentChange, ExperimentIn, ExperimentOut, ExperimentPage
+from apps.api.schemas.experiments import (
+    ExperimentChange,
+    ExperimentIn,
+    ExperimentOut,
+    ExperimentPage,
+)
 from apps.experiments.listing.pages import Order, page
 from apps.experiments.models import Experiment
 from apps.jobs.verbs import records

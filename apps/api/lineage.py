@@ -8,7 +8,8 @@ from ninja import Router, Status
 
 from apps.api.problems import responses
 from apps.api.runs import find_run
-from apps.api.schemas.runs import BranchIn, ContinueIn, Lineage, RunDetail
+from apps.api.schemas.lineage import BranchIn, ContinueIn, Lineage
+from apps.api.schemas.runs import RunDetail
 from apps.experiments.differences import imported_file_name
 from apps.experiments.models import Run
 from apps.jobs.verbs import life, lineage

@@ -15,7 +15,9 @@ from apps.api import logs
 from apps.api.limits import BATCHES_A_MINUTE, BatchThrottle
 from apps.api.problems import refusal, refused_fields, responses
 from apps.api.runs import find_run
-from apps.api.schemas.runs import FinishIn, LoggedRunIn, Receipt, RunDetail, VideoOut
+from apps.api.schemas.logged import FinishIn, LoggedRunIn, Receipt
+from apps.api.schemas.runs import RunDetail
+from apps.api.schemas.videos import VideoOut
 from apps.foreign.rows import MAX_ROWS
 from apps.jobs.verbs import logged, logged_videos
 from apps.jobs.verbs.naming import Naming

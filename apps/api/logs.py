@@ -17,7 +17,7 @@ from ninja.params.functions import Query
 from apps.analysis.axes import Axis
 from apps.api.problems import refusal, responses
 from apps.api.runs import find_run
-from apps.api.schemas.runs import Delta, EpisodePage, Metrics
+from apps.api.schemas.metrics import Delta, EpisodePage, Metrics
 from apps.metrics import store
 from apps.rundir.events import Event
 from apps.rundir.plain_files import size_of

@@ -11,7 +11,7 @@ from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, Throttled, ValidationError
 
 from apps.accounts.problems import problem, unauthorized
-from apps.api.schemas.runs import Problem
+from apps.api.schemas.problems import Problem
 from apps.errors import (
     DamagedCheckpoint,
     DiskFull,
@@ -20,7 +20,7 @@ from apps.errors import (
     RunDirectoryBusy,
     RunDirectoryError,
 )
-from apps.experiments.listing.queries import RunNotFound
+from apps.experiments.models import RunNotFound
 from apps.experiments.statuses import IllegalMove
 from apps.jobs import soundness
 from apps.jobs.verbs.evaluations import JobNotFound

@@ -11,18 +11,12 @@ from ninja import File, Router, Status, UploadedFile
 from ninja.params.functions import Query
 
 from apps.api.problems import responses
-from apps.api.schemas.runs import (
-    Checkpoints,
-    Config,
-    RunChange,
-    RunDetail,
-    RunIn,
-    RunPage,
-    RunsMade,
-)
+from apps.api.schemas.checkpoints import Checkpoints
+from apps.api.schemas.runs import Config, RunChange, RunDetail, RunIn, RunPage, RunsMade
 from apps.errors import InvalidSpec
-from apps.experiments.listing.filters import NEWEST_FIRST, SORTS, RunFilter
+from apps.experiments.listing.filters import RunFilter
 from apps.experiments.listing.pages import Order, page
+from apps.experiments.listing.sorting import NEWEST_FIRST, SORTS
 from apps.experiments.models import Run
 from apps.jobs.verbs import batches, life, records, weights
 from apps.jobs.verbs.naming import Naming

@@ -11,7 +11,8 @@ from django.http import HttpRequest
 from ninja import Router
 
 from apps.api.problems import responses
-from apps.api.schemas.runs import Health, Problem, System
+from apps.api.schemas.problems import Problem
+from apps.api.schemas.system import Health, System
 from apps.jobs.verbs import system
 
 router = Router()

@@ -10,7 +10,8 @@ from ninja.params.functions import Query
 from apps.api import ranges
 from apps.api.problems import responses
 from apps.api.runs import find_run
-from apps.api.schemas.runs import Problem, VideoDetail, VideoPage
+from apps.api.schemas.problems import Problem
+from apps.api.schemas.videos import VideoDetail, VideoPage
 from apps.experiments.listing.pages import Order, page
 from apps.experiments.models import Video
 from apps.experiments.models.plays import PlayQuerySet

@@ -13,7 +13,7 @@ from django.db.migrations.executor import MigrationExecutor
 from apps.accounts.models import CredentialError
 from apps.cli.option_parser import refusing
 from apps.errors import EngineError
-from apps.experiments.listing.queries import RunNotFound
+from apps.experiments.models import RunNotFound
 from apps.experiments.statuses import IllegalMove
 from apps.jobs.checks import OURS
 from apps.jobs.soundness import UNUSABLE, in_words

@@ -1,56 +1,16 @@
-"""What commands print of environments, as JSON and as tables."""
+"""What commands print of environments, as tables."""
 
 from collections.abc import Iterable
-from dataclasses import asdict
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from apps.catalogue.algorithms.sb3 import ALGORITHMS
-from apps.catalogue.environments.descriptions import SpaceDescription
 from apps.catalogue.environments.profiles import EnvironmentProfile, SpaceRow
 from apps.cli.shapes import is_for_people, number, print_facts, print_rows
 from apps.jobs.verbs.environments import by_group
 from apps.text.names import one_line
-
-
-def environment_as_dict(profile: EnvironmentProfile) -> dict[str, Any]:
-    """Return an environment as the REST API shows it in lists."""
-    return {
-        **asdict(profile.card),
-        "family_title": profile.group,
-        "install": profile.install,
-        "is_installed": profile.is_installed,
-        "is_ready": profile.is_ready,
-        "problem": profile.problem,
-        "algorithms": profile.algorithms,
-        "lengths": profile.lengths,
-    }
-
-
-def environment_in_full(profile: EnvironmentProfile) -> dict[str, Any]:
-    """Return an environment with its spaces, storage and presets."""
-    said = profile.description
-    return {
-        **environment_as_dict(profile),
-        "observation_space": said and _space(said.observation_space, profile.observation),
-        "actions": said and _space(said.action_space, profile.action),
-        "render_modes": said.render_modes if said else (),
-        "render_fps": said.render_fps if said else None,
-        "storage": profile.storage and asdict(profile.storage),
-        "misfits": {name: reason for name, reason in profile.misfits.items() if reason},
-        "own_presets": profile.own_presets,
-    }
-
-
-def _space(space: SpaceDescription, rows: Iterable[SpaceRow]) -> dict[str, Any]:
-    fields = ("kind", "shape", "dtype", "n", "low", "high")
-    return {
-        **{name: getattr(space, name) for name in fields},
-        "numbers": [asdict(row) for row in rows],
-    }
 
 
 def print_environments(profiles: Iterable[EnvironmentProfile]) -> None:

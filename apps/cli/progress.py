@@ -9,8 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from apps.cli.shapes import number
-from apps.experiments.listing.queries import RunQuerySet
-from apps.experiments.models import Evaluation, Run, Video
+from apps.experiments.models import Evaluation, Run, RunQuerySet, Video
 from apps.experiments.statuses import ACTIVE_STATUSES
 from apps.jobs.worker.supervisor import Watch
 from apps.text.names import one_line

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from apps import words
-from apps.experiments.listing.filters import SUMMARY_COLUMNS
+from apps.experiments.listing.sorting import SUMMARY_COLUMNS
 from apps.experiments.models import Evaluation, Run, Video
 from apps.experiments.statuses import RunStatus
 from apps.jobs.verbs.waiting import pending_of, why_each_waits, why_it_waits

@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
 from apps.accounts.models import ApiToken
-from apps.dashboard.new_run.forms import name_field
+from apps.dashboard.fields import name_field
 from apps.dashboard.run.actions import REFUSALS
 from apps.dashboard.templatetags.instruments import UNDO_TAG, badge, number, percent
 from apps.experiments.models import Checkpoint, Evaluation, Experiment, Run, Video

@@ -8,22 +8,25 @@ from apps.dashboard.branch import views as branch
 from apps.dashboard.checkpoint import views as checkpoint
 from apps.dashboard.environments import views as environments
 from apps.dashboard.evaluations import views as evaluations
+from apps.dashboard.experiments import views as experiments
 from apps.dashboard.login import views as login
+from apps.dashboard.new_run import views as new_run
 from apps.dashboard.overview import views as overview
 from apps.dashboard.run import actions
 from apps.dashboard.run import views as run
 from apps.dashboard.runs import views as runs
+from apps.dashboard.videos import views as videos
 
 urlpatterns = [
     path("", overview.dashboard, name="dashboard"),
     path("parts/active/", overview.active, name="dashboard-active"),
     path("parts/recent/", overview.recent, name="dashboard-recent"),
     path("parts/machine/", overview.machine, name="dashboard-machine"),
-    path("parts/video/", overview.video, name="dashboard-video"),
-    path("experiments/", overview.experiment_list, name="experiment-list"),
+    path("parts/video/", videos.latest, name="dashboard-video"),
+    path("experiments/", experiments.experiment_list, name="experiment-list"),
     path("environments/", environments.environment_list, name="environment-list"),
     path("environments/<path:environment_id>/", environments.environment, name="environment"),
-    path("videos/", overview.video_list, name="video-list"),
+    path("videos/", videos.video_list, name="video-list"),
     path("login/", login.LoginPage.as_view(), name="login"),
     path("evaluations/", evaluations.evaluation_list, name="evaluation-list"),
     path("evaluations/parts/queue/", evaluations.queue, name="evaluation-queue"),
@@ -31,7 +34,7 @@ urlpatterns = [
     path("login/<str:secret>/", login.login_link, name="login-link"),
     path("logout/", login_not_required(LogoutView.as_view(next_page="login")), name="logout"),
     path("runs/", runs.run_list, name="run-list"),
-    path("runs/new/", runs.run_new, name="run-new"),
+    path("runs/new/", new_run.new_run, name="run-new"),
     path("runs/<str:run_id>/", run.run, name="run"),
     path("runs/<str:run_id>/parts/header/", run.header, name="run-header"),
     path("runs/<str:run_id>/parts/actions/", run.actions, name="run-actions"),

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from django.conf import settings
 
 from apps.errors import RunDirectoryError
-from apps.experiments.listing.queries import RunQuerySet
-from apps.experiments.models import Run
+from apps.experiments.models import Run, RunQuerySet
 from apps.experiments.statuses import Relation, RunStatus
 from apps.machine import gpu, host
 from apps.rundir.files import read_json

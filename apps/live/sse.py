@@ -10,8 +10,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHt
 
 from apps.accounts.authentication import reader_of
 from apps.accounts.problems import problem, unauthorized
-from apps.experiments.listing.queries import RunNotFound
-from apps.experiments.models import Run
+from apps.experiments.models import Run, RunNotFound
 from apps.live import tail
 from apps.rundir.plain_files import NotPlainFile
 

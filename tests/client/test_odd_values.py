@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from apps.api.schemas.runs import LoggedRunIn
+from apps.api.schemas.logged import LoggedRunIn
 from apps.client import rlgym_client
 from apps.client.rlgym_client import Away, Damaged, Refused, Run, main, send_file
 from apps.foreign.rows import Batch, read_rows

@@ -4,9 +4,10 @@ A profile is what a page, the API and a command show alike. It is made from a ca
 description, so it costs nothing; nothing is constructed here.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from itertools import groupby, zip_longest
+from typing import Any
 
 from apps.catalogue.algorithms.sb3 import ALGORITHMS
 from apps.catalogue.environments.cards import ENVIRONMENTS, EnvironmentCard
@@ -108,6 +109,41 @@ class EnvironmentProfile:
     def algorithms(self) -> list[str]:
         """Names of the algorithms that can act here."""
         return [name for name, misfit in self.misfits.items() if not misfit]
+
+    def in_short(self) -> dict[str, Any]:
+        """Return what lists of environments say of it, as REST and commands print it."""
+        return {
+            **asdict(self.card),
+            "family_title": self.group,
+            "install": self.install,
+            "is_installed": self.is_installed,
+            "is_ready": self.is_ready,
+            "problem": self.problem,
+            "algorithms": self.algorithms,
+            "lengths": self.lengths,
+        }
+
+    def in_full(self) -> dict[str, Any]:
+        """Return the same with its spaces, storage and presets."""
+        said = self.description
+        return {
+            **self.in_short(),
+            "observation_space": said and _space(said.observation_space, self.observation),
+            "actions": said and _space(said.action_space, self.action),
+            "render_modes": list(said.render_modes) if said else [],
+            "render_fps": said.render_fps if said else None,
+            "storage": self.storage and asdict(self.storage),
+            "misfits": {name: reason for name, reason in self.misfits.items() if reason},
+            "own_presets": self.own_presets,
+        }
+
+
+def _space(space: SpaceDescription, rows: tuple[SpaceRow, ...]) -> dict[str, Any]:
+    fields = ("kind", "shape", "dtype", "n", "low", "high")
+    return {
+        **{name: getattr(space, name) for name in fields},
+        "numbers": [asdict(row) for row in rows],
+    }
 
 
 @cache

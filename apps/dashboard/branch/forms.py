@@ -1,7 +1,4 @@
-"""Forms that make a run out of another one: more steps, or another spec from a checkpoint.
-
-What is left blank is the parent's. As in `forms`, what is allowed is decided by the spec.
-"""
+"""The form of a run that goes on from a checkpoint with another spec; blank is the parent's."""
 
 from dataclasses import replace
 from typing import Any
@@ -10,20 +7,20 @@ from django import forms
 
 from apps.catalogue.algorithms.backends import algorithm_of
 from apps.catalogue.environments.cards import EnvironmentCard
-from apps.dashboard.fields import blank_normalization, field_of, typed_fields, with_beside
-from apps.dashboard.new_run.forms import (
-    HYPERPARAMETER_PREFIX,
-    checkpoint_choices,
-    checkpoint_steps,
-    hyperparameter_field,
+from apps.dashboard.fields import (
+    SpecForm,
+    blank_normalization,
+    field_of,
     name_field,
-    typed_hyperparameters,
+    offer,
+    typed_fields,
+    with_beside,
 )
+from apps.dashboard.run.forms import checkpoint_choices, checkpoint_steps
 from apps.experiments.models import Run
 from apps.jobs.verbs.environments import cards_for
 from apps.jobs.verbs.lineage import NETWORK_HYPERPARAMETERS
 from apps.spec.fields import BOUNDS, BRANCHED
-from apps.text.whole_numbers import whole_number
 
 OTHER_WORDS: dict[str, dict[str, Any]] = {
     "total_timesteps": {"title": "Total steps", "hint": "With those up to the checkpoint."},
@@ -34,31 +31,7 @@ OFFERED = [replace(row, **OTHER_WORDS.get(row.name, {})) for row in BRANCHED if 
 MOST_STEPS = BOUNDS["total_timesteps"][1]
 
 
-class WholeNumberField(forms.IntegerField):
-    """A whole number in any spelling, `1e5` as well, as specs read it."""
-
-    def to_python(self, value: Any) -> int | None:
-        """Read what was typed."""
-        number = whole_number(value)
-        return super().to_python(value if number is None else number)
-
-
-class ContinueForm(forms.Form):
-    """How many steps a run is to go on for."""
-
-    more_timesteps = WholeNumberField(label="Further steps", min_value=1, max_value=MOST_STEPS)
-    schedules = forms.ChoiceField(
-        choices=[("keep", "stay where they ended"), ("stretch", "run over the new length")],
-        initial="keep",
-        required=False,
-    )
-
-    def __init__(self, run: Run, data: Any = None) -> None:
-        initial = {"more_timesteps": run.spec["total_timesteps"]}
-        super().__init__(data, auto_id="continue-%s", initial=initial)
-
-
-class BranchForm(forms.Form):
+class BranchForm(SpecForm):
     """A run that goes on from a checkpoint of another one with another spec."""
 
     at = forms.ChoiceField(label="Checkpoint", help_text="Where the branch starts.")
@@ -82,9 +55,7 @@ class BranchForm(forms.Form):
         self.fields |= {row.name: field_of(row) for row in OFFERED}
         self.run = run
         self.steps = checkpoint_steps(run)
-        choice = self.fields["at"]
-        assert isinstance(choice, forms.ChoiceField)
-        choice.choices = checkpoint_choices(self.steps)
+        offer(self.fields["at"], checkpoint_choices(self.steps))
         self.has_asked_checkpoint = at in dict(checkpoint_choices(self.steps))
         self.initial["at"] = at if self.has_asked_checkpoint else "last"
         self.initial["total_timesteps"] = self._suggested_steps()
@@ -98,9 +69,7 @@ class BranchForm(forms.Form):
         given = run.spec["hyperparameters"]
         for name, schema in (self.algorithm.hyperparameters if self.algorithm else {}).items():
             if name not in NETWORK_HYPERPARAMETERS:
-                value = given.get(name, schema.default)
-                field = hyperparameter_field(schema, value, "parent")
-                self.fields[HYPERPARAMETER_PREFIX + name] = field
+                self.add_hyperparameter(schema, given.get(name, schema.default), "parent")
 
     def _suggested_steps(self) -> int:
         """Return the parent's steps, or as many again when the checkpoint is at their end."""
@@ -108,16 +77,6 @@ class BranchForm(forms.Form):
         step = int(at) if at.isdecimal() else max(self.steps, default=0)
         total: int = self.run.spec["total_timesteps"]
         return total if step < total else min(step + total, MOST_STEPS)
-
-    @property
-    def main(self) -> list[forms.BoundField]:
-        """The fields beside the hyperparameters, in the order they are shown."""
-        return [self[name] for name in self.main_fields]
-
-    @property
-    def hyperparameters(self) -> list[forms.BoundField]:
-        """The fields of the hyperparameters."""
-        return [self[name] for name in self.fields if name.startswith(HYPERPARAMETER_PREFIX)]
 
     @property
     def cards(self) -> list[EnvironmentCard]:
@@ -129,4 +88,4 @@ class BranchForm(forms.Form):
         changes = typed_fields(self.cleaned_data, OFFERED)
         if changes.get("environment", self.run.environment) != self.run.environment:
             changes["environment_kwargs"] = {}  # They were another environment's.
-        return {**changes, "hyperparameters": typed_hyperparameters(self.cleaned_data)}
+        return {**changes, **self.typed_values()}

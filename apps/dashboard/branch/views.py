@@ -7,8 +7,8 @@ from django.utils.text import capfirst
 from django.views.decorators.http import require_http_methods
 
 from apps.dashboard.branch.forms import BranchForm
+from apps.dashboard.fields import show_refusals
 from apps.dashboard.frame import show
-from apps.dashboard.new_run.forms import show_refusals
 from apps.dashboard.run.actions import REFUSALS, refuse_logged, tell_passed_over
 from apps.errors import InvalidSpec
 from apps.experiments.models import Run

@@ -1,48 +1,23 @@
 """The environments there are, and what is known of each before training in it."""
 
-from django import forms
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
 from apps.catalogue.algorithms.sb3 import ALGORITHMS
 from apps.catalogue.environments.profiles import EnvironmentProfile
 from apps.catalogue.presets.presets import LENGTH_TITLES, PRESET_TITLES
+from apps.dashboard.environments.forms import EnvironmentFilterForm
 from apps.dashboard.frame import show
-from apps.dashboard.new_run.forms import algorithm_choices
 from apps.errors import UnknownEnvironment
 from apps.experiments.models import Run
 from apps.jobs.verbs.environments import (
-    FAMILY_TITLES,
     READING_WAIT_S,
-    Filter,
     by_group,
     profile_of,
     profiles,
 )
 
 LATEST_RUNS = 6
-
-
-class EnvironmentFilterForm(forms.Form):
-    """Which environments the list shows."""
-
-    search = forms.CharField(
-        required=False,
-        max_length=200,
-        widget=forms.TextInput(attrs={"type": "search", "placeholder": "name, task, reward"}),
-    )
-    family = forms.ChoiceField(
-        label="Group", required=False, choices=[("", "any group"), *FAMILY_TITLES.items()]
-    )
-    algorithm = forms.ChoiceField(
-        required=False, choices=lambda: [("", "any algorithm"), *algorithm_choices()]
-    )
-    is_ready = forms.BooleanField(label="Ready to use", required=False)
-
-    def wanted(self) -> Filter:
-        """Return the filter; what was refused filters nothing."""
-        self.full_clean()
-        return Filter(**self.cleaned_data)
 
 
 @require_safe

@@ -1,1 +1,1 @@
-"""The form of a new run."""
+"""The page of a new run."""

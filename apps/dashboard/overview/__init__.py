@@ -1,1 +1,1 @@
-"""The first page, and the lists of experiments and videos."""
+"""The first page."""

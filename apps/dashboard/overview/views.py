@@ -2,33 +2,19 @@
 
 from typing import Any
 
-from django.db.models import Count, F, Max, Q, QuerySet
+from django.db.models import F
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from apps.dashboard.frame import page_of, show
-from apps.dashboard.new_run.forms import QuickStartForm
-from apps.experiments.listing.queries import RunQuerySet
-from apps.experiments.models import Experiment, Run, Video
-from apps.experiments.statuses import ACTIVE_STATUSES
+from apps.dashboard.frame import show
+from apps.dashboard.overview.forms import QuickStartForm
+from apps.dashboard.videos.views import latest_video
+from apps.experiments.models import Experiment, Run, RunQuerySet
 from apps.jobs.verbs import system
 
 RECENT = 6
 ACTIVE_SHOWN = 20
-
-
-def experiments_for_listing() -> QuerySet[Experiment]:
-    """Return experiments with the figures that lists show, newest first."""
-    return Experiment.objects.annotate(
-        run_count=Count("runs"),
-        active_count=Count("runs", filter=Q(runs__status__in=ACTIVE_STATUSES)),
-        environment_count=Count("runs__environment", distinct=True),
-        environment=Max("runs__environment"),
-        evaluation_best=Max("runs__evaluation_best"),
-        return_best=Max("runs__return_best"),
-        last_run_at=Max("runs__created_at"),
-    ).order_by(F("last_run_at").desc(nulls_last=True), "-pk")
 
 
 def _active() -> dict[str, Any]:
@@ -47,15 +33,10 @@ def active_runs() -> RunQuerySet:
     )
 
 
-def latest_video() -> Video | None:
-    """Return the newest film."""
-    return Video.objects.finished().select_related("run", "evaluation").first()
-
-
 def _recent() -> dict[str, Any]:
     return {
         "runs": Run.objects.for_listing()[:RECENT],
-        "experiments": experiments_for_listing()[:RECENT],
+        "experiments": Experiment.objects.for_listing()[:RECENT],
     }
 
 
@@ -86,25 +67,3 @@ def recent(request: HttpRequest) -> HttpResponse:
 @require_safe
 def machine(request: HttpRequest) -> HttpResponse:
     return render(request, "dashboard/partials/machine.html", {"machine": system.status()})
-
-
-@require_safe
-def video(request: HttpRequest) -> HttpResponse:
-    """Show the latest film, or nothing new (204) when the page has it already."""
-    latest = latest_video()
-    if str(latest.pk if latest else "") == request.GET.get("known", ""):
-        return HttpResponse(status=204)
-    return render(request, "dashboard/partials/latest_video.html", {"video": latest})
-
-
-@require_safe
-def experiment_list(request: HttpRequest) -> HttpResponse:
-    page = page_of(request, experiments_for_listing())
-    return show(request, "dashboard/experiment_list.html", "Experiments", page=page)
-
-
-@require_safe
-def video_list(request: HttpRequest) -> HttpResponse:
-    videos = Video.objects.finished().select_related("run", "evaluation")
-    page = page_of(request, videos, size=24)
-    return show(request, "dashboard/video_list.html", "Videos", page=page)

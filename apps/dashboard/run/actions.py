@@ -9,8 +9,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.utils.text import capfirst
 from django.views.decorators.http import require_POST
 
-from apps.dashboard.branch.forms import ContinueForm
-from apps.dashboard.new_run.forms import EvaluateForm
+from apps.dashboard.run.forms import ContinueForm, EvaluateForm
 from apps.dashboard.templatetags.instruments import UNDO_TAG
 from apps.errors import DamagedCheckpoint, DiskFull, InvalidSpec, RunDirectoryError
 from apps.experiments.models import Run

@@ -12,10 +12,9 @@ from django.views.decorators.http import require_safe
 from django_htmx.http import trigger_client_event
 
 from apps.catalogue.algorithms.backends import algorithm_of
-from apps.dashboard.branch.forms import ContinueForm
 from apps.dashboard.frame import show
-from apps.dashboard.new_run.forms import EvaluateForm
 from apps.dashboard.run.charts import BLANK_CHART, charts_for, known_charts
+from apps.dashboard.run.forms import ContinueForm, EvaluateForm
 from apps.dashboard.run.settings import facts
 from apps.errors import RunDirectoryError
 from apps.experiments.differences import Difference, differences, imported_file_name

@@ -15,16 +15,10 @@ from django.utils.text import capfirst
 from apps.catalogue.algorithms.sb3 import ALGORITHMS
 from apps.dashboard.zone import zone_named
 from apps.errors import FieldError, InvalidSpec
-from apps.experiments.listing.filters import (
-    MAX_TEXT_LENGTH,
-    NEWEST_FIRST,
-    SORTS,
-    SUMMARY_COLUMNS,
-    RunFilter,
-)
+from apps.experiments.listing.filters import MAX_TEXT_LENGTH, RunFilter
 from apps.experiments.listing.pages import Order, Page, page
-from apps.experiments.listing.queries import RunQuerySet
-from apps.experiments.models import Experiment, Run
+from apps.experiments.listing.sorting import NEWEST_FIRST, SORTS, SUMMARY_COLUMNS
+from apps.experiments.models import Experiment, Run, RunQuerySet
 from apps.experiments.statuses import RunKind, RunStatus
 
 PAGE_SIZE = 50

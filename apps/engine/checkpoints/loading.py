@@ -7,7 +7,6 @@ from typing import Any
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from apps.catalogue.algorithms.backends import DEFAULT_BACKEND
-from apps.engine.checkpoints import loading
 from apps.engine.environments import pickles
 from apps.engine.models.building import build_model
 from apps.engine.models.classes import ALGORITHM_CLASSES
@@ -30,14 +29,14 @@ def load_model(
         spec: The run's spec.
         directory: The run's directory.
         step: Step of the checkpoint.
-        manifest_sha256: As for `checkpoint_files.verify`.
+        manifest_sha256: As for `rundir.checkpoints.verify`.
 
     Raises:
-        DamagedCheckpoint: As `checkpoints.load`.
+        DamagedCheckpoint: As `load`.
     """
     if spec.backend == DEFAULT_BACKEND:
         algorithm_class = ALGORITHM_CLASSES[spec.algorithm]
-        return loading.load(algorithm_class, directory, step, "cpu", manifest_sha256)
+        return load(algorithm_class, directory, step, "cpu", manifest_sha256)
     verify(directory, step, manifest_sha256, only=FLAX_FILE)
     env = make_vec_env_for(replace(spec, n_envs=1))
     model = build_model(_without_experience(spec), env, threads=1)

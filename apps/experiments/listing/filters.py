@@ -1,73 +1,17 @@
-"""How lists of runs are sorted and narrowed, the same for every face.
-
-Lists read columns of the runs' rows and never a log; each sorting has an index of its own
-(`Run.Meta`), so that a page costs the same however many runs there are.
-"""
+"""How lists of runs are narrowed, the same for every face."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
-from typing import TYPE_CHECKING
 
 from django.db.models import Q
 from django.utils.dateparse import parse_date, parse_datetime
 
 from apps.errors import FieldError
+from apps.experiments.models.run import RunQuerySet
 from apps.experiments.statuses import RunKind, RunStatus
 from apps.text.suggestions import did_you_mean
 
-if TYPE_CHECKING:
-    from apps.experiments.listing.queries import RunQuerySet
-
-# What a log, and the evaluations of its checkpoints, come to (docs/glossary.md).
-SUMMARY_COLUMNS = (
-    "return_min",
-    "return_max",
-    "return_mean",
-    "return_last",
-    "return_best",
-    "return_auc",
-    "length_min",
-    "length_max",
-    "length_mean",
-    "length_last",
-    "length_auc",
-    "evaluation_min",
-    "evaluation_max",
-    "evaluation_mean",
-    "evaluation_last",
-    "evaluation_best",
-    "evaluation_auc",
-    "loss_min",
-    "loss_max",
-    "loss_mean",
-    "loss_last",
-    "loss_auc",
-)
-# Whatever runs are sorted by: its public name and its column.
-SORTS: dict[str, str] = {
-    **{
-        name: name
-        for name in (
-            "created_at",
-            "started_at",
-            "finished_at",
-            "name",
-            "status",
-            "algorithm",
-            "environment",
-            "seed",
-            "total_timesteps",
-            "step",
-        )
-    },
-    "progress": "done_fraction",
-    "steps_per_second": "steps_per_second",
-    **{name: name for name in SUMMARY_COLUMNS},
-}
-NEWEST_FIRST = "-created_at"
-# Runs of the same value are sorted by their id.
-SORT_INDEXES = {column: f"run_by_{column}" for column in SORTS.values()}
 MAX_TEXT_LENGTH = 200
 
 
@@ -121,7 +65,7 @@ class RunFilter:
             created_before=_end_of(created_to, zone),
         ), errors
 
-    def apply(self, runs: "RunQuerySet") -> "RunQuerySet":
+    def apply(self, runs: RunQuerySet) -> RunQuerySet:
         """Return those of some runs that pass."""
         wanted = {
             "status__in": self.status,

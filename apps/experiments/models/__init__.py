@@ -1,5 +1,6 @@
 """The tables: experiments and runs, and what they leave behind."""
 
+from apps.experiments.models.experiment import Experiment
 from apps.experiments.models.plays import Play
 from apps.experiments.models.results import (
     Checkpoint,
@@ -8,7 +9,7 @@ from apps.experiments.models.results import (
     Video,
     VideoQuerySet,
 )
-from apps.experiments.models.run import Experiment, Run, new_run_id
+from apps.experiments.models.run import Run, RunNotFound, RunQuerySet, new_run_id
 
 __all__ = [
     "Checkpoint",
@@ -17,6 +18,8 @@ __all__ = [
     "Experiment",
     "Play",
     "Run",
+    "RunNotFound",
+    "RunQuerySet",
     "Video",
     "VideoQuerySet",
     "new_run_id",

@@ -4,19 +4,17 @@ Rows are an index of files, as those of runs are (`models`).
 """
 
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
 from apps.experiments.models.plays import Play, PlayQuerySet
+from apps.experiments.models.run import Run
 from apps.experiments.statuses import JobStatus
 from apps.rundir import checkpoints
 from apps.spec.evaluation import EvalSpec
-
-if TYPE_CHECKING:
-    from apps.experiments.models import Run
 
 
 class Checkpoint(models.Model):

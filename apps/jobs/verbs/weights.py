@@ -14,8 +14,7 @@ from typing import Any
 from apps.catalogue.algorithms.backends import DEFAULT_BACKEND
 from apps.catalogue.algorithms.sb3 import ALGORITHMS
 from apps.errors import DamagedCheckpoint, FieldError, InvalidSpec, RefusedFile
-from apps.experiments.listing.queries import RunNotFound
-from apps.experiments.models import Run
+from apps.experiments.models import Run, RunNotFound
 from apps.experiments.statuses import Relation
 from apps.foreign import models
 from apps.foreign.models import ModelFile

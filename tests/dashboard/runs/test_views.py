@@ -4,7 +4,7 @@ import pytest
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
-from apps.experiments.listing.filters import SORTS
+from apps.experiments.listing.sorting import SORTS
 from apps.experiments.models import Experiment
 from apps.experiments.statuses import RunStatus
 from tests.builders import make_run

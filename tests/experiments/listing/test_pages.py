@@ -14,8 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from apps.errors import InvalidSpec
-from apps.experiments.listing.filters import SORTS, RunFilter
+from apps.experiments.listing.filters import RunFilter
 from apps.experiments.listing.pages import Order, Page, page
+from apps.experiments.listing.sorting import SORTS
 from apps.experiments.models import Experiment, Run
 from apps.experiments.statuses import RunStatus
 

@@ -6,12 +6,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from apps.catalogue.algorithms.sb3 import ALGORITHMS
 from apps.cli.command import Command as OurCommand
-from apps.cli.environment_shapes import (
-    environment_as_dict,
-    environment_in_full,
-    print_environment,
-    print_environments,
-)
+from apps.cli.environment_shapes import print_environment, print_environments
 from apps.cli.option_parser import one_of
 from apps.jobs.verbs.environments import FAMILY_TITLES, Filter, profile_of, profiles
 from apps.spec.assignments import parse_assignments
@@ -43,7 +38,7 @@ class Command(OurCommand):
         if options["id"]:
             profile = profile_of(options["id"], WAIT_S, kwargs)
             if options["json"]:
-                self.print_json(environment_in_full(profile))
+                self.print_json(profile.in_full())
             else:
                 print_environment(profile)
             return
@@ -52,6 +47,6 @@ class Command(OurCommand):
         )
         found = profiles(wanted, WAIT_S)
         if options["json"]:
-            self.print_json([environment_as_dict(profile) for profile in found])
+            self.print_json([profile.in_short() for profile in found])
         else:
             print_environments(found)

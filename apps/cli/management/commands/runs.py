@@ -8,8 +8,9 @@ from apps.cli.command import Command as OurCommand
 from apps.cli.option_parser import one_of, whole_between
 from apps.cli.shapes import print_runs, run_as_dict
 from apps.errors import InvalidSpec
-from apps.experiments.listing.filters import NEWEST_FIRST, SORTS, RunFilter
+from apps.experiments.listing.filters import RunFilter
 from apps.experiments.listing.pages import Order, cursor_after, page
+from apps.experiments.listing.sorting import NEWEST_FIRST, SORTS
 from apps.experiments.models import Run
 from apps.experiments.statuses import RunKind
 from apps.jobs.verbs.vanished import settle_all
