@@ -10,7 +10,7 @@ from apps.dashboard import vendoring
 
 STATIC = Path(settings.BASE_DIR) / "apps" / "dashboard" / "static" / "dashboard"
 TEMPLATES = Path(settings.BASE_DIR) / "templates"
-OURS = [*STATIC.glob("js/*.js"), *STATIC.glob("*.css"), *TEMPLATES.rglob("*.html")]
+OURS = [*STATIC.glob("[lp]*/*.js"), *STATIC.glob("*.css"), *TEMPLATES.rglob("*.html")]
 
 
 @pytest.mark.parametrize("path", OURS, ids=lambda path: path.name)
@@ -18,7 +18,7 @@ def test_our_files_name_no_foreign_origin(path: Path) -> None:
     assert not re.search(r"https?://|[\"'(]//\w", path.read_text())
 
 
-@pytest.mark.parametrize("path", [*STATIC.glob("js/*.js")], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [*STATIC.glob("[lp]*/*.js")], ids=lambda path: path.name)
 def test_scripts_evaluate_no_text(path: Path) -> None:
     assert not re.search(r"\beval\(|new Function|innerHTML|insertAdjacentHTML", path.read_text())
 

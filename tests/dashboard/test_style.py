@@ -111,7 +111,7 @@ def test_selectors_name_what_some_page_has(path: Path) -> None:
     """A selector that a slip of the keyboard made is about nothing."""
     places = [
         *TEMPLATES.rglob("*.html"),
-        *STATIC.glob("js/*.js"),
+        *STATIC.glob("[lp]*/*.js"),
         *APPS.rglob("*.py"),
         *(ADMIN / "templates").rglob("*.html"),
         *(ADMIN / "static").rglob("*.css"),

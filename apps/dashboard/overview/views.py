@@ -63,7 +63,7 @@ def _recent() -> dict[str, Any]:
 def dashboard(request: HttpRequest) -> HttpResponse:
     return show(
         request,
-        "dashboard/dashboard.html",
+        "dashboard/overview/page.html",
         "Dashboard",
         video=latest_video(),
         machine=system.status(),
@@ -75,17 +75,17 @@ def dashboard(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def active(request: HttpRequest) -> HttpResponse:
-    return render(request, "dashboard/partials/active_runs.html", _active())
+    return render(request, "dashboard/overview/_active_runs.html", _active())
 
 
 @require_safe
 def recent(request: HttpRequest) -> HttpResponse:
-    return render(request, "dashboard/partials/recent.html", _recent())
+    return render(request, "dashboard/overview/_recent.html", _recent())
 
 
 @require_safe
 def machine(request: HttpRequest) -> HttpResponse:
-    return render(request, "dashboard/partials/machine.html", {"machine": system.status()})
+    return render(request, "dashboard/overview/_machine.html", {"machine": system.status()})
 
 
 @require_safe
@@ -94,17 +94,17 @@ def video(request: HttpRequest) -> HttpResponse:
     latest = latest_video()
     if str(latest.pk if latest else "") == request.GET.get("known", ""):
         return HttpResponse(status=204)
-    return render(request, "dashboard/partials/latest_video.html", {"video": latest})
+    return render(request, "dashboard/overview/_latest_video.html", {"video": latest})
 
 
 @require_safe
 def experiment_list(request: HttpRequest) -> HttpResponse:
     page = page_of(request, experiments_for_listing())
-    return show(request, "dashboard/experiment_list.html", "Experiments", page=page)
+    return show(request, "dashboard/experiments/page.html", "Experiments", page=page)
 
 
 @require_safe
 def video_list(request: HttpRequest) -> HttpResponse:
     videos = Video.objects.finished().select_related("run", "evaluation")
     page = page_of(request, videos, size=24)
-    return show(request, "dashboard/video_list.html", "Videos", page=page)
+    return show(request, "dashboard/videos/page.html", "Videos", page=page)

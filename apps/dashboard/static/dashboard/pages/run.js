@@ -3,10 +3,10 @@
 // Of a run that is trained here the page names the charts. A script may log anything, so there they
 // are made of the metrics that come.
 
-import { Chart } from "./chart.js";
-import { Finder } from "./finder.js";
-import { Live } from "./live.js";
-import { View } from "./view.js";
+import { Chart } from "../parts/chart.js";
+import { Finder } from "../parts/finder.js";
+import { Live } from "../lib/live.js";
+import { View } from "../parts/view.js";
 
 const MAX_POINTS = 1500;
 const MAX_LIVE_POINTS = 8000;
