@@ -5,9 +5,10 @@ from html.parser import HTMLParser
 
 import pytest
 from django.contrib.auth.models import User
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.urls import reverse
 
+from apps.dashboard.broken import server_error
 from apps.experiments.models import Run
 from apps.experiments.statuses import RunStatus
 from tests.conftest import make_run
@@ -41,17 +42,26 @@ class InlineFinder(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.found: list[str] = []
+        self.n_maps = 0
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         given = dict(attributes)
-        if tag == "style" or (tag == "script" and "src" not in given):
+        is_inline = tag == "style" or (tag == "script" and "src" not in given)
+        if is_inline and not self._is_import_map(tag, given):
             self.found.append(f"<{tag}>")
         for name, value in given.items():
             if name == "style" or name.startswith("on"):
                 self.found.append(f"{tag} {name}={value}")
+            if name == "nonce":
+                self.found.append(f"{tag} with a nonce")
             is_address = name in {"src", "href", "action", "poster", "hx-get", "hx-post"}
             if is_address and (value or "").startswith(("http:", "https:", "//", "javascript:")):
                 self.found.append(f"{tag} {name}={value}")
+
+
+    def _is_import_map(self, tag: str, given: dict[str, str | None]) -> bool:
+        self.n_maps += tag == "script" and given.get("type") == "importmap"
+        return self.n_maps == 1 and bool(given.pop("nonce", None))
 
 
 def inline_parts(html: str) -> list[str]:
@@ -100,6 +110,33 @@ def test_pages_carry_a_strict_policy(reader: Client) -> None:
     policy = reader.get("/")["Content-Security-Policy"]
     assert "default-src 'self'" in policy
     assert "unsafe" not in policy
+
+
+@pytest.mark.parametrize("path", ["/", "/admin/", "/runs/no-such-run/"])
+def test_the_map_of_the_scripts_alone_bears_the_nonce_of_the_policy(
+    reader: Client, path: str
+) -> None:
+    response, other = reader.get(path), reader.get(path)
+    html = response.content.decode()
+    (nonce,) = re.findall(r"'nonce-([^']+)'", response["Content-Security-Policy"])
+    assert html.count("nonce") == 1
+    assert f'<script type="importmap" nonce="{nonce}">' in html
+    assert nonce not in other["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize("path", ["/parts/active/", "/api/v1/health"])
+def test_what_is_no_page_has_no_nonce(reader: Client, path: str) -> None:
+    policy = reader.get(path)["Content-Security-Policy"]
+    assert "script-src 'self';" in policy
+    assert "nonce" not in policy
+
+
+def test_a_page_that_could_not_be_made_says_so_without_scripts_of_ours(rf: RequestFactory) -> None:
+    html = server_error(rf.get("/")).content.decode()
+    assert "Something broke" in html
+    assert inline_parts(html) == []
+    assert "importmap" not in html
+    assert 'type="module"' not in html
 
 
 @pytest.mark.parametrize("name", PAGES)

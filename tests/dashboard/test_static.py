@@ -5,12 +5,15 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.contrib.staticfiles import finders
 
 from apps.dashboard import vendoring
+from apps.dashboard.modules import import_map
 
 STATIC = Path(settings.BASE_DIR) / "apps" / "dashboard" / "static" / "dashboard"
 TEMPLATES = Path(settings.BASE_DIR) / "templates"
-OURS = [*STATIC.glob("[lp]*/*.js"), *STATIC.glob("*.css"), *TEMPLATES.rglob("*.html")]
+SCRIPTS = [path for folder in ("lib", "parts", "pages") for path in (STATIC / folder).glob("*.js")]
+OURS = [*SCRIPTS, *STATIC.glob("*.css"), *TEMPLATES.rglob("*.html")]
 
 
 @pytest.mark.parametrize("path", OURS, ids=lambda path: path.name)
@@ -18,9 +21,22 @@ def test_our_files_name_no_foreign_origin(path: Path) -> None:
     assert not re.search(r"https?://|[\"'(]//\w", path.read_text())
 
 
-@pytest.mark.parametrize("path", [*STATIC.glob("[lp]*/*.js")], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
 def test_scripts_evaluate_no_text(path: Path) -> None:
     assert not re.search(r"\beval\(|new Function|innerHTML|insertAdjacentHTML", path.read_text())
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
+def test_scripts_import_what_the_import_map_names(path: Path) -> None:
+    """Never an address: under which name a file is served is no script's business."""
+    imported = re.findall(r"^import (?:.* from )?\"([^\"]+)\";$", path.read_text(), re.MULTILINE)
+    assert set(imported) <= import_map()["imports"].keys()
+    assert len(imported) == len(re.findall(r"\bimport\b[ (*{\"]", path.read_text()))
+
+
+def test_the_import_map_names_files_that_are_there() -> None:
+    for address in import_map()["imports"].values():
+        assert finders.find(address.removeprefix(settings.STATIC_URL))
 
 
 def test_vendored_files_are_whole_and_licensed() -> None:

@@ -1,7 +1,7 @@
 // On every page: times in the reader's zone, a heartbeat for what is live, and guards around htmx.
 
-import { isCutOff, watch } from "../parts/contact.js";
-import { moment } from "../lib/format.js";
+import { isCutOff, watch } from "parts/contact";
+import { moment } from "lib/format";
 
 const TICK_MS = 1000;
 const SLOW_TICKS = 5;

@@ -1,7 +1,7 @@
 // The dashboard: numbers of active runs change in place; a changed set of runs is fetched again.
 
-import { duration, number, percent } from "../lib/format.js";
-import { Live } from "../lib/live.js";
+import { duration, number, percent } from "lib/format";
+import { Live } from "lib/live";
 
 const POLL_MS = 5000;
 

@@ -3,10 +3,10 @@
 // Of a run that is trained here the page names the charts. A script may log anything, so there they
 // are made of the metrics that come.
 
-import { Chart } from "../parts/chart.js";
-import { Finder } from "../parts/finder.js";
-import { Live } from "../lib/live.js";
-import { View } from "../parts/view.js";
+import { Chart } from "parts/chart";
+import { Finder } from "parts/finder";
+import { Live } from "lib/live";
+import { View } from "parts/view";
 
 const MAX_POINTS = 1500;
 const MAX_LIVE_POINTS = 8000;

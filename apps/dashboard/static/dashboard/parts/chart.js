@@ -1,6 +1,6 @@
 // One chart: a figure with a line, optionally faint points behind it, drawn by uPlot when in view.
 
-import { duration, number, steps, ticks } from "../lib/format.js";
+import { duration, number, steps, ticks } from "lib/format";
 
 const TABLE_ROWS = 200;
 const HEIGHT = 200;

@@ -4,7 +4,7 @@
 // Whatever arrives counts: parts of the page, messages of a stream. Only after a silence the server
 // is asked for its health, so that a page that is busy anyway asks for nothing more.
 
-import { moment } from "../lib/format.js";
+import { moment } from "lib/format";
 
 const HEALTH = "/api/v1/health";
 const QUIET_MS = 3000;
