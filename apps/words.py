@@ -1,6 +1,6 @@
 """How numbers read for people, wherever they are shown: pages, the admin, commands.
 
-`static/dashboard/js/format.js` writes the same in a browser; a test holds both to one table of
+`static/dashboard/lib/format.js` writes the same in a browser; a test holds both to one table of
 cases and to whatever else comes along.
 """
 

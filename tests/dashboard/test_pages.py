@@ -4,9 +4,10 @@ import re
 
 import pytest
 from django.contrib.auth.models import User
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.urls import reverse
 
+from apps.dashboard.broken import server_error
 from apps.experiments.models import Run
 from apps.experiments.statuses import RunStatus
 from tests.builders import make_run
@@ -74,6 +75,33 @@ def test_pages_carry_a_strict_policy(reader: Client) -> None:
     policy = reader.get("/")["Content-Security-Policy"]
     assert "default-src 'self'" in policy
     assert "unsafe" not in policy
+
+
+@pytest.mark.parametrize("path", ["/", "/admin/", "/runs/no-such-run/"])
+def test_the_map_of_the_scripts_alone_bears_the_nonce_of_the_policy(
+    reader: Client, path: str
+) -> None:
+    response, other = reader.get(path), reader.get(path)
+    html = response.content.decode()
+    (nonce,) = re.findall(r"'nonce-([^']+)'", response["Content-Security-Policy"])
+    assert html.count("nonce") == 1
+    assert f'<script type="importmap" nonce="{nonce}">' in html
+    assert nonce not in other["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize("path", ["/parts/active/", "/api/v1/health"])
+def test_what_is_no_page_has_no_nonce(reader: Client, path: str) -> None:
+    policy = reader.get(path)["Content-Security-Policy"]
+    assert "script-src 'self';" in policy
+    assert "nonce" not in policy
+
+
+def test_a_page_that_could_not_be_made_says_so_without_scripts_of_ours(rf: RequestFactory) -> None:
+    html = server_error(rf.get("/")).content.decode()
+    assert "Something broke" in html
+    assert inline_parts(html) == []
+    assert "importmap" not in html
+    assert 'type="module"' not in html
 
 
 @pytest.mark.parametrize("name", PAGES)

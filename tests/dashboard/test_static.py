@@ -4,11 +4,14 @@ import re
 from pathlib import Path
 
 import pytest
+from django.conf import settings
+from django.contrib.staticfiles import finders
 
 from apps.dashboard import vendoring
-from tests.dashboard.reading import STATIC, TEMPLATES
+from apps.dashboard.modules import import_map
+from tests.dashboard.reading import SCRIPTS, STATIC, TEMPLATES
 
-OURS = [*STATIC.glob("js/*.js"), *STATIC.glob("*.css"), *TEMPLATES.rglob("*.html")]
+OURS = [*SCRIPTS, *STATIC.glob("*.css"), *TEMPLATES.rglob("*.html")]
 
 
 @pytest.mark.parametrize("path", OURS, ids=lambda path: path.name)
@@ -16,9 +19,22 @@ def test_our_files_name_no_foreign_origin(path: Path) -> None:
     assert not re.search(r"https?://|[\"'(]//\w", path.read_text())
 
 
-@pytest.mark.parametrize("path", [*STATIC.glob("js/*.js")], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
 def test_scripts_evaluate_no_text(path: Path) -> None:
     assert not re.search(r"\beval\(|new Function|innerHTML|insertAdjacentHTML", path.read_text())
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
+def test_scripts_import_what_the_import_map_names(path: Path) -> None:
+    """Never an address: under which name a file is served is no script's business."""
+    imported = re.findall(r"^import (?:.* from )?\"([^\"]+)\";$", path.read_text(), re.MULTILINE)
+    assert set(imported) <= import_map()["imports"].keys()
+    assert len(imported) == len(re.findall(r"\bimport\b[ (*{\"]", path.read_text()))
+
+
+def test_the_import_map_names_files_that_are_there() -> None:
+    for address in import_map()["imports"].values():
+        assert finders.find(address.removeprefix(settings.STATIC_URL))
 
 
 def test_vendored_files_are_whole_and_licensed() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import django
 import pytest
 
-from tests.dashboard.reading import STATIC, TEMPLATES
+from tests.dashboard.reading import SCRIPTS, STATIC, TEMPLATES
 
 SHEETS = [*STATIC.glob("*.css")]
 APPS = STATIC.parents[2]
@@ -111,7 +111,7 @@ def test_selectors_name_what_some_page_has(path: Path) -> None:
     """A selector that a slip of the keyboard made is about nothing."""
     places = [
         *TEMPLATES.rglob("*.html"),
-        *STATIC.glob("js/*.js"),
+        *SCRIPTS,
         *APPS.rglob("*.py"),
         *(ADMIN / "templates").rglob("*.html"),
         *(ADMIN / "static").rglob("*.css"),

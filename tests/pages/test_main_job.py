@@ -191,7 +191,7 @@ def test_a_stream_may_be_ended_while_it_connects(page: Page, served: Served) -> 
     page.goto(served.address)
     states = page.evaluate(
         """async () => {
-          const { Live } = await import("/static/dashboard/js/live.js");
+          const { Live } = await import("/static/dashboard/lib/live.js");
           const states = [];
           const live = new Live({
             socketPath: () => "/ws/dashboard/",

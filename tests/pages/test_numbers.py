@@ -14,7 +14,7 @@ from tests.number_words import CASES
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
-SCRIPTS = Path(__file__).parents[2] / "apps" / "dashboard" / "static" / "dashboard" / "js"
+SCRIPTS = Path(__file__).parents[2] / "apps" / "dashboard" / "static" / "dashboard" / "lib"
 ORIGIN = "http://scripts.test"
 NUMBERS = st.lists(st.floats(), min_size=1, max_size=200)
 

@@ -173,7 +173,7 @@ def test_a_static_file_is_compressed_and_known_again(asking: Any, client: Client
     assert b"".join(part.streaming_content) == plain[:10]
 
 
-@pytest.mark.parametrize("path", [CSS, "/static/dashboard/js/chart.js", "/login/"])
+@pytest.mark.parametrize("path", [CSS, "/static/dashboard/parts/chart.js", "/login/"])
 def test_it_arrives_over_the_wire(web: WebServer, path: str) -> None:
     extra = ["Accept-Encoding: gzip, deflate", "Connection: close"]
     answer = web.ask(head(path, *extra, method="GET"))

@@ -65,4 +65,4 @@ def _open(request: HttpRequest, parent: Run) -> HttpResponse:
 
 def _show_form(request: HttpRequest, form: BranchForm, status: int = 200) -> HttpResponse:
     title = f"Branch of {form.run.name}"
-    return show(request, "dashboard/run_branch.html", title, status, form=form, run=form.run)
+    return show(request, "dashboard/branch/page.html", title, status, form=form, run=form.run)

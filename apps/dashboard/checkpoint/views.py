@@ -23,7 +23,7 @@ def checkpoint(request: HttpRequest, run_id: str, at: str) -> HttpResponse:
     title = f"{run.name} at step {found.checkpoint.step:,}"
     return show(
         request,
-        "dashboard/run_checkpoint.html",
+        "dashboard/checkpoint/page.html",
         title,
         run=run,
         download=found,

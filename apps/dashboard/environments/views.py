@@ -27,7 +27,7 @@ def environment_list(request: HttpRequest) -> HttpResponse:
     found = profiles(wanted, READING_WAIT_S)
     return show(
         request,
-        "dashboard/environment_list.html",
+        "dashboard/environments/page.html",
         "Environments",
         form=form,
         groups=by_group(found),
@@ -44,7 +44,7 @@ def environment(request: HttpRequest, environment_id: str) -> HttpResponse:
         raise Http404(str(error)) from error
     return show(
         request,
-        "dashboard/environment.html",
+        "dashboard/environments/environment.html",
         profile.card.id,
         profile=profile,
         card=profile.card,

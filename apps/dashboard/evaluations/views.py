@@ -71,12 +71,12 @@ def evaluation_list(request: HttpRequest) -> HttpResponse:
     ended = Evaluation.objects.exclude(status__in=PENDING)
     rows = ended.select_related("run", "video").defer("result", "run__spec")
     page = page_of(request, rows, LATEST_SHOWN)
-    return show(request, "dashboard/evaluation_list.html", "Evaluations", page=page, **_queue())
+    return show(request, "dashboard/evaluations/page.html", "Evaluations", page=page, **_queue())
 
 
 @require_safe
 def queue(request: HttpRequest) -> HttpResponse:
-    return render(request, "dashboard/partials/evaluation_queue.html", _queue())
+    return render(request, "dashboard/evaluations/_queue.html", _queue())
 
 
 @require_POST

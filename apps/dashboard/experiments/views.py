@@ -10,4 +10,4 @@ from apps.experiments.models import Experiment
 @require_safe
 def experiment_list(request: HttpRequest) -> HttpResponse:
     page = page_of(request, Experiment.objects.for_listing())
-    return show(request, "dashboard/experiment_list.html", "Experiments", page=page)
+    return show(request, "dashboard/experiments/page.html", "Experiments", page=page)

@@ -26,7 +26,7 @@ BACKEND = "django.contrib.auth.backends.ModelBackend"
 def login_link(request: HttpRequest, secret: str) -> HttpResponse:
     user = LoginLink.objects.redeem(secret)
     if user is None:
-        return show(request, "dashboard/login_link.html", "This link does not log in", status=403)
+        return show(request, "dashboard/login/page.html", "This link does not log in", status=403)
     login(request, user, backend=BACKEND)
     return redirect(_safe_next(request))
 

@@ -78,7 +78,7 @@ def _check(request: HttpRequest, form: RunForm) -> HttpResponse:
         form.add_error(None, str(busy))
     if request.headers.get("HX-Request"):
         context = {"form": form, "result": result}
-        return render(request, "dashboard/partials/preflight.html", context)
+        return render(request, "dashboard/new_run/_preflight.html", context)
     return _show_form(request, form, 422 if form.errors else 200, result)
 
 
@@ -87,7 +87,7 @@ def _show_form(
 ) -> HttpResponse:
     return show(
         request,
-        "dashboard/run_new.html",
+        "dashboard/new_run/page.html",
         "New run",
         status,
         form=form,

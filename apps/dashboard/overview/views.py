@@ -44,7 +44,7 @@ def _recent() -> dict[str, Any]:
 def dashboard(request: HttpRequest) -> HttpResponse:
     return show(
         request,
-        "dashboard/dashboard.html",
+        "dashboard/overview/page.html",
         "Dashboard",
         video=latest_video(),
         machine=system.status(),
@@ -56,14 +56,14 @@ def dashboard(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def active(request: HttpRequest) -> HttpResponse:
-    return render(request, "dashboard/partials/active_runs.html", _active())
+    return render(request, "dashboard/overview/_active_runs.html", _active())
 
 
 @require_safe
 def recent(request: HttpRequest) -> HttpResponse:
-    return render(request, "dashboard/partials/recent.html", _recent())
+    return render(request, "dashboard/overview/_recent.html", _recent())
 
 
 @require_safe
 def machine(request: HttpRequest) -> HttpResponse:
-    return render(request, "dashboard/partials/machine.html", {"machine": system.status()})
+    return render(request, "dashboard/overview/_machine.html", {"machine": system.status()})

@@ -238,7 +238,7 @@ def run(request: HttpRequest, run_id: str) -> HttpResponse:
     provenance = _provenance(found)
     return show(
         request,
-        "dashboard/run.html",
+        "dashboard/run/page.html",
         found.name,
         **parts,
         **_charts(found),
@@ -256,9 +256,9 @@ def header(request: HttpRequest, run_id: str) -> HttpResponse:
     """Show status and progress, and tell the page when another part of it is out of date."""
     found = Run.objects.filter(pk=run_id).first()
     if found is None:  # Deleted in another window: say so once, and stop asking.
-        return render(request, "dashboard/partials/run_gone.html")
+        return render(request, "dashboard/run/_gone.html")
     context = _header(found)
-    response = render(request, "dashboard/partials/run_header.html", context)
+    response = render(request, "dashboard/run/_header.html", context)
     for name in ("phase", "trail"):
         if request.GET.get(name) != context[name]:
             trigger_client_event(response, f"rlgym:{name}")
@@ -268,14 +268,14 @@ def header(request: HttpRequest, run_id: str) -> HttpResponse:
 @require_safe
 def actions(request: HttpRequest, run_id: str) -> HttpResponse:
     found = get_object_or_404(Run, pk=run_id)
-    return render(request, "dashboard/partials/run_actions.html", _actions(found))
+    return render(request, "dashboard/run/_actions.html", _actions(found))
 
 
 @require_safe
 def evaluations(request: HttpRequest, run_id: str) -> HttpResponse:
     found = get_object_or_404(Run, pk=run_id)
     context = _evaluations_part(found)
-    return render(request, "dashboard/partials/run_evaluations.html", context)
+    return render(request, "dashboard/run/_evaluations.html", context)
 
 
 @require_safe
@@ -285,30 +285,30 @@ def video(request: HttpRequest, run_id: str) -> HttpResponse:
     latest = _chosen_video(request, found)
     if str(latest.pk if latest else "") == request.GET.get("known", ""):
         return HttpResponse(status=204)
-    return render(request, "dashboard/partials/run_video.html", {"run": found, "video": latest})
+    return render(request, "dashboard/run/_video.html", {"run": found, "video": latest})
 
 
 @require_safe
 def checkpoints(request: HttpRequest, run_id: str) -> HttpResponse:
     found = get_object_or_404(Run, pk=run_id)
-    return render(request, "dashboard/partials/run_checkpoints.html", _checkpoints(found))
+    return render(request, "dashboard/run/_checkpoints.html", _checkpoints(found))
 
 
 @require_safe
 def lineage(request: HttpRequest, run_id: str) -> HttpResponse:
     found = get_object_or_404(Run.objects.select_related("parent"), pk=run_id)
-    return render(request, "dashboard/partials/run_lineage.html", _lineage(found))
+    return render(request, "dashboard/run/_lineage.html", _lineage(found))
 
 
 @require_safe
 def timeline(request: HttpRequest, run_id: str) -> HttpResponse:
     found = get_object_or_404(Run, pk=run_id)
     context = {"run": found, "timeline": _timeline(found)}
-    return render(request, "dashboard/partials/run_timeline.html", context)
+    return render(request, "dashboard/run/_timeline.html", context)
 
 
 @require_safe
 def log(request: HttpRequest, run_id: str) -> HttpResponse:
     found = get_object_or_404(Run, pk=run_id)
     context = {"run": found, "log_text": _log_text(found), "is_live": _is_live(found)}
-    return render(request, "dashboard/partials/run_log.html", context)
+    return render(request, "dashboard/run/_log.html", context)

@@ -21,7 +21,7 @@ def run_list(request: HttpRequest) -> HttpResponse:
     experiment = form.cleaned_data.get("experiment")
     return show(
         request,
-        "dashboard/run_list.html",
+        "dashboard/runs/page.html",
         "Runs",
         form=form,
         page=page,

@@ -232,7 +232,7 @@ def column(run: Run, name: str) -> SafeString | str:
     return moment(value) if isinstance(value, datetime) else number(value)
 
 
-@register.inclusion_tag("dashboard/partials/sort_header.html", takes_context=True)
+@register.inclusion_tag("dashboard/runs/_sort_header.html", takes_context=True)
 def sort_header(context: dict[str, Any], name: str, title: str, css: str = "") -> dict[str, Any]:
     """Head a column with a link that sorts by it; a second click turns the order around."""
     order = natural_order(name) if name else ""

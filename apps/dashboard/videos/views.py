@@ -17,7 +17,7 @@ def latest_video() -> Video | None:
 def video_list(request: HttpRequest) -> HttpResponse:
     videos = Video.objects.finished().select_related("run", "evaluation")
     page = page_of(request, videos, size=24)
-    return show(request, "dashboard/video_list.html", "Videos", page=page)
+    return show(request, "dashboard/videos/page.html", "Videos", page=page)
 
 
 @require_safe
@@ -26,4 +26,4 @@ def latest(request: HttpRequest) -> HttpResponse:
     latest = latest_video()
     if str(latest.pk if latest else "") == request.GET.get("known", ""):
         return HttpResponse(status=204)
-    return render(request, "dashboard/partials/latest_video.html", {"video": latest})
+    return render(request, "dashboard/videos/_latest.html", {"video": latest})

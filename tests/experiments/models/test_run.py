@@ -6,13 +6,20 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from apps.experiments.listing.queries import RunNotFound
 from django.conf import settings
 from django.db import IntegrityError, connection, connections, transaction
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from apps.experiments.models import Checkpoint, Evaluation, Experiment, Run, Video, new_run_id
+from apps.experiments.models import (
+    Checkpoint,
+    Evaluation,
+    Experiment,
+    Run,
+    RunNotFound,
+    Video,
+    new_run_id,
+)
 from apps.experiments.models.leases import SILENT_AFTER_BEATS, Leased
 from apps.experiments.statuses import LEGAL_MOVES, IllegalMove, JobStatus, RunStatus
 from apps.spec.evaluation import EvalSpec
