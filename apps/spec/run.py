@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import orjson
 
-from apps.catalogue.algorithms.algorithm import Algorithm, SpaceKind
+from apps.catalogue.algorithms.algorithm import Algorithm
 from apps.catalogue.algorithms.backends import BACKENDS, DEFAULT_BACKEND, find_algorithm
 from apps.catalogue.environments.ids import ENVIRONMENT_ID, wrong_with_wrapper
 from apps.catalogue.normalizing import resolve_normalization
@@ -209,38 +209,6 @@ class RunSpec:
                 )
             )
         return errors
-
-    def check_action_space(self, kind: SpaceKind) -> None:
-        """Refuse a kind of action space that the algorithm, or one of its options, cannot act in.
-
-        Raises:
-            InvalidSpec: Says which algorithms can.
-        """
-        algorithm = self.schema
-        if kind not in algorithm.action_spaces:
-            others = BACKENDS[self.backend].algorithms.values()
-            able = [other.name for other in others if kind in other.action_spaces]
-            raise InvalidSpec(
-                [
-                    FieldError(
-                        "algorithm",
-                        f"{algorithm.title} cannot act in {self.environment}: its action space "
-                        f"is {kind}, "
-                        f"{algorithm.title} needs {' or '.join(sorted(algorithm.action_spaces))}; "
-                        f"algorithms that can: {', '.join(able) or 'none here'}",
-                    )
-                ]
-            )
-        if self.hyperparameters.get("use_sde") and kind != "box":
-            raise InvalidSpec(
-                [
-                    FieldError(
-                        "hyperparameters.use_sde",
-                        f"true is not allowed with a {kind} action space; "
-                        "state-dependent exploration needs continuous actions",
-                    )
-                ]
-            )
 
 
 def _misplaced(
