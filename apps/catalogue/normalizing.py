@@ -1,4 +1,4 @@
-"""What a run may say of normalising: the keywords of VecNormalize with bounds, and when it may.
+"""What a run may say of normalising: the keywords of VecNormalize with bounds.
 
 Must stay light: specs, forms and the API validate with it (see `hyperparameters`).
 """
@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from apps.catalogue.algorithms.shared import by_name, flag, number
-from apps.catalogue.environments.descriptions import SpaceDescription
-from apps.errors import FieldError, InvalidSpec
+from apps.errors import FieldError
 from apps.text.suggestions import did_you_mean
 from apps.words import shown
 
@@ -80,41 +79,3 @@ def what_is_normalized(normalize: Mapping[str, Any] | None) -> str:
         return "nothing"
     parts = {"observations": "norm_obs", "rewards": "norm_reward"}
     return " and ".join(word for word, name in parts.items() if normalize.get(name, True))
-
-
-def check_observations(
-    normalize: Mapping[str, Any] | None, environment: str, space: SpaceDescription
-) -> None:
-    """Refuse to normalise observations that are no numbers on a scale.
-
-    Args:
-        normalize: Every keyword of VecNormalize, None for none.
-        environment: Name of the environment, for the refusal.
-        space: Its observations; of a dictionary it suffices that one part can be normalised.
-
-    Raises:
-        InvalidSpec: Says what to do.
-    """
-    if normalize is None or not normalize["norm_obs"]:
-        return
-    parts = space.parts or {"": space}
-    if any(part.kind == "box" and not part.is_image for part in parts.values()):
-        return
-    if space.parts:
-        raise cannot_normalize(environment, f"none of {', '.join(parts)} is a vector of numbers")
-    pictures = "pictures, which the policy scales itself"
-    kind = pictures if space.is_image else f"{space.kind} and have no mean"
-    raise cannot_normalize(environment, f"they are {kind}")
-
-
-def cannot_normalize(environment: str, why: str) -> InvalidSpec:
-    """Return the refusal of observations that have no mean to speak of."""
-    return InvalidSpec(
-        [
-            FieldError(
-                "normalize",
-                f"the observations of {environment} cannot be normalised: {why}; "
-                "set norm_obs to false, which normalises rewards alone",
-            )
-        ]
-    )

@@ -18,11 +18,8 @@ import gymnasium
 from gymnasium.utils.env_checker import check_env as check_with_gymnasium
 from stable_baselines3.common.env_checker import check_env as check_with_sb3
 
-from apps.catalogue.algorithms.sb3 import ALGORITHMS
 from apps.catalogue.environments.cards import ENVIRONMENTS
 from apps.catalogue.environments.descriptions import EnvironmentDescription
-from apps.catalogue.fitting import misfit
-from apps.catalogue.normalizing import check_observations
 from apps.catalogue.stepping import VECTORIZATIONS
 from apps.engine.environments.making import describe, training_wrapper
 from apps.engine.models.devices import leave_compiler_out
@@ -40,11 +37,11 @@ from apps.engine.process import (
 )
 from apps.engine.stepping.choosing import Choice, expected
 from apps.engine.stepping.making import make_env_for
-from apps.errors import EngineError, FieldError
+from apps.errors import EngineError, InvalidSpec
 from apps.machine import gpu
 from apps.protocol import messages
 from apps.protocol.preflight import Finding, Preflight, Probe
-from apps.spec.fitting import check_goals, unfit
+from apps.spec.fitting import check_fit
 from apps.spec.memory import gpu_bytes
 from apps.spec.run import RunSpec
 
@@ -71,6 +68,8 @@ def preflight(spec: RunSpec, tell: Tell, share: int | None = None) -> Preflight:
     check = _Check(spec, tell, share)
     try:
         check.run()
+    except InvalidSpec as error:
+        check.find(*(Finding("refusal", each.message, field=each.field) for each in error.errors))
     except EngineError as error:
         check.find(Finding("refusal", str(error)))
     return check.result()
@@ -99,14 +98,9 @@ class _Check:
         self.begin("constructing the environment")
         description = _describe(self.spec)
         self.known = replace(self.known, environment=description)
-        if error := unfit(self.spec, description):
-            self.find(_on_misfit(self.spec, description, error))
-            return
+        check_fit(self.spec, description)
         if description.shifted:
             self.find(Finding("ok", "; ".join(description.shifted)))
-        seen = description.observation_space
-        check_goals(self.spec.hyperparameters, self.spec.environment, seen.parts)
-        check_observations(self.spec.normalize, self.spec.environment, seen)
         self.begin("taking random steps")
         env = training_wrapper(self.spec.wrappers)(make_env_for(self.spec))
         probed = probe(env, self.spec.seed)
@@ -163,13 +157,6 @@ class _Check:
 
 def _describe(spec: RunSpec) -> EnvironmentDescription:
     return describe(spec.environment, spec.environment_kwargs, spec.wrappers, spec.frame_stack)
-
-
-def _on_misfit(spec: RunSpec, description: EnvironmentDescription, error: FieldError) -> Finding:
-    able = [name for name, each in ALGORITHMS.items() if not misfit(each, description)]
-    return Finding(
-        "refusal", error.message, f"algorithms that can: {', '.join(able) or 'none here'}"
-    )
 
 
 def _on_stepping(choice: Choice) -> Finding:

@@ -23,12 +23,19 @@ class Finding:
     Attributes:
         severity: How grave it is.
         message: What was found, with its figures.
-        action: What to do, empty where nothing is to be done.
+        action: What to do, empty where nothing is to be done or the message says it.
+        field: The field of the spec that is refused, empty where it is about none.
     """
 
     severity: Severity
     message: str
     action: str = ""
+    field: str = ""
+
+    @property
+    def words(self) -> str:
+        """The message, with the field that it is about."""
+        return f"{self.field}: {self.message}" if self.field else self.message
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-from apps.catalogue.algorithms.algorithm import Algorithm, SpaceKind
+from apps.catalogue.algorithms.algorithm import Algorithm
 from apps.catalogue.algorithms.backends import BACKENDS
 from apps.catalogue.stepping import refusals as vectorization_refusals
-from apps.errors import FieldError, InvalidSpec
 from apps.spec.reading import Reading
 from apps.spec.schema import refuse
 
@@ -97,35 +96,3 @@ class RunSpec:
             reading.errors += vectorization_refusals(spec)
         refuse(reading.errors)
         return spec
-
-    def check_action_space(self, kind: SpaceKind) -> None:
-        """Refuse a kind of action space that the algorithm, or one of its options, cannot act in.
-
-        Raises:
-            InvalidSpec: Says which algorithms can.
-        """
-        algorithm = self.schema
-        if kind not in algorithm.action_spaces:
-            others = BACKENDS[self.backend].algorithms.values()
-            able = [other.name for other in others if kind in other.action_spaces]
-            raise InvalidSpec(
-                [
-                    FieldError(
-                        "algorithm",
-                        f"{algorithm.title} cannot act in {self.environment}: its action space "
-                        f"is {kind}, "
-                        f"{algorithm.title} needs {' or '.join(sorted(algorithm.action_spaces))}; "
-                        f"algorithms that can: {', '.join(able) or 'none here'}",
-                    )
-                ]
-            )
-        if self.hyperparameters.get("use_sde") and kind != "box":
-            raise InvalidSpec(
-                [
-                    FieldError(
-                        "hyperparameters.use_sde",
-                        f"true is not allowed with a {kind} action space; "
-                        "state-dependent exploration needs continuous actions",
-                    )
-                ]
-            )

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from apps.catalogue.algorithms.sb3 import ALGORITHMS
 from apps.catalogue.algorithms.schema import MAX_LAYER_WIDTH, MAX_LAYERS, Hyperparameter
-from apps.catalogue.environments.cards import ENVIRONMENTS
 from apps.catalogue.presets.presets import LENGTH_TITLES, PRESET_TITLES, lengths_for, preset_for
 from apps.errors import FieldError, InvalidSpec
 from apps.spec.assignments import parse_assignments
@@ -689,43 +688,6 @@ def test_a_batch_as_large_as_the_rollout_is_accepted() -> None:
 
 def test_an_off_policy_batch_may_be_larger_than_a_rollout() -> None:
     assert spec_with("dqn", batch_size=4096).hyperparameters["batch_size"] == 4096
-
-
-@pytest.mark.parametrize("kind", ["box", "multi_discrete", "multi_binary"])
-def test_dqn_refuses_actions_that_are_not_discrete_and_names_who_can_act(kind: Any) -> None:
-    spec = RunSpec.from_dict({"algorithm": "dqn", "environment": "Pendulum-v1"})
-    with pytest.raises(InvalidSpec) as caught:
-        spec.check_action_space(kind)
-    (error,) = caught.value.errors
-    assert error.field == "algorithm"
-    assert f"its action space is {kind}" in error.message
-    assert "DQN needs discrete" in error.message
-    able = error.message.rpartition("algorithms that can: ")[2].split(", ")
-    assert able == [a.name for a in ALGORITHMS.values() if kind in a.action_spaces]
-    assert "dqn" not in able
-
-
-def test_an_action_space_that_nobody_can_act_in_is_refused_as_such() -> None:
-    with pytest.raises(InvalidSpec, match="algorithms that can: none here"):
-        RunSpec.from_dict({}).check_action_space("other")
-
-
-def test_state_dependent_exploration_needs_continuous_actions() -> None:
-    spec = spec_with("ppo", use_sde=True)
-    spec.check_action_space("box")
-    with pytest.raises(InvalidSpec, match=r"use_sde: true is not allowed with a discrete"):
-        spec.check_action_space("discrete")
-
-
-@pytest.mark.parametrize("algorithm", ALGORITHMS.values(), ids=ALGORITHMS)
-@pytest.mark.parametrize("card", ENVIRONMENTS.values(), ids=ENVIRONMENTS)
-def test_an_algorithm_is_accepted_exactly_where_it_can_act(algorithm: Any, card: Any) -> None:
-    spec = RunSpec.from_dict({"algorithm": algorithm.name, "environment": card.id})
-    if card.action_space in algorithm.action_spaces:
-        spec.check_action_space(card.action_space)
-    else:
-        with pytest.raises(InvalidSpec):
-            spec.check_action_space(card.action_space)
 
 
 # The rest.

@@ -1,4 +1,4 @@
-"""An environment with goals, for tests, that needs nothing but Gymnasium."""
+"""Environments with goals, for tests, that need nothing but Gymnasium."""
 
 from typing import Any
 
@@ -7,8 +7,11 @@ import numpy as np
 from gymnasium import spaces
 
 
-class GoalWalk(gymnasium.Env[Any, Any]):
-    """Twelve steps on a line towards a place that is another in each episode."""
+class SilentGoalWalk(gymnasium.Env[Any, Any]):
+    """Twelve steps on a line towards a place that is another in each episode.
+
+    It does not say what another place would have paid.
+    """
 
     def __init__(self, actions: str = "discrete") -> None:
         place = spaces.Box(-1.0, 1.0, (1,))
@@ -36,10 +39,10 @@ class GoalWalk(gymnasium.Env[Any, Any]):
         push = float(action) - 1 if is_discrete else float(action[0])
         self.place = np.clip(self.place + 0.2 * np.float32(push), -1, 1)
         self.time += 1
-        reward = float(self.compute_reward(self.place, self.goal, {}))
+        reward = float(self._paid(self.place, self.goal))
         return self._seen(), reward, reward == 0, self.time == 12, {}
 
-    def compute_reward(self, achieved_goal: Any, desired_goal: Any, info: Any) -> Any:
+    def _paid(self, achieved_goal: Any, desired_goal: Any) -> Any:
         return -(np.abs(achieved_goal - desired_goal).sum(axis=-1) > 0.1).astype(np.float32)
 
     def _seen(self) -> Any:
@@ -50,4 +53,12 @@ class GoalWalk(gymnasium.Env[Any, Any]):
         }
 
 
+class GoalWalk(SilentGoalWalk):
+    """The same, and it says so."""
+
+    def compute_reward(self, achieved_goal: Any, desired_goal: Any, info: Any) -> Any:
+        return self._paid(achieved_goal, desired_goal)
+
+
 gymnasium.register("GoalWalk-v0", entry_point=GoalWalk)
+gymnasium.register("SilentGoalWalk-v0", entry_point=SilentGoalWalk)

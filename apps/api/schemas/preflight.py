@@ -11,6 +11,7 @@ class FindingOut(Schema):
     severity: str = Field(json_schema_extra={"enum": [*SEVERITIES]})
     message: str
     action: str = Field(description="What to do, empty where nothing is to be done.")
+    field: str = Field(description="The refused field of the spec, empty where it is about none.")
 
 
 class ScaleOut(Schema):

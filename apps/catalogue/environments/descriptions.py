@@ -61,6 +61,11 @@ class SpaceDescription:
         return len(self.shape) == 3 and self.dtype == "uint8" and bounds == (0, 255)
 
     @property
+    def is_on_a_scale(self) -> bool:
+        """Whether it is numbers that have a mean to speak of."""
+        return self.kind == "box" and not self.is_image
+
+    @property
     def observation_kind(self) -> ObservationKind:
         """The kind of policy that reads it."""
         if self.parts:
@@ -111,6 +116,7 @@ class EnvironmentDescription:
         render_fps: Frames a second at which it looks natural.
         summary: First sentence of its class's docstring, empty where it has none.
         has_action_masks: Whether it says which actions are valid.
+        has_goal_reward: Whether it says what another goal would have paid (`compute_reward`).
         untrainable: Why nothing can be trained in it, empty where something can.
         shifted: What of its spaces is shown to learners as something else, in words; spaces here
             are as learners see them.
@@ -129,6 +135,7 @@ class EnvironmentDescription:
     untrainable: str = ""
     shifted: tuple[str, ...] = ()
     loading_lines: tuple[str, ...] = ()
+    has_goal_reward: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Return the description as JSON-ready data; `from_dict` reads it back."""

@@ -1,21 +1,16 @@
 """All that can be said of an environment before training in it, put together from the catalogues.
 
-A profile is what a page, the API and a command show alike. It is made from a card and a
-description, so it costs nothing; nothing is constructed here.
+A profile is what a page, the API and a command show alike. It is made from a card, a description
+and what was judged of both, so it costs nothing; nothing is constructed here.
 """
 
 from dataclasses import asdict, dataclass, replace
-from functools import cache
 from itertools import groupby, zip_longest
 from typing import Any
 
 from apps.catalogue.algorithms.sb3 import ALGORITHMS
-from apps.catalogue.environments.cards import ENVIRONMENTS, EnvironmentCard
-from apps.catalogue.environments.descriptions import (
-    EnvironmentDescription,
-    SpaceDescription,
-    known_descriptions,
-)
+from apps.catalogue.environments.cards import EnvironmentCard
+from apps.catalogue.environments.descriptions import EnvironmentDescription, SpaceDescription
 from apps.catalogue.environments.dimensions import (
     Dimension,
     action_dimensions,
@@ -24,7 +19,6 @@ from apps.catalogue.environments.dimensions import (
 from apps.catalogue.environments.families import FAMILIES
 from apps.catalogue.environments.ids import is_installed
 from apps.catalogue.environments.storage import buffer_bytes, transition_bytes
-from apps.catalogue.fitting import misfit
 from apps.catalogue.presets.presets import ENVIRONMENT_PRESETS, LengthName, PresetName, lengths_for
 
 
@@ -146,21 +140,11 @@ def _space(space: SpaceDescription, rows: tuple[SpaceRow, ...]) -> dict[str, Any
     }
 
 
-@cache
-def known_profile(environment: str) -> EnvironmentProfile:
-    """Return the profile of an environment that has a card."""
-    card = ENVIRONMENTS[environment]
-    family = FAMILIES[card.family]
-    description = known_descriptions()[environment]
-    return make_profile(
-        card, family.title, description, family.install, family.film_bytes_per_minute
-    )
-
-
 def make_profile(
     card: EnvironmentCard,
     group: str,
     description: EnvironmentDescription | None,
+    misfits: dict[str, str],
     install: str = "",
     film_bytes_per_minute: int | None = None,
     problem: str = "",
@@ -168,11 +152,6 @@ def make_profile(
 ) -> EnvironmentProfile:
     """Put a profile together; `EnvironmentProfile` says what the arguments are."""
     named = (card.id, card.family)
-    misfits = (
-        {name: misfit(each, description) for name, each in ALGORITHMS.items()}
-        if description
-        else {}
-    )
     return EnvironmentProfile(
         card=card,
         group=group,

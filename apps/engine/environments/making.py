@@ -222,18 +222,26 @@ def describe(
             # Gymnasium takes the newest version then: an upgrade would change what a spec means.
             raise UnknownEnvironment(f"{environment!r} names no version; write {spec.id}")
         return replace(
-            describe_spaces(environment, env.observation_space, env.action_space),
+            describe_made(environment, env),
             max_episode_steps=spec.max_episode_steps if spec else None,
             reward_threshold=spec.reward_threshold if spec else None,
             render_modes=tuple(mode for mode in env.metadata.get("render_modes", ()) if mode),
             render_fps=int(env.metadata.get("render_fps") or 30),
             summary=_summary(env),
-            has_action_masks=env.has_wrapper_attr("action_masks"),
             shifted=tuple(words for shift in shifts_of(env) for words in shift.shifted),
             loading_lines=tuple(line for shift in shifts_of(env) for line in shift.loading_lines),
         )
     finally:
         env.close()
+
+
+def describe_made(environment: str, env: Env) -> EnvironmentDescription:
+    """Return what decides who can act in an environment that is made already."""
+    return replace(
+        describe_spaces(environment, env.observation_space, env.action_space),
+        has_action_masks=env.has_wrapper_attr("action_masks"),
+        has_goal_reward=env.has_wrapper_attr("compute_reward"),
+    )
 
 
 def describe_spaces(

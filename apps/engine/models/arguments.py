@@ -16,11 +16,10 @@ from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.utils import LinearSchedule
 
 from apps.catalogue.algorithms.algorithm import Algorithm, ObservationKind
-from apps.catalogue.algorithms.backends import BACKENDS, DEFAULT_BACKEND
+from apps.catalogue.algorithms.backends import DEFAULT_BACKEND
 from apps.catalogue.algorithms.schema import SCHEDULE_PREFIX
 from apps.catalogue.algorithms.shared import HINDSIGHT_KEYWORDS
 from apps.engine.models.classes import _sbx_models
-from apps.errors import FieldError, InvalidSpec
 from apps.spec.run import RunSpec
 
 ACTIVATIONS: dict[str, type[torch.nn.Module]] = {
@@ -50,26 +49,10 @@ def policy_for(
     observation_space: spaces.Space[Any],
     hyperparameters: Mapping[str, Any],
 ) -> str:
-    """Return the name of the policy that reads an observation space.
-
-    Raises:
-        InvalidSpec: The algorithm has no policy for such observations.
-    """
-    kind = observation_kind(observation_space)
-    if kind not in algorithm.observations:
-        others = BACKENDS[algorithm.backend].algorithms.values()
-        able = ", ".join(other.name for other in others if kind in other.observations)
-        raise InvalidSpec(
-            [
-                FieldError(
-                    "algorithm",
-                    f"{algorithm.full_title} reads {' or '.join(sorted(algorithm.observations))} "
-                    f"observations and this environment's are {kind}; algorithms that can: {able}",
-                )
-            ]
-        )
+    """Return the name of the policy that reads an observation space that the algorithm reads."""
     if hyperparameters.get("policy") == "linear":
         return "LinearPolicy"
+    kind = observation_kind(observation_space)
     stem = {"dict": "MultiInput", "image": "Cnn", "vector": "Mlp"}[kind]
     return f"{stem}LstmPolicy" if algorithm.is_recurrent else f"{stem}Policy"
 

@@ -13,13 +13,14 @@ from typing import Any
 from stable_baselines3.common.vec_env import VecEnv
 
 from apps.catalogue.stepping import is_game
-from apps.engine.environments.making import Env, training_wrapper
+from apps.engine.environments.making import Env, describe_spaces, training_wrapper
 from apps.engine.environments.random_steps import seconds_per_step
 from apps.engine.stepping.atari import make_native_atari
 from apps.engine.stepping.making import make_env_for, make_vec_env_for
 from apps.engine.stepping.native import NativeVecEnv, NoNative, make_native
 from apps.engine.stepping.normalized import normalized
 from apps.engine.stepping.subprocesses import ProcessEnded
+from apps.spec.fitting import check_fit
 from apps.spec.run import RunSpec
 
 # What speaking to one process costs the trainer for each step of its environment.
@@ -68,7 +69,7 @@ def vectorized(
 
     Raises:
         UnknownEnvironment: As for `make_env_for`.
-        InvalidSpec: Observations that cannot be normalised are to be.
+        InvalidSpec: The spec does not fit its environment.
     """
     choice = _choose(spec, before)
     try:
@@ -99,6 +100,8 @@ def _made(spec: RunSpec, around: Callable[[Env], Env], vectorization: str) -> Ve
     if vectorization != "native":
         return make_vec_env_for(spec, around, in_processes=vectorization == "subprocess")
     env = _make_native(spec)
+    # What asks each environment by itself is not stepped natively, so its spaces tell enough.
+    check_fit(spec, describe_spaces(spec.environment, env.observation_space, env.action_space))
     env.seed(spec.seed)
     return normalized(env, spec)
 

@@ -7,11 +7,12 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv
 
-from apps.engine.environments.making import Env, make_env, training_wrapper
+from apps.engine.environments.making import Env, describe_made, make_env, training_wrapper
 from apps.engine.stepping.episode_monitor import EpisodeMonitor
 from apps.engine.stepping.in_process import InProcess
 from apps.engine.stepping.normalized import normalized
 from apps.engine.stepping.subprocesses import OwnProcess, Processes
+from apps.spec.fitting import check_fit
 from apps.spec.run import RunSpec
 
 
@@ -48,7 +49,7 @@ def make_vec_env_for(
     Raises:
         UnknownEnvironment: As for `make_env_for`.
         ProcessEnded: An environment could not be made in a process of its own.
-        InvalidSpec: Observations that cannot be normalised are to be.
+        InvalidSpec: The spec does not fit its environment.
     """
     wrap = training_wrapper(spec.wrappers)
     around_episodes = OwnProcess if in_processes else _as_it_is
@@ -58,11 +59,23 @@ def make_vec_env_for(
         seed=spec.seed,
         # The library puts its own Monitor there.
         wrapper_class=lambda env: around_episodes(
-            wrap(EpisodeMonitor(cast(Monitor, env).env, rounds=spec.algorithm == "ars"))
+            _judged(
+                wrap(EpisodeMonitor(cast(Monitor, env).env, rounds=spec.algorithm == "ars")), spec
+            )
         ),
         vec_env_cls=Processes if in_processes else InProcess,
     )
     return normalized(env, spec)
+
+
+def _judged(env: Env, spec: RunSpec) -> Env:
+    """Return an environment that a spec fits; the living one has what is for training only.
+
+    It is asked before vectors are made of it: they know no space that nothing can be trained in.
+    In a process of its own a refusal ends that, and is told when it is made in this one instead.
+    """
+    check_fit(spec, describe_made(spec.environment, env))
+    return env
 
 
 def _as_it_is(env: Env) -> Env:

@@ -21,7 +21,7 @@ from stable_baselines3.common.vec_env import (
     unwrap_vec_normalize,
 )
 
-from apps.catalogue.normalizing import cannot_normalize
+from apps.engine.environments.making import describe_spaces
 from apps.spec.run import RunSpec
 
 STATISTICS = "normalization.npz"
@@ -35,8 +35,7 @@ STEP_ATTRIBUTES = ("returns", "old_obs", "old_reward")
 def normalized(env: VecEnv, spec: RunSpec) -> VecEnv:
     """Wrap environments as a spec says; those of a run that normalises nothing come as they are.
 
-    Raises:
-        InvalidSpec: The observations are no numbers on a scale.
+    Whether observations can be normalised has been judged before (`spec.fitting`).
     """
     if spec.normalize is None:
         return env
@@ -48,7 +47,7 @@ def normalized(env: VecEnv, spec: RunSpec) -> VecEnv:
     if any(is_image_space(s) and not is_image_space_channels_first(s) for s in _parts(env)):
         env = VecTransposeImage(env)
     if settings["norm_obs"]:
-        settings["norm_obs_keys"] = _keys(env.observation_space, spec.environment)
+        settings["norm_obs_keys"] = _keys(env, spec.environment)
     return VecNormalize(env, **settings)
 
 
@@ -57,21 +56,11 @@ def _parts(env: VecEnv) -> list[Any]:
     return [*space.spaces.values()] if isinstance(space, spaces.Dict) else [space]
 
 
-def _keys(space: spaces.Space[Any], environment: str) -> list[str] | None:
+def _keys(env: VecEnv, environment: str) -> list[str] | None:
     """Return which entries of a dictionary are numbers on a scale; None where there is none."""
-    if isinstance(space, spaces.Dict):
-        keys = [key for key, part in space.spaces.items() if _is_on_a_scale(part)]
-        if not keys:
-            why = f"none of {', '.join(space.spaces)} is a vector of numbers"
-            raise cannot_normalize(environment, why)
-        return keys
-    if not _is_on_a_scale(space):
-        raise cannot_normalize(environment, f"their space is {space}")
-    return None
-
-
-def _is_on_a_scale(space: spaces.Space[Any]) -> bool:
-    return isinstance(space, spaces.Box) and not is_image_space(space)
+    described = describe_spaces(environment, env.observation_space, env.action_space)
+    parts = described.observation_space.parts
+    return [name for name, part in parts.items() if part.is_on_a_scale] or None
 
 
 def save_statistics(env: VecEnv, folder: Path) -> list[str]:

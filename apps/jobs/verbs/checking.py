@@ -9,12 +9,11 @@ from django.conf import settings
 
 from apps.catalogue import extras
 from apps.catalogue.algorithms.backends import BACKENDS
-from apps.catalogue.normalizing import check_observations
 from apps.errors import FieldError, InvalidSpec
 from apps.jobs.descriptions import description_of
 from apps.jobs.verbs.own_environments import sources
 from apps.machine import gpu
-from apps.spec.fitting import check_goals, unfit
+from apps.spec.fitting import check_fit
 from apps.spec.run import RunSpec
 from apps.spec.trust import Registered, refusals
 
@@ -56,16 +55,7 @@ def check_spec(
         raise InvalidSpec([FieldError("device", message)])
     if spec.tensorboard and (words := extras.missing()):
         raise InvalidSpec([FieldError("tensorboard", words)])
-    description = description_of(spec)
-    error = unfit(spec, description)
-    if error and description.untrainable:
-        raise InvalidSpec([error])
-    spec.check_action_space(description.action_space.kind)
-    seen = description.observation_space
-    check_goals(spec.hyperparameters, spec.environment, seen.parts)
-    check_observations(spec.normalize, spec.environment, seen)
-    if error:
-        raise InvalidSpec([error])
+    check_fit(spec, description_of(spec))
     return spec
 
 

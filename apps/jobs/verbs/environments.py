@@ -2,16 +2,19 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from types import MappingProxyType
 from typing import Any
 
 from apps.catalogue.algorithms.algorithm import Algorithm
 from apps.catalogue.environments.cards import ENVIRONMENTS, EnvironmentCard
+from apps.catalogue.environments.descriptions import known_descriptions
 from apps.catalogue.environments.families import FAMILIES
-from apps.catalogue.environments.profiles import EnvironmentProfile, known_profile, make_profile
+from apps.catalogue.environments.profiles import EnvironmentProfile, make_profile
 from apps.errors import UnknownEnvironment
 from apps.jobs.descriptions import description_of
 from apps.jobs.verbs.own_environments import OwnEnvironment, own_environment, own_environments
+from apps.spec.fitting import misfits_of
 from apps.spec.run import RunSpec
 from apps.text.suggestions import did_you_mean
 
@@ -98,6 +101,16 @@ def profile_of(
     )
 
 
+@cache
+def known_profile(environment: str) -> EnvironmentProfile:
+    """Return the profile of an environment that has a card."""
+    card = ENVIRONMENTS[environment]
+    family = FAMILIES[card.family]
+    said = known_descriptions()[environment]
+    film_bytes = family.film_bytes_per_minute
+    return make_profile(card, family.title, said, misfits_of(said), family.install, film_bytes)
+
+
 def _made_with(profile: EnvironmentProfile, kwargs: Mapping[str, Any]) -> EnvironmentProfile:
     """Return an environment's profile as it is with arguments, which may be another world."""
     given = {"environment": profile.card.id, "environment_kwargs": dict(kwargs)}
@@ -109,7 +122,8 @@ def _made_with(profile: EnvironmentProfile, kwargs: Mapping[str, Any]) -> Enviro
         max_episode_steps=said.max_episode_steps,
     )
     film_bytes = profile.storage.film_bytes_per_minute if profile.storage else None
-    return make_profile(card, profile.group, said, profile.install, film_bytes)
+    misfits = misfits_of(said)
+    return make_profile(card, profile.group, said, misfits, profile.install, film_bytes)
 
 
 def cards_for(algorithm: Algorithm) -> list[EnvironmentCard]:
@@ -142,6 +156,7 @@ def _own_profile(own: OwnEnvironment) -> EnvironmentProfile:
         card,
         FAMILY_TITLES[OWN_FAMILY],
         said,
+        misfits_of(said),
         problem=own.problem or (said.untrainable if said else ""),
         is_reading=own.state == "reading",
     )

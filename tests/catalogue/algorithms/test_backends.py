@@ -98,12 +98,6 @@ def test_a_preset_of_an_environment_fits_or_is_refused_as_such() -> None:
     assert refused == {"preset"}
 
 
-def test_an_action_space_is_judged_by_what_the_backend_has() -> None:
-    spec = RunSpec.from_dict({"backend": "sbx", "algorithm": "dqn"})
-    with pytest.raises(InvalidSpec, match=r"algorithms that can: ppo$"):
-        spec.check_action_space("multi_discrete")
-
-
 def test_what_is_ported_keeps_the_originals_face() -> None:
     same = ("name", "title", "meaning", "action_spaces", "is_on_policy", "has_replay_buffer")
     for name, ported in SBX_ALGORITHMS.items():

@@ -14,15 +14,15 @@ from stable_baselines3.common.buffers import (
 )
 from stable_baselines3.common.preprocessing import is_image_space
 
-from apps.catalogue.algorithms.sb3 import ALGORITHMS
 from apps.catalogue.environments.cards import ENVIRONMENTS, EnvironmentCard
 from apps.catalogue.environments.descriptions import EnvironmentDescription, known_descriptions
 from apps.catalogue.environments.families import FAMILIES
 from apps.catalogue.environments.ids import is_installed
-from apps.catalogue.environments.profiles import known_profile, make_profile
+from apps.catalogue.environments.profiles import make_profile
 from apps.catalogue.environments.storage import buffer_bytes
-from apps.catalogue.fitting import misfit
 from apps.engine.environments.making import _describe_space, describe
+from apps.jobs.verbs.environments import known_profile
+from apps.spec.fitting import misfits_of
 
 each_card = pytest.mark.parametrize("card", ENVIRONMENTS.values(), ids=ENVIRONMENTS)
 
@@ -102,28 +102,11 @@ def test_a_picture_is_what_the_library_takes_for_one(space: Any) -> None:
     assert _describe_space(space).is_image == is_image_space(space)
 
 
-@pytest.mark.parametrize(
-    ("algorithm", "description", "said"),
-    [
-        ("dqn", described(VECTOR, VECTOR), "acts in discrete only"),
-        ("crossq", described(PICTURE, VECTOR), "reads vector only"),
-        ("ars", described(BOTH, VECTOR), "observations are dict"),
-        ("maskable_ppo", described(VECTOR, spaces.Discrete(2)), "action_masks"),
-        ("maskable_ppo", described(VECTOR, spaces.Discrete(2), has_action_masks=True), ""),
-        ("ppo", described(BOTH, spaces.MultiBinary(3)), ""),
-    ],
-)
-def test_an_algorithm_that_cannot_act_somewhere_says_why(
-    algorithm: str, description: EnvironmentDescription, said: str
-) -> None:
-    reason = misfit(ALGORITHMS[algorithm], description)
-    assert said in reason if said else not reason
-
-
 def test_the_profile_of_an_unknown_environment_names_its_numbers_by_index() -> None:
     low, high = np.array([[-1, 0, 0, -np.inf], [1, 9, 9, np.inf]], np.float32)
     card = EnvironmentCard("own:Env-v0", "", "", "discrete", "", "", None, None)
-    profile = make_profile(card, "Your own", described(spaces.Box(low, high), spaces.Discrete(3)))
+    said = described(spaces.Box(low, high), spaces.Discrete(3))
+    profile = make_profile(card, "Your own", said, misfits_of(said))
     rows = [(row.label, row.low, row.high) for row in profile.observation]
     assert rows == [("0", -1.0, 1.0), ("1 to 2", 0.0, 9.0), ("3", None, None)]
     assert [row.label for row in profile.action] == ["0 to 2"]

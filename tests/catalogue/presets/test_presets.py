@@ -1,11 +1,13 @@
 """Presets and run lengths: all of them can be trained with."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from apps.catalogue.algorithms.sb3 import ALGORITHMS
 from apps.catalogue.environments.cards import ENVIRONMENTS
+from apps.catalogue.environments.descriptions import known_descriptions
 from apps.catalogue.environments.families import FAMILIES
 from apps.catalogue.pages import DOCS, algorithms_page, metrics_page, presets_page
 from apps.catalogue.presets.presets import (
@@ -21,13 +23,18 @@ from apps.catalogue.presets.presets import (
 )
 from apps.spec.__main__ import page as spec_page
 from apps.spec.fields import BOUNDS
+from apps.spec.fitting import misfit, refusals
 from apps.spec.run import RunSpec
 
+WITH_MASKS = {
+    name: replace(description, has_action_masks=True)
+    for name, description in known_descriptions().items()
+}
 WHERE_IT_CAN_ACT = [
     (algorithm.name, environment)
     for algorithm in ALGORITHMS.values()
-    for environment in [card.id for card in ENVIRONMENTS.values()]
-    if ENVIRONMENTS[environment].action_space in algorithm.action_spaces
+    for environment in ENVIRONMENTS
+    if not misfit(algorithm, WITH_MASKS[environment])
 ]
 ALL_PRESETS = [
     pytest.param(algorithm, preset, id=f"{where}-{name}")
@@ -47,7 +54,7 @@ def test_a_preset_is_valid_in_every_environment_that_the_algorithm_can_act_in(
     spec = RunSpec.from_dict(
         {"algorithm": algorithm, "environment": environment, "preset": preset}
     )
-    spec.check_action_space(ENVIRONMENTS[environment].action_space)
+    assert refusals(spec, WITH_MASKS[environment]) == []
     chosen = preset_for(algorithm, environment, preset)
     assert {name: spec.hyperparameters[name] for name in chosen.hyperparameters} == (
         chosen.hyperparameters

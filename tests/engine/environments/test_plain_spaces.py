@@ -23,7 +23,7 @@ from apps.errors import InvalidSpec, UnknownEnvironment
 from apps.rundir.directory import RunDirectory
 from apps.rundir.files import read_json
 from apps.spec.evaluation import EvalSpec
-from apps.spec.fitting import unfit
+from apps.spec.fitting import refusals
 from apps.spec.run import RunSpec
 from tests.builders import make_directory
 from tests.worlds.any_spaces import AnySpaces
@@ -73,10 +73,10 @@ def refusal(algorithm: str, seen: Any, taken: Any) -> str:
     AnySpaces.seen, AnySpaces.taken = seen, taken
     spec = spec_for(algorithm)
     try:
-        error = unfit(spec, describe(spec.environment))
+        errors = refusals(spec, describe(spec.environment))
     except UnknownEnvironment as refused:
         return str(refused)
-    return error.message if error else ""
+    return "; ".join(error.message for error in errors)
 
 
 def train_and_evaluate(spec: RunSpec, directory: RunDirectory, **attempt: Any) -> None:
@@ -293,7 +293,6 @@ def test_odd_worlds_are_trained_right(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["TextObservation", "Unbounded"])
 def test_odd_worlds_that_cannot_be_trained_in_say_so(name: str) -> None:
     spec = spec_for("ppo", f"tests.worlds.odd_worlds:{name}-v0")
-    error = unfit(spec, describe(spec.environment))
-    assert error is not None
+    (error,) = refusals(spec, describe(spec.environment))
     assert error.field == "environment"
     assert "allowed: Box, Discrete" in error.message or "without bounds" in error.message

@@ -193,7 +193,7 @@ def test_a_model_can_be_built_from_every_preset(algorithm: str, preset: str) -> 
 
 def test_an_algorithm_that_needs_masks_refuses_an_environment_without_them() -> None:
     spec = RunSpec.from_dict({"algorithm": "maskable_ppo", "environment": "CartPole-v1"})
-    with pytest.raises(InvalidSpec, match=r"CartPole-v1 has no action_masks\(\)"):
+    with pytest.raises(InvalidSpec, match=r"needs an environment with action_masks\(\)"):
         model_for(spec)
 
 
@@ -253,9 +253,6 @@ def test_an_observation_asks_for_a_kind_of_policy(space: Any, kind: str) -> None
         if kind in algorithm.observations:
             policy = policy_for(algorithm, space, {})
             assert policy in ALGORITHM_CLASSES[algorithm.name].policy_aliases
-        else:
-            with pytest.raises(InvalidSpec, match="algorithms that can: ppo"):
-                policy_for(algorithm, space, {})
 
 
 def test_a_linear_policy_is_one_map_from_observation_to_action() -> None:

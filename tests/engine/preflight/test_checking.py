@@ -155,7 +155,8 @@ def test_hindsight_is_rehearsed_from_whole_episodes() -> None:
 def test_an_algorithm_that_cannot_act_there_is_refused_before_any_step() -> None:
     result, phases = checked(algorithm="sac", hyperparameters={})
     assert "SAC cannot act" in said(result, "refusal")
-    assert "ppo" in result.findings[0].action
+    assert "algorithms that can: ppo" in result.findings[0].message
+    assert result.findings[0].field == "algorithm"
     assert phases == ["constructing the environment"]
 
 

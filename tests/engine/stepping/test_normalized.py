@@ -13,7 +13,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecNormalize
 
 from apps.catalogue.algorithms.sb3 import ALGORITHMS
-from apps.catalogue.normalizing import NORMALIZATION, check_observations, what_is_normalized
+from apps.catalogue.normalizing import NORMALIZATION, what_is_normalized
 from apps.engine.environments.making import describe
 from apps.engine.models.arguments import constructor_arguments
 from apps.engine.models.building import build_model
@@ -25,6 +25,7 @@ from apps.errors import DamagedCheckpoint, InvalidSpec
 from apps.rundir.checkpoints import copy_checkpoint
 from apps.rundir.directory import RunDirectory
 from apps.spec.evaluation import EvalSpec
+from apps.spec.fitting import check_fit
 from apps.spec.run import RunSpec
 from tests.builders import events_of, make_directory
 from tests.trainings import visible, weights
@@ -208,13 +209,13 @@ def test_observations_without_a_mean_are_refused_before_and_at_construction(
     environment: str, why: str
 ) -> None:
     spec = spec_of(environment=environment, normalize=True)
-    space = describe(environment).observation_space
+    description = describe(environment)
     with pytest.raises(InvalidSpec, match=why):
-        check_observations(spec.normalize, environment, space)
+        check_fit(spec, description)
     with pytest.raises(InvalidSpec, match="set norm_obs to false"):
         make_vec_env_for(spec)
     alone = spec_of(environment=environment, normalize=REWARDS_ALONE)
-    check_observations(alone.normalize, environment, space)
+    check_fit(alone, description)
     make_vec_env_for(alone)
 
 

@@ -40,7 +40,7 @@ def print_preflight(result: Preflight) -> None:
     for finding in result.gravest_first():
         style = STYLES[finding.severity]
         todo = f" → {finding.action}" if finding.action else ""
-        told = escape(one_line(finding.message + todo))
+        told = escape(one_line(finding.words + todo))
         console.print(f"[{style}]{finding.severity:<8}[/] {told}", soft_wrap=True)
     if result.traceback:
         console.print(lines(result.traceback), style="red", markup=False)
