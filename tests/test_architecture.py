@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -39,6 +40,20 @@ LIGHT = {
     "web": ["rlgym.asgi", "rlgym.urls"],
     "worker": ["apps.jobs.tasks", "apps.jobs.verbs.life", "apps.metrics.store"],
     "describer": ["apps.engine.describer", "apps.spec.run", "apps.rundir.directory"],
+}
+MAX_FILES = 20
+# Folders that hold more, and why.
+LARGE_FOLDERS = {
+    "apps/cli/management/commands": "Django finds a command there, by the name of its file",
+    "benchmarks": "a program a file, by whose name `make bench` starts it",
+    "docs/decisions": "one file a decision, and none is taken away",
+    "templates/dashboard/partials": "what a page asks for again while it stands open",
+}
+# Modules that import for their annotations alone what imports them, and why.
+FOR_TYPES_ONLY = {
+    "apps.experiments.listing.filters": "it narrows a set of runs, which a run's manager has",
+    "apps.experiments.listing.queries": "it is the set of runs that a run's manager has",
+    "apps.experiments.models.results": "what belongs to a run, which a run's row makes",
 }
 # An address that names an XML vocabulary; no browser asks for it.
 VOCABULARIES = {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
@@ -214,6 +229,102 @@ def test_a_catch_all_is_recognised(handler: str, is_catch_all: bool) -> None:
     (node,) = ast.parse(f"try: pass\n{handler}").body
     assert isinstance(node, ast.Try)
     assert catches_everything(node.handlers[0]) is is_catch_all
+
+
+def test_no_test_imports_what_another_file_of_tests_holds() -> None:
+    """What they share stands in a file of its own, fixtures in a conftest."""
+    assert [
+        f"{name_of(file)}: {name}"
+        for file in python_files()
+        for name in sorted(imported_by(file) | imported_from(file))
+        if name.startswith("tests.") and re.search(r"\.(test_\w+|conftest)(\.|$)", name)
+    ] == []
+
+
+def files_by_folder() -> dict[str, int]:
+    """How many files each folder of ours holds; what makes it a package is not counted."""
+    folders = [ROOT / name for name in (*OUR_FOLDERS, "docs", "templates", "examples")]
+    files = [file for folder in folders for file in folder.rglob("*") if file.is_file()]
+    skipped = {"__pycache__", "vendor"}
+    return Counter(
+        name_of(file.parent)
+        for file in files
+        if file.name != "__init__.py" and not skipped & set(file.parts)
+    )
+
+
+def test_no_folder_holds_more_than_one_can_look_over() -> None:
+    large = {name for name, n_files in files_by_folder().items() if n_files > MAX_FILES}
+    assert large - set(LARGE_FOLDERS) == set()
+
+
+def modules_of_apps() -> dict[str, Path]:
+    """Every module of apps by its name."""
+    files = [file for file in python_files() if file.is_relative_to(ROOT / "apps")]
+    return {module_of(file): file for file in files if file.parent.name != "migrations"}
+
+
+def module_of(file: Path) -> str:
+    """The name by which a file is imported."""
+    return name_of(file).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def is_for_types(node: ast.AST) -> bool:
+    """Whether a node's contents are there for the checker of types alone."""
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+
+
+def imported_from(file: Path, *, with_types: bool = True) -> set[str]:
+    """What a file imports out of modules, each as `module.name`."""
+    nodes = list(nodes_of(file))
+    skipped = {
+        id(inner)
+        for node in nodes
+        if is_for_types(node) and not with_types
+        for inner in ast.walk(node)
+    }
+    return {
+        f"{node.module}.{alias.name}"
+        for node in nodes
+        if isinstance(node, ast.ImportFrom) and id(node) not in skipped
+        for alias in node.names
+    }
+
+
+def imports_among(modules: dict[str, Path]) -> dict[str, set[str]]:
+    """Which of the modules each of them imports."""
+    found: dict[str, set[str]] = {}
+    for name, file in modules.items():
+        names = imported_from(file, with_types=name not in FOR_TYPES_ONLY)
+        found[name] = {one if one in modules else one.rpartition(".")[0] for one in names}
+        found[name] = (found[name] & modules.keys()) - {name}
+    return found
+
+
+def circles_in(imports: dict[str, set[str]]) -> set[str]:
+    """Modules that import each other, and those from which one comes to them."""
+    while ends := {name for name, names in imports.items() if not names & imports.keys()}:
+        imports = {name: names for name, names in imports.items() if name not in ends}
+    return set(imports)
+
+
+def test_the_modules_of_apps_import_in_no_circle() -> None:
+    """Imports inside functions count as well."""
+    modules = modules_of_apps()
+    assert set(FOR_TYPES_ONLY) <= set(modules)
+    assert circles_in(imports_among(modules)) == set()
+
+
+@pytest.mark.parametrize(
+    ("imports", "circles"),
+    [
+        ({"a": {"b"}, "b": {"c"}, "c": set()}, set()),
+        ({"a": {"b"}, "b": {"a"}, "c": set()}, {"a", "b"}),
+        ({"a": {"b"}, "b": {"c"}, "c": {"b"}}, {"a", "b", "c"}),
+    ],
+)
+def test_a_circle_is_found(imports: dict[str, set[str]], circles: set[str]) -> None:
+    assert circles_in(imports) == circles
 
 
 def test_no_import_is_relative() -> None:

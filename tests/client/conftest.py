@@ -1,4 +1,4 @@
-"""A server that can be away, hang or fail; it keeps what it takes."""
+"""A server for clients that are in a hurry."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -16,32 +16,9 @@ from apps.engine.environments.making import describe, make_env, training_wrapper
 from apps.engine.wrappers import AtariFrames, ClipReward, FrameStack, LifeIsEpisode
 from apps.errors import UnknownEnvironment
 from apps.spec.run import RunSpec
+from tests.worlds.wrappers import Doubling
 
-HERE = "tests.engine.test_wrappers"
-
-
-class Doubling(gymnasium.RewardWrapper[Any, Any]):
-    """Pays twice, or as often as it is told."""
-
-    def __init__(self, env: Any, times: float = 2) -> None:
-        super().__init__(env)
-        self.times = times
-
-    def reward(self, reward: Any) -> Any:
-        return self.times * float(reward)
-
-
-class TrainingDoubling(Doubling):
-    """The same, in training only."""
-
-    is_for_training_only = True
-
-
-class Refusing(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """Refuses whatever it is given."""
-
-    def __init__(self, env: Any) -> None:
-        raise ValueError("no thanks")
+WRAPPERS = "tests.worlds.wrappers"
 
 
 def first_reward(env: gymnasium.Env[Any, Any]) -> float:
@@ -50,7 +27,7 @@ def first_reward(env: gymnasium.Env[Any, Any]) -> float:
 
 
 def test_wrappers_are_put_around_in_order_with_their_arguments() -> None:
-    inner = f"{HERE}:Doubling"
+    inner = f"{WRAPPERS}:Doubling"
     outer = {"path": inner, "kwargs": {"times": 5}}
     env = make_env("CartPole-v1", wrappers=[inner, outer])
     assert first_reward(env) == 10.0
@@ -59,14 +36,14 @@ def test_wrappers_are_put_around_in_order_with_their_arguments() -> None:
 
 
 def test_a_wrapper_for_training_only_is_left_out_elsewhere() -> None:
-    wrappers = [f"{HERE}:Doubling", f"{HERE}:TrainingDoubling"]
+    wrappers = [f"{WRAPPERS}:Doubling", f"{WRAPPERS}:TrainingDoubling"]
     env = make_env("CartPole-v1", wrappers=wrappers)
     assert first_reward(env) == 2.0
     assert first_reward(training_wrapper(wrappers)(env)) == 4.0
 
 
 def test_returns_of_episodes_are_counted_inside_what_is_for_training_only() -> None:
-    wrappers = [f"{HERE}:TrainingDoubling"]
+    wrappers = [f"{WRAPPERS}:TrainingDoubling"]
     env = make_vec_env(
         lambda: make_env("CartPole-v1", wrappers=wrappers),
         seed=1,
@@ -86,11 +63,11 @@ def test_returns_of_episodes_are_counted_inside_what_is_for_training_only() -> N
     ("wrapper", "named"),
     [
         ("no_such_module:Wrapper", "No module named 'no_such_module'"),
-        (f"{HERE}:Missing", "Missing"),
-        (f"{HERE}:Refusing", "no thanks"),
+        (f"{WRAPPERS}:Missing", "Missing"),
+        (f"{WRAPPERS}:Refusing", "no thanks"),
         ("os:abort", "os:abort is not a class derived from gymnasium.Wrapper"),
         ("os:PathLike", "os:PathLike is not a class derived from gymnasium.Wrapper"),
-        ({"path": f"{HERE}:Doubling", "kwargs": {"wings": 2}}, "wings"),
+        ({"path": f"{WRAPPERS}:Doubling", "kwargs": {"wings": 2}}, "wings"),
     ],
 )
 def test_a_wrapper_that_cannot_be_used_is_named_with_the_reason(wrapper: Any, named: str) -> None:

@@ -1,4 +1,4 @@
-"""A run that was trained to its end, for what comes after a training."""
+"""Runs that were trained to their end, and a worker that is quiet."""
 
 import shutil
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""A web server in a data directory of its own, spoken to byte by byte."""
+"""The web server that the tests of this folder share."""
 
 from collections.abc import Iterator
 

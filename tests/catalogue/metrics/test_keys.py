@@ -18,7 +18,7 @@ KEY = re.compile(r"(rollout|train|time|eval|rlgym|episode)/[a-z_0-9]+")
 # Keys put together as f"train/{name}": the lean loops log what the library's own log, which a test
 # of theirs compares; sbx's optimizers differ in the name of their rate.
 PUT_TOGETHER = {
-    "engine/lean/on_policy.py": {
+    "engine/models/lean/on_policy.py": {
         "train/loss",
         "train/policy_loss",
         "train/approx_kl",
@@ -38,9 +38,8 @@ def sources(package: str) -> Iterator[tuple[str, ast.Module]]:
         assert spec.origin is not None
         root = Path(spec.origin).parent
     for path in sorted(root.rglob("*.py")):
-        if path.stem not in {"metric_catalogue", "metric_aliases"}:
-            name = path.relative_to(root).as_posix()
-            yield f"{package}/{name}", ast.parse(path.read_text(encoding="utf-8"))
+        name = path.relative_to(root).as_posix()
+        yield f"{package}/{name}", ast.parse(path.read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("package", ["stable_baselines3", "sb3_contrib", "sbx", "engine"])

@@ -358,8 +358,8 @@ def test_training_sees_every_wrapper_and_counts_returns_without_those_of_its_own
     spec = small_spec(
         "ppo",
         wrappers=[
-            "tests.engine.test_wrappers:Doubling",
-            "tests.engine.test_wrappers:TrainingDoubling",
+            "tests.worlds.wrappers:Doubling",
+            "tests.worlds.wrappers:TrainingDoubling",
         ],
         frame_stack=3,
     )
@@ -375,7 +375,7 @@ def test_training_sees_every_wrapper_and_counts_returns_without_those_of_its_own
 
 
 @pytest.mark.parametrize(
-    "changes", [{"wrappers": ["tests.engine.test_wrappers:Doubling"]}, {"frame_stack": 2}]
+    "changes", [{"wrappers": ["tests.worlds.wrappers:Doubling"]}, {"frame_stack": 2}]
 )
 def test_training_without_a_wrapper_of_the_spec_is_refused(changes: dict[str, Any]) -> None:
     bare = make_vec_env_for(small_spec("ppo"))
