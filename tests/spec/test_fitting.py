@@ -15,7 +15,6 @@ from apps.engine.environments.making import describe, describe_spaces
 from apps.errors import InvalidSpec
 from apps.spec.fitting import JUDGES, check_fit, misfit, misfits_of, refusals
 from apps.spec.run import RunSpec
-from tests.engine import goal_walk  # noqa: F401 - it registers environments
 
 VECTOR = spaces.Box(-1, 1, (3,))
 CHOICE = spaces.Discrete(2)

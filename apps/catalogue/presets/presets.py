@@ -1,10 +1,10 @@
 """Presets and run lengths: good hyperparameters by name, for each algorithm and environment.
 
-Owns data only. A preset of an environment takes precedence over one of its family, and that over
-the algorithm's general one. The tuned figures of RL-Baselines3-Zoo are in `tuned.json`
-(see `foreign/zoo_collect.py`), the Fast presets that were searched in `fast.json` (see
-`searched.py`). `python -m apps.catalogue` rewrites docs/presets.md and
-docs/algorithms.md.
+A preset of an environment takes precedence over one of its family, and that over the algorithm's
+general one. General ones are in `general.toml`, the tuned figures of RL-Baselines3-Zoo in
+`tuned.json` (see `foreign/zoo_collect.py`), the Fast presets that were searched in `fast.json`
+(see `searched.py`), run lengths in `lengths.toml`. `python -m apps.catalogue` rewrites
+docs/presets.md and docs/algorithms.md.
 """
 
 from dataclasses import dataclass, field
@@ -17,6 +17,7 @@ from apps.catalogue.environments.cards import ENVIRONMENTS
 from apps.catalogue.environments.ids import family_name
 from apps.catalogue.presets.searched import Search, read_searches
 from apps.catalogue.stepping import DEFAULT_VECTORIZATION
+from apps.catalogue.tables import check_names, make_row, read_table
 
 PresetName = Literal["fast", "stable", "high_score"]
 LengthName = Literal["quick", "standard", "epic"]
@@ -56,173 +57,21 @@ class Preset:
     vectorization: str = DEFAULT_VECTORIZATION
 
 
-_LIBRARY = "the library's defaults"
-# Off-policy learners of continuous control: small buffers start fast and fit a laptop.
-_CONTROL_FAST = {
-    "learning_rate": 1e-3,
-    "buffer_size": 50_000,
-    "learning_starts": 1000,
-    "train_freq": 8,
-    "gradient_steps": 8,
-}
-_CONTROL_STABLE = {"buffer_size": 200_000, "learning_starts": 1000}
-_CONTROL_HIGH = {
-    "learning_rate": "lin_0.00073",
-    "buffer_size": 300_000,
-    "learning_starts": 10_000,
-    "gamma": 0.98,
-    "net_arch": [400, 300],
-}
-_SMALLER_BUFFER = f"{_LIBRARY}, smaller buffer"
+GENERAL_FILE = Path(__file__).parent / "general.toml"
+LENGTHS_FILE = Path(__file__).parent / "lengths.toml"
 
 
-def _control(**high: Any) -> dict[PresetName, Preset]:
-    noise = {"noise_type": "normal"} if high.pop("is_noisy", False) else {}
+def _general_presets(algorithm: str, rows: dict[PresetName, Any]) -> dict[PresetName, Preset]:
+    check_names(GENERAL_FILE, algorithm, rows, PRESET_TITLES)
     return {
-        "fast": Preset({**_CONTROL_FAST, **noise}),
-        "stable": Preset({**_CONTROL_STABLE, **noise}, 1, _SMALLER_BUFFER),
-        "high_score": Preset({**_CONTROL_HIGH, **noise, **high}),
-    }
-
-
-def _clipped(**high: Any) -> dict[PresetName, Preset]:
-    return {
-        "fast": Preset(
-            {"n_steps": 128, "batch_size": 256, "n_epochs": 10, "learning_rate": 1e-3}, 8
-        ),
-        "stable": Preset({}, 4, f"{_LIBRARY}, 4 environments"),
-        "high_score": Preset(
-            {
-                "n_steps": 1024,
-                "batch_size": 128,
-                "gae_lambda": 0.98,
-                "ent_coef": 0.005,
-                "learning_rate": "lin_0.0003",
-                **high,
-            },
-            8,
-        ),
+        name: make_row(Preset, GENERAL_FILE, f"{algorithm}.{name}", **row)
+        for name, row in rows.items()
     }
 
 
 GENERAL_PRESETS: dict[str, dict[PresetName, Preset]] = {
-    "ppo": _clipped(),
-    "dqn": {
-        "fast": Preset(
-            {
-                "learning_rate": 1e-3,
-                "buffer_size": 50_000,
-                "learning_starts": 1000,
-                "batch_size": 64,
-                "train_freq": 16,
-                "gradient_steps": 8,
-                "target_update_interval": 500,
-                "exploration_fraction": 0.2,
-            },
-            1,
-        ),
-        "stable": Preset({"buffer_size": 200_000, "learning_starts": 1000}, 1, _SMALLER_BUFFER),
-        "high_score": Preset(
-            {
-                "learning_rate": 5e-4,
-                "buffer_size": 200_000,
-                "learning_starts": 2000,
-                "batch_size": 128,
-                "train_freq": 4,
-                "gradient_steps": -1,
-                "target_update_interval": 500,
-                "exploration_fraction": 0.2,
-                "net_arch": [256, 256],
-            },
-            1,
-        ),
-    },
-    "a2c": {
-        "fast": Preset({"n_steps": 8, "learning_rate": 2e-3}, 16),
-        "stable": Preset({}, 8, f"{_LIBRARY}, 8 environments"),
-        "high_score": Preset(
-            {"n_steps": 8, "gae_lambda": 0.9, "vf_coef": 0.4, "learning_rate": "lin_0.0007"},
-            16,
-        ),
-    },
-    "sac": _control(tau=0.02),
-    "td3": _control(is_noisy=True),
-    "ddpg": _control(is_noisy=True),
-    "trpo": {
-        "fast": Preset({"n_steps": 256, "batch_size": 128, "n_critic_updates": 10}, 4),
-        "stable": Preset({}, 2, f"{_LIBRARY}, 2 environments"),
-        "high_score": Preset(
-            {"n_steps": 1024, "batch_size": 128, "cg_max_steps": 25, "n_critic_updates": 20},
-            2,
-        ),
-    },
-    "recurrent_ppo": {
-        "fast": Preset(
-            {
-                "n_steps": 128,
-                "batch_size": 256,
-                "n_epochs": 5,
-                "learning_rate": 1e-3,
-                "lstm_hidden_size": 64,
-            },
-            8,
-        ),
-        "stable": Preset({}, 4, f"{_LIBRARY}, 4 environments"),
-        "high_score": Preset(
-            {
-                "n_steps": 512,
-                "batch_size": 256,
-                "gae_lambda": 0.98,
-                "ent_coef": 0.005,
-                "learning_rate": "lin_0.0003",
-            },
-            8,
-        ),
-    },
-    "maskable_ppo": _clipped(),
-    "qrdqn": {
-        "fast": Preset(
-            {
-                "learning_rate": 1e-3,
-                "buffer_size": 50_000,
-                "learning_starts": 1000,
-                "batch_size": 64,
-                "train_freq": 16,
-                "gradient_steps": 8,
-                "n_quantiles": 25,
-                "target_update_interval": 500,
-                "exploration_fraction": 0.2,
-            },
-            1,
-        ),
-        "stable": Preset(
-            {"buffer_size": 200_000, "learning_starts": 1000, "exploration_fraction": 0.1},
-            1,
-            f"{_SMALLER_BUFFER}, longer exploration",
-        ),
-        "high_score": Preset(
-            {
-                "learning_rate": 6.3e-4,
-                "buffer_size": 200_000,
-                "learning_starts": 2000,
-                "batch_size": 128,
-                "gradient_steps": -1,
-                "target_update_interval": 250,
-                "exploration_fraction": 0.12,
-                "exploration_final_eps": 0.05,
-                "n_quantiles": 25,
-                "net_arch": [256, 256],
-            },
-            1,
-        ),
-    },
-    "tqc": _control(tau=0.02),
-    "crossq": _control(),
-    "ars": {
-        "fast": Preset({"n_delta": 4, "n_top": 2, "delta_std": 0.1}),
-        "stable": Preset({}, 1, _LIBRARY),
-        "high_score": Preset({"n_delta": 32, "n_top": 16, "delta_std": 0.03}),
-    },
+    algorithm: _general_presets(algorithm, rows)
+    for algorithm, rows in read_table(GENERAL_FILE).items()
 }
 
 ZOO_FILE = Path(__file__).parent / "tuned.json"
@@ -271,15 +120,18 @@ ENVIRONMENT_PRESETS: dict[tuple[str, str], dict[PresetName, Preset]] = {
     for key in sorted({*ZOO_PRESETS, *SEARCHES})
 }
 
-_GENERAL_LENGTHS: dict[LengthName, int] = {"quick": 20_000, "standard": 100_000, "epic": 1_000_000}
-_FAMILY_LENGTHS: dict[str, dict[LengthName, int]] = {
-    "box2d": {"quick": 100_000, "standard": 500_000, "epic": 5_000_000},
-    "mujoco": {"quick": 100_000, "standard": 1_000_000, "epic": 10_000_000},
-    "atari": {"quick": 500_000, "standard": 2_000_000, "epic": 10_000_000},
-}
-_LENGTHS: dict[str, dict[LengthName, int]] = {
-    "CartPole-v1": {"quick": 20_000, "standard": 50_000, "epic": 200_000},
-}
+
+def _read_lengths() -> dict[str, dict[LengthName, int]]:
+    """Return the steps of run lengths, by environment or family; by the empty name of all."""
+    told = read_table(LENGTHS_FILE)
+    check_names(LENGTHS_FILE, "it", told, ("all", "families", "environments"))
+    lengths = {"": told["all"], **told["families"], **told["environments"]}
+    for name, steps in lengths.items():
+        check_names(LENGTHS_FILE, name or "all", steps, LENGTH_TITLES)
+    return lengths
+
+
+_LENGTHS = _read_lengths()
 
 
 def preset_for(algorithm: str, environment: str, name: PresetName) -> Preset:
@@ -292,8 +144,7 @@ def preset_for(algorithm: str, environment: str, name: PresetName) -> Preset:
 
 def lengths_for(environment: str) -> dict[LengthName, int]:
     """Return the steps of each run length in an environment."""
-    family_lengths = _FAMILY_LENGTHS.get(_family_name(environment), _GENERAL_LENGTHS)
-    return _LENGTHS.get(environment, family_lengths)
+    return _LENGTHS.get(environment) or _LENGTHS.get(_family_name(environment)) or _LENGTHS[""]
 
 
 def _family_name(environment: str) -> str:
