@@ -47,13 +47,6 @@ LARGE_FOLDERS = {
     "apps/cli/management/commands": "Django finds a command there, by the name of its file",
     "benchmarks": "a program a file, by whose name `make bench` starts it",
     "docs/decisions": "one file a decision, and none is taken away",
-    "templates/dashboard/partials": "what a page asks for again while it stands open",
-}
-# Modules that import for their annotations alone what imports them, and why.
-FOR_TYPES_ONLY = {
-    "apps.experiments.listing.filters": "it narrows a set of runs, which a run's manager has",
-    "apps.experiments.listing.queries": "it is the set of runs that a run's manager has",
-    "apps.experiments.models.results": "what belongs to a run, which a run's row makes",
 }
 # An address that names an XML vocabulary; no browser asks for it.
 VOCABULARIES = {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
@@ -113,7 +106,9 @@ def test_every_room_has_its_floor() -> None:
 
 
 def test_every_folder_of_the_engine_has_its_floor() -> None:
-    inside = {path.stem for path in (ROOT / "apps/engine").iterdir() if path.stem != "__pycache__"}
+    engine = ROOT / "apps/engine"
+    folders = {folder.parent.name for folder in engine.glob("*/__init__.py")}
+    inside = folders | {file.stem for file in engine.glob("*.py")}
     assert rooms_of(contracts()["Inside the engine there is no circle"]) == inside - {"__init__"}
 
 
@@ -269,24 +264,12 @@ def module_of(file: Path) -> str:
     return name_of(file).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
-def is_for_types(node: ast.AST) -> bool:
-    """Whether a node's contents are there for the checker of types alone."""
-    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-
-
-def imported_from(file: Path, *, with_types: bool = True) -> set[str]:
-    """What a file imports out of modules, each as `module.name`."""
-    nodes = list(nodes_of(file))
-    skipped = {
-        id(inner)
-        for node in nodes
-        if is_for_types(node) and not with_types
-        for inner in ast.walk(node)
-    }
+def imported_from(file: Path) -> set[str]:
+    """What a file imports out of modules, each as `module.name`; for its types alone as well."""
     return {
         f"{node.module}.{alias.name}"
-        for node in nodes
-        if isinstance(node, ast.ImportFrom) and id(node) not in skipped
+        for node in nodes_of(file)
+        if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
 
@@ -295,7 +278,7 @@ def imports_among(modules: dict[str, Path]) -> dict[str, set[str]]:
     """Which of the modules each of them imports."""
     found: dict[str, set[str]] = {}
     for name, file in modules.items():
-        names = imported_from(file, with_types=name not in FOR_TYPES_ONLY)
+        names = imported_from(file)
         found[name] = {one if one in modules else one.rpartition(".")[0] for one in names}
         found[name] = (found[name] & modules.keys()) - {name}
     return found
@@ -309,10 +292,8 @@ def circles_in(imports: dict[str, set[str]]) -> set[str]:
 
 
 def test_the_modules_of_apps_import_in_no_circle() -> None:
-    """Imports inside functions count as well."""
-    modules = modules_of_apps()
-    assert set(FOR_TYPES_ONLY) <= set(modules)
-    assert circles_in(imports_among(modules)) == set()
+    """Imports inside functions, and those for types alone, count as well."""
+    assert circles_in(imports_among(modules_of_apps())) == set()
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ MISFITS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "goals that pay nothing": (
         {
             "algorithm": "dqn",
-            "environment": "tests.engine.goal_walk:SilentGoalWalk-v0",
+            "environment": "tests.worlds.goal_walk:SilentGoalWalk-v0",
             "hyperparameters": {"her": True},
         },
         ["hyperparameters.her"],
@@ -122,7 +122,7 @@ def test_every_door_tells_the_same_refusals(
 @pytest.mark.slow
 def test_processes_of_their_own_are_asked_as_well(tmp_path: Path) -> None:
     data, _ = MISFITS["goals that pay nothing"]
-    paying = {**data, "environment": "tests.engine.goal_walk:GoalWalk-v0"}
+    paying = {**data, "environment": "tests.worlds.goal_walk:GoalWalk-v0"}
     asked = {"vectorization": "subprocess", "n_envs": 2}
     assert told_by_the_trainer({**data, **asked}, tmp_path) == told_before_the_queue(
         data, tmp_path
