@@ -10,14 +10,8 @@ from apps.catalogue.algorithms.sb3 import ALGORITHMS
 from apps.cli.option_parser import whole
 from apps.errors import FieldError, InvalidSpec
 from apps.foreign.plain_yaml import MAX_YAML_BYTES
-from apps.foreign.zoo import (
-    ZooEntry,
-    carried_over,
-    find_zoo_entry,
-    read_normalize,
-    read_wrappers,
-    spec_data_over,
-)
+from apps.foreign.zoo import find_zoo_entry, spec_data_over
+from apps.foreign.zoo_keys import ZooEntry, carried_over, read_normalize, read_wrappers
 from apps.jobs.verbs import weights
 from apps.jobs.verbs.weights import Start
 from apps.spec.assignments import parse_assignments

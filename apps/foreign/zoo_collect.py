@@ -16,7 +16,8 @@ from apps.catalogue.algorithms.sb3 import ALGORITHMS
 from apps.catalogue.environments.cards import ENVIRONMENTS
 from apps.catalogue.environments.families import FAMILIES
 from apps.catalogue.presets.presets import ZOO_FILE
-from apps.foreign.zoo import ZooEntry, read_zoo_yaml
+from apps.foreign.zoo import read_zoo_yaml
+from apps.foreign.zoo_keys import ZooEntry
 
 # The zoo's name of a file -> our name of the algorithm.
 ALGORITHM_FILES = {"ppo_lstm": "recurrent_ppo", **{name: name for name in ALGORITHMS}}

@@ -214,25 +214,35 @@ def heads(values: list[Any]) -> Heads | None:
         types = [value["type"] for value in values]
         steps = [value["step"] for value in values]
         times = [value["t"] for value in values]
-        kinds = set(types)
-        is_valid = kinds <= EVENT_TYPES and set(map(type, steps)) <= {int}
-        if not is_valid or not _are(times, (int, float)):
+        if not (_are_heads(types, steps, times) and _have_what_is_required(values, types)):
             return None
-        for kind in kinds & _REQUIRED.keys():
-            of_kind = values if len(kinds) == 1 else [v for v in values if v["type"] == kind]
-            for name, allowed in _REQUIRED[kind].items():
-                if not _are([value[name] for value in of_kind], allowed):
-                    return None
     except (KeyError, TypeError):
-        return None
-    # Of whole numbers: the one after the greatest is the greatest as floating point.
-    if steps and not -MAX_STEP <= min(steps) <= max(steps) <= MAX_STEP:
         return None
     return (
         types,
         np.fromiter(steps, np.float64, len(steps)),
         np.fromiter(times, np.float64, len(times)),
     )
+
+
+def _are_heads(types: list[Any], steps: list[Any], times: list[Any]) -> bool:
+    return (
+        set(types) <= EVENT_TYPES
+        and set(map(type, steps)) <= {int}
+        and _are(times, (int, float))
+        # Of whole numbers: the one after the greatest is the greatest as floating point.
+        and (not steps or -MAX_STEP <= min(steps) <= max(steps) <= MAX_STEP)
+    )
+
+
+def _have_what_is_required(values: list[Any], types: list[str]) -> bool:
+    kinds = set(types)
+    for kind in kinds & _REQUIRED.keys():
+        of_kind = values if len(kinds) == 1 else [v for v in values if v["type"] == kind]
+        for name, allowed in _REQUIRED[kind].items():
+            if not _are([value[name] for value in of_kind], allowed):
+                return False
+    return True
 
 
 def _are(values: list[Any], allowed: tuple[type, ...]) -> bool:

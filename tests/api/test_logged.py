@@ -11,6 +11,7 @@ from django.utils import timezone
 from apps.api.limits import BatchThrottle
 from apps.experiments.models import Run
 from apps.experiments.statuses import RunStatus
+from apps.jobs import intakes
 from apps.jobs.verbs import logged, logged_videos, reindex
 from apps.jobs.worker.watchdog import Watchdog, decide_run
 from tests.api.clients import ApiClient, assert_problem
@@ -49,7 +50,7 @@ def log_of(run: Run, kind: str = "metrics") -> list[dict[str, Any]]:
 
 def forget() -> None:
     """Let this process know as little of any log as a web server that has just started."""
-    logged._intakes.clear()
+    intakes._intakes.clear()
 
 
 def test_a_script_s_run_runs_from_its_beginning_and_says_what_it_is(api: ApiClient) -> None:

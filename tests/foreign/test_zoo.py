@@ -14,8 +14,9 @@ from apps.catalogue.algorithms.sb3 import ALGORITHMS
 from apps.catalogue.presets.presets import ZOO_FILE, ZOO_PRESETS
 from apps.errors import InvalidSpec
 from apps.foreign.plain_yaml import MAX_YAML_BYTES
-from apps.foreign.zoo import ZooEntry, find_zoo_entry, read_zoo_yaml, spec_data_over
+from apps.foreign.zoo import find_zoo_entry, read_zoo_yaml, spec_data_over
 from apps.foreign.zoo_collect import collect_presets
+from apps.foreign.zoo_keys import ZooEntry
 from apps.spec.run import RunSpec
 from apps.text.expressions import MAX_EXPRESSION_LENGTH, parse_expression
 from tests.strategies import json_values

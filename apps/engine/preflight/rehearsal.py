@@ -8,9 +8,11 @@ import math
 import os
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
@@ -149,25 +151,40 @@ def free_memory() -> tuple[int, int]:
 
 def shortened(spec: RunSpec, probed: Probe) -> RunSpec:
     """Return a spec whose cycles of acting and learning are short, with the same cost a step."""
-    values = dict(spec.hyperparameters)
+    values = spec.hyperparameters
     if spec.schema.is_on_policy:
-        batch = values.get("batch_size", spec.n_envs)
-        wanted = max(batch, min(probed.steps_per_s * ROLLOUT_S, values["n_steps"] * spec.n_envs))
-        steps = math.ceil(batch * round(wanted / batch) / spec.n_envs)
-        values["n_steps"] = min(max(steps, 2), values["n_steps"])
+        values = values | _short_rollout(values, spec.n_envs, probed.steps_per_s * ROLLOUT_S)
     elif spec.schema.has_replay_buffer:
         # Hindsight learns from whole episodes only.
         needed = (probed.mean_length or math.inf) if values.get("her") else 1
-        starts = int(min(values["learning_starts"], 2 * spec.n_envs * needed))
-        values["learning_starts"] = starts
-        values["buffer_size"] = min(values["buffer_size"], max(BUFFER_ROWS, 2 * starts))
-        every = values["train_freq"] if isinstance(values["train_freq"], int) else math.inf
-        if every > MAX_CYCLE_STEPS:
-            values["train_freq"] = MAX_CYCLE_STEPS
-            if values["gradient_steps"] > 0:  # As many for each step as before.
-                share = MAX_CYCLE_STEPS / every
-                values["gradient_steps"] = max(1, round(values["gradient_steps"] * share))
+        values = values | _early_start(values, 2 * spec.n_envs * needed) | _short_cycle(values)
     return replace(spec, hyperparameters=values)
+
+
+def _short_rollout(values: Mapping[str, Any], n_envs: int, steps: float) -> dict[str, Any]:
+    """Return a rollout of about so many steps in all, of whole batches."""
+    batch = values.get("batch_size", n_envs)
+    wanted = max(batch, min(steps, values["n_steps"] * n_envs))
+    n_steps = math.ceil(batch * round(wanted / batch) / n_envs)
+    return {"n_steps": min(max(n_steps, 2), values["n_steps"])}
+
+
+def _early_start(values: Mapping[str, Any], steps: float) -> dict[str, Any]:
+    """Return a small buffer, and learning that starts after so many steps at the latest."""
+    starts = int(min(values["learning_starts"], steps))
+    buffer_size = min(values["buffer_size"], max(BUFFER_ROWS, 2 * starts))
+    return {"learning_starts": starts, "buffer_size": buffer_size}
+
+
+def _short_cycle(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return fewer steps between updates, with as many gradient steps for each as before."""
+    every = values["train_freq"] if isinstance(values["train_freq"], int) else math.inf
+    if every <= MAX_CYCLE_STEPS:
+        return {}
+    gradient_steps = values["gradient_steps"]
+    if gradient_steps > 0:  # Below, it is one for each step anyhow.
+        gradient_steps = max(1, round(gradient_steps * (MAX_CYCLE_STEPS / every)))
+    return {"train_freq": MAX_CYCLE_STEPS, "gradient_steps": gradient_steps}
 
 
 def _learn(model: BaseAlgorithm, spec: RunSpec) -> _Watch:

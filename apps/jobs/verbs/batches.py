@@ -15,10 +15,10 @@ from django.db import transaction
 from apps.errors import FieldError, InvalidSpec
 from apps.experiments.models import Run
 from apps.foreign.batches import Line, read_batch
+from apps.jobs.drafts import Origin, create
 from apps.jobs.tasks import work_on_runs
 from apps.jobs.verbs import checking, life
 from apps.jobs.verbs.checking import Asker
-from apps.jobs.verbs.life import Origin
 from apps.jobs.verbs.naming import (
     MAX_NAME_LENGTH,
     UNNAMED,
@@ -45,13 +45,13 @@ def launch_all(
 ) -> list[Run]:
     """Make runs that differ in their seeds, and queue them unless they are to stay drafts."""
     if not is_started:
-        return [life.create(spec, own, origin) for spec, own in named(specs, naming)]
+        return [create(spec, own, origin) for spec, own in named(specs, naming)]
     return _launch(named(specs, naming), origin)
 
 
 def _launch(pairs: Iterable[tuple[RunSpec, Naming]], origin: Origin | None = None) -> list[Run]:
     """Make and queue runs; the first begins when all wait, so that they share the cores."""
-    runs = [life.enqueue(life.create(spec, own, origin)) for spec, own in pairs]
+    runs = [life.enqueue(create(spec, own, origin)) for spec, own in pairs]
     for _ in runs:
         transaction.on_commit(work_on_runs)
     return runs

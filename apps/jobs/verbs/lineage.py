@@ -14,11 +14,12 @@ from apps.catalogue.normalizing import normalization_over
 from apps.errors import DamagedCheckpoint, FieldError, InvalidSpec
 from apps.experiments.models import Checkpoint, Run
 from apps.experiments.statuses import RESUMABLE_STATUSES, IllegalMove, Relation, RunStatus
+from apps.jobs.drafts import Origin, create, passed_over_in_words
 from apps.jobs.tasks import work_on_runs
 from apps.jobs.verbs import vanished
 from apps.jobs.verbs.checking import Asker, check_spec
 from apps.jobs.verbs.evaluations import checkpoint_at
-from apps.jobs.verbs.life import Origin, create, passed_over_in_words, queue
+from apps.jobs.verbs.life import queue
 from apps.jobs.verbs.naming import UNNAMED, Naming
 from apps.jobs.verbs.refusals import Refused, refuse_logged
 from apps.rundir import events

@@ -7,12 +7,8 @@ tell the same life.
 
 import re
 import time
-from collections import OrderedDict
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from threading import Lock
 from typing import Any
 
 from django.db import transaction
@@ -24,6 +20,7 @@ from apps.experiments.models.run_life import SOMEWHERE
 from apps.experiments.statuses import IllegalMove, RunStatus
 from apps.foreign.rows import MAX_KEYS, RowError, read_batch, read_rows
 from apps.jobs import rows
+from apps.jobs.intakes import intake_of, write
 from apps.jobs.verbs import reindex
 from apps.jobs.verbs.naming import UNNAMED, Naming, check_run_name, free_name
 from apps.jobs.verbs.refusals import Refused
@@ -40,11 +37,7 @@ from apps.words import shown
 ENDINGS = (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.STOPPED)
 MAX_WRITERS = 1_000
 MAX_ERROR_LENGTH = 20_000
-INTAKES_KEPT = 256
 HOST = re.compile(r"[A-Za-z0-9._-]{1,150}", re.ASCII)
-
-_intakes: OrderedDict[Path, Intake] = OrderedDict()
-_intakes_lock = Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,19 +101,7 @@ def begin(
         raise Refused(f"run {run_id} is trained here; leave the id out for another")
     if found is not None:
         return found, False
-    name = check_run_name(naming.name) if naming.name else free_name(_base_name(spec))
-    now = timezone.now()
-    run = Run(
-        id=run_id or new_run_id(),
-        name=name,
-        status=RunStatus.RUNNING,
-        owner=f"{process.host}:{process.pid}:script" if process.pid else SOMEWHERE,
-        attempt=1,
-        created_at=now,
-        started_at=now,
-        beat_at=now,
-        **rows.spec_columns(spec),
-    )
+    run = _row_of(spec, naming, process, run_id)
     if run.directory.path.exists():  # Its row was not written any more, the last time.
         return reindex.reindex_run(run.directory), False
     experiment = naming.experiment or _experiment_name(spec)
@@ -128,7 +109,7 @@ def begin(
         "id": run.pk,
         "name": run.name,
         "experiment": experiment,
-        "created_at": now.isoformat(),
+        "created_at": run.created_at.isoformat(),
         "command": naming.command,
     }
     run.directory.create(run.spec, record)
@@ -139,6 +120,21 @@ def begin(
         run.experiment, _ = Experiment.objects.get_or_create(name=experiment)
         run.save(force_insert=True)
     return run, True
+
+
+def _row_of(spec: LoggedSpec, naming: Naming, process: Process, run_id: str) -> Run:
+    now = timezone.now()
+    return Run(
+        id=run_id or new_run_id(),
+        name=check_run_name(naming.name) if naming.name else free_name(_base_name(spec)),
+        status=RunStatus.RUNNING,
+        owner=f"{process.host}:{process.pid}:script" if process.pid else SOMEWHERE,
+        attempt=1,
+        created_at=now,
+        started_at=now,
+        beat_at=now,
+        **rows.spec_columns(spec),
+    )
 
 
 def take(run: Run, data: Any) -> Receipt:
@@ -154,7 +150,7 @@ def take(run: Run, data: Any) -> Receipt:
     """
     refuse_trained(run)
     batch = read_batch(data)
-    with _log_of(run) as (writer, intake):
+    with intake_of(run) as (writer, intake):
         if len(intake.received) >= MAX_WRITERS and batch.writer not in intake.received:
             raise Refused(f"{MAX_WRITERS} writers have logged run {run.pk}; no more are taken")
         taken, errors = read_rows(batch, intake.keys, time.time())
@@ -165,7 +161,7 @@ def take(run: Run, data: Any) -> Receipt:
             )
         n_backward = _count_backward(new, intake.summary.step)
         if new:
-            _write(writer, intake, new)
+            write(writer, intake, new)
         _note_life(run, writer, intake)
     refused = {error.row for error in more_errors}
     n_repeated = len(taken) - taken.count(None) - len(new) - len(refused)
@@ -197,22 +193,22 @@ def finish(run: Run, status: str, reason: str = "", error: str = "") -> Run:
         raise InvalidSpec(
             [FieldError("status", f"{shown(status)} is not allowed; allowed: {allowed}")]
         )
-    with _log_of(run) as (writer, intake):
+    with intake_of(run) as (writer, intake):
         run.refresh_from_db()
         if run.status == status:
             return run
         if status not in run.legal_moves():
             raise IllegalMove(run.status, status, run.legal_moves())
         reason, error = names.derived(reason, "reason"), error[-MAX_ERROR_LENGTH:]
-        _write(writer, intake, [events.status(intake.summary.step, status, reason, error)])
+        write(writer, intake, [events.status(intake.summary.step, status, reason, error)])
         run.move_to(RunStatus(status), status_reason=reason, error=error, **_columns(intake))
     return run
 
 
 def tell(run: Run, event: Event) -> None:
     """Write one more event into a run's log; it counts as a word of its script."""
-    with _log_of(run) as (writer, intake):
-        _write(writer, intake, [event])
+    with intake_of(run) as (writer, intake):
+        write(writer, intake, [event])
         _note_life(run, writer, intake)
 
 
@@ -223,13 +219,13 @@ def give_up(run: Run, reason: str) -> None:
     """
     beats = run.beats
     try:
-        with _log_of(run) as (writer, intake):
+        with intake_of(run) as (writer, intake):
             run.refresh_from_db()
             if run.status != RunStatus.RUNNING or run.beats != beats:
                 return  # It said something in the meantime.
             status = RunStatus.STOPPED if run.stop_requested_at else RunStatus.LOST
             run.move_to(status, status_reason=reason, **_columns(intake))
-            _write(writer, intake, [events.status(run.step, status, reason)])
+            write(writer, intake, [events.status(run.step, status, reason)])
     except RunDirectoryError as error:
         run.move_to(RunStatus.LOST, status_reason=names.derived(str(error), "reason"))
 
@@ -273,30 +269,6 @@ def refuse_trained(run: Run) -> None:
         )
 
 
-@contextmanager
-def _log_of(run: Run) -> Iterator[tuple[LogWriter, Intake]]:
-    """Hold a log's lock and give what it has received up to its present end."""
-    log = run.directory.log
-    if not log.exists():
-        raise RunDirectoryError(f"the log of run {run.pk} is gone")
-    with LogWriter(log) as writer, writer.exclusive() as end:
-        intake = _intake_of(log)
-        if intake.cursor > end:  # Another file has taken the log's place.
-            intake = _intake_of(log, is_new=True)
-        intake.catch_up(log)
-        yield writer, intake
-
-
-def _intake_of(log: Path, is_new: bool = False) -> Intake:
-    with _intakes_lock:
-        if is_new or log not in _intakes:
-            _intakes[log] = Intake()
-        _intakes.move_to_end(log)
-        while len(_intakes) > INTAKES_KEPT:
-            _intakes.popitem(last=False)
-        return _intakes[log]
-
-
 def _new_rows(rows: list[Event | None], intake: Intake) -> tuple[list[Event], list[RowError]]:
     """Return the rows that the log does not hold yet, and those that bring too many metrics."""
     new: list[Event] = []
@@ -325,10 +297,6 @@ def _count_backward(new: list[Event], step: int) -> int:
     return count
 
 
-def _write(writer: LogWriter, intake: Intake, new: list[Event]) -> None:
-    intake.note(new, writer.write_alone(b"".join(map(events.encode, new))))
-
-
 def _columns(intake: Intake) -> dict[str, Any]:
     return {**intake.summary.columns(), "log_cursor": intake.cursor}
 
@@ -337,5 +305,5 @@ def _note_life(run: Run, writer: LogWriter, intake: Intake) -> None:
     """Let the row of a run follow its log, and go on if it had been given up."""
     if run.hear(**_columns(intake)) or not run.revive():
         return
-    _write(writer, intake, [events.status(intake.summary.step, RunStatus.RUNNING)])
+    write(writer, intake, [events.status(intake.summary.step, RunStatus.RUNNING)])
     run.hear(**_columns(intake))

@@ -20,9 +20,9 @@ from apps.foreign import models
 from apps.foreign.models import ModelFile
 from apps.foreign.shapes import Networks, networks_of
 from apps.jobs.descriptions import describe
+from apps.jobs.drafts import Origin
 from apps.jobs.verbs import checking, evaluations
 from apps.jobs.verbs.checking import Asker
-from apps.jobs.verbs.life import Origin
 from apps.jobs.verbs.lineage import NETWORK_HYPERPARAMETERS
 from apps.jobs.verbs.refusals import Refused
 from apps.rundir.checkpoints import TORCH_FILE

@@ -15,6 +15,7 @@ from apps.cli.shapes import print_run, print_runs, run_with_evaluations
 from apps.cli.spec_options import add_spec_options, asked_of
 from apps.cli.verbs import refuse_broken
 from apps.experiments.models import Run
+from apps.jobs.drafts import Origin, create
 from apps.jobs.verbs import batches, life, weights
 from apps.jobs.verbs.checking import Asker
 from apps.jobs.verbs.naming import Naming
@@ -77,12 +78,12 @@ class Command(OurCommand):
 
 
 def _train_here(
-    specs: list[RunSpec], naming: Naming, origin: life.Origin | None, is_quiet: bool
+    specs: list[RunSpec], naming: Naming, origin: Origin | None, is_quiet: bool
 ) -> Iterator[Run]:
     """Train one after another in this terminal; a stop pauses the present one and ends it all."""
     pause_when_asked_to_end()
     for spec, own in batches.named(specs, naming):
         if not supervisor.shutdown.is_set():
-            run = life.create(spec, own, origin)
+            run = create(spec, own, origin)
             train_here(run, is_quiet)
             yield run
