@@ -38,7 +38,7 @@ def fill(runs: int) -> None:
     """Write the rows of runs with their specs and summaries, a tenth of these missing."""
     from django.utils import timezone
 
-    from apps.experiments.listing.filters import SUMMARY_COLUMNS
+    from apps.experiments.listing.sorting import SUMMARY_COLUMNS
     from apps.experiments.models import Experiment, Run
     from apps.experiments.statuses import RunStatus
     from apps.spec.run import RunSpec
@@ -136,8 +136,8 @@ def in_process(path: str) -> Side:
 
 def deep(runs: int) -> str:
     """Return the address of the page after nine tenths of the runs."""
-    from apps.experiments.listing.filters import SORTS
     from apps.experiments.listing.pages import Order, cursor_after
+    from apps.experiments.listing.sorting import SORTS
     from apps.experiments.models import Run
 
     order = Order.parse("-return_best", SORTS)

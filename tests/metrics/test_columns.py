@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from apps.metrics import columns
 from apps.metrics.columns import SEGMENT_BYTES, SIDE_FILE, LogColumns
-from apps.rundir.log import MAX_LINE_BYTES
+from apps.rundir.log import MAX_LINE_BYTES, read_lines
 from tests.metrics import logs as made
 from tests.metrics.logs import (
     attempt,
@@ -259,7 +259,7 @@ def test_a_line_of_a_size_that_no_event_has_is_skipped_and_counted(folder: Path)
     seen = reader.view(["a"])
     assert (seen.points["a"][1].tolist(), seen.malformed) == ([1.0, 2.0], 1)
     assert seen.cursor == log.stat().st_size
-    lines, cursor = log.read_lines(log, len(joined(point(1, a=1.0))))
+    lines, cursor = read_lines(log, len(joined(point(1, a=1.0))))
     assert (lines, cursor) == ([b""], len(log.read_bytes()) - len(joined(point(2, a=2.0))))
 
 

@@ -12,7 +12,7 @@ from pytest_django import Settings
 
 from apps.experiments.models import Evaluation, Play, Run, Video
 from apps.experiments.statuses import JobStatus, RunStatus
-from apps.jobs import leftovers
+from apps.jobs import leftovers, rows
 from apps.jobs.trainers import TRAINER, TrainerProcess
 from apps.jobs.verbs import evaluations, records, refusals, reindex
 from apps.jobs.verbs.waiting import why_play_waits
@@ -136,7 +136,7 @@ def test_huge_evaluations_have_a_finite_mean() -> None:
             return_min=1.6e308,
             return_max=1.7e308,
         )
-    plays.bookkeeping.update_evaluation_summary(run)
+    rows.update_evaluation_summary(run)
     run.refresh_from_db()
     assert run.evaluation_mean == pytest.approx(1.7e308)
     assert (run.evaluation_min, run.evaluation_max) == (1.6e308, 1.7e308)
