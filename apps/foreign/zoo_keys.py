@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from apps.catalogue.algorithms.algorithm import Algorithm
-from apps.catalogue.algorithms.shared import HINDSIGHT_KEYWORDS
+from apps.catalogue.algorithms.off_policy import HINDSIGHT_KEYWORDS
 from apps.catalogue.environments.families import FAMILIES
 from apps.catalogue.environments.ids import wrong_with_wrapper
 from apps.catalogue.normalizing import resolve_normalization

@@ -1,6 +1,6 @@
 """What the `sbx` backend can train: the algorithms of Stable-Baselines3's JAX port.
 
-Each is described by how it differs from the entry that `algorithms.py` has for torch. Offered is
+Each is described by how it differs from the entry that `sb3` has for torch. Offered is
 what the port's constructors obey: not what they take and then ignore (PPO's `clip_range_vf`, a
 schedule of DQN's learning rate), and no state-dependent exploration, which the port calls
 unfinished. Light: classes are named by path; a test compares everything with the package.
@@ -10,17 +10,10 @@ from dataclasses import replace
 from typing import Any
 
 from apps.catalogue.algorithms.algorithm import VECTORS, Algorithm, ObservationKind
+from apps.catalogue.algorithms.off_policy import policy_delay
 from apps.catalogue.algorithms.sb3 import ALGORITHMS
 from apps.catalogue.algorithms.schema import Hyperparameter
-from apps.catalogue.algorithms.shared import (
-    CROSSQ_WIDTHS,
-    by_name,
-    flag,
-    net,
-    number,
-    policy_delay,
-    whole,
-)
+from apps.catalogue.algorithms.shared import CROSSQ_WIDTHS, by_name, flag, net, number, whole
 
 _VECTORS_AND_IMAGES: frozenset[ObservationKind] = frozenset({"vector", "image"})
 _VECTORS_AND_DICTS: frozenset[ObservationKind] = frozenset({"vector", "dict"})

@@ -17,8 +17,8 @@ from stable_baselines3.common.utils import LinearSchedule
 
 from apps.catalogue.algorithms.algorithm import Algorithm, ObservationKind
 from apps.catalogue.algorithms.backends import DEFAULT_BACKEND
+from apps.catalogue.algorithms.off_policy import HINDSIGHT_KEYWORDS
 from apps.catalogue.algorithms.schema import SCHEDULE_PREFIX
-from apps.catalogue.algorithms.shared import HINDSIGHT_KEYWORDS
 from apps.engine.models.classes import _sbx_models
 from apps.spec.run import RunSpec
 

@@ -10,9 +10,9 @@ from stable_baselines3 import HerReplayBuffer
 from stable_baselines3.her.goal_selection_strategy import KEY_TO_GOAL_STRATEGY
 
 from apps.catalogue.algorithms.algorithm import Algorithm
+from apps.catalogue.algorithms.off_policy import HINDSIGHT_KEYWORDS
 from apps.catalogue.algorithms.sb3 import ALGORITHMS
 from apps.catalogue.algorithms.schema import Hyperparameter
-from apps.catalogue.algorithms.shared import HINDSIGHT_KEYWORDS
 from apps.words import shown
 
 PARAMETERS = [
