@@ -148,11 +148,16 @@ def _settle_run(run: Run, error: Exception) -> None:
 
 
 def _settle_play(job: Evaluation | Video, error: Exception) -> None:
-    if may_pass(error) and job.attempt < MAX_PLAY_ATTEMPTS:
+    wait_or_fail(job, in_words(error), may_pass(error))
+    logger.warning("%s is %s: %s", _name(job), job.status, in_words(error))
+
+
+def wait_or_fail(job: Evaluation | Video, error: str, is_passing: bool) -> None:
+    """Give a job back to the queue where waiting may mend what went wrong; else it has failed."""
+    if is_passing and job.attempt < MAX_PLAY_ATTEMPTS:
         job.requeue()
     else:
-        fail(job, in_words(error))
-    logger.warning("%s is %s: %s", _name(job), job.status, in_words(error))
+        fail(job, error)
 
 
 def fail(job: Evaluation | Video, error: str) -> None:

@@ -92,7 +92,7 @@ def test_the_map_of_the_scripts_alone_bears_the_nonce_of_the_policy(
 @pytest.mark.parametrize("path", ["/parts/active/", "/api/v1/health"])
 def test_what_is_no_page_has_no_nonce(reader: Client, path: str) -> None:
     policy = reader.get(path)["Content-Security-Policy"]
-    assert "script-src 'self';" in policy
+    assert "script-src 'self'" in policy.split("; ")
     assert "nonce" not in policy
 
 

@@ -21,7 +21,7 @@ from apps.experiments.models import Evaluation, Video
 from apps.experiments.models.plays import PlayQuerySet
 from apps.experiments.statuses import JobStatus
 from apps.jobs import leftovers, room, rows
-from apps.jobs.endings import fail, settled
+from apps.jobs.endings import settled, wait_or_fail
 from apps.jobs.trainers import TRAINER, TrainerProcess
 from apps.jobs.worker.supervisor import new_owner, refill_reserve, reserve, shutdown
 from apps.protocol import messages
@@ -173,13 +173,14 @@ def _watch(job: Evaluation | Video, trainer: TrainerProcess, limit_s: float) -> 
     return trainer.reply()
 
 
-def _error_of(reply: Reply) -> str:
-    return reply.get("traceback") or reply.get("message", "")
+def _came_to_nothing(job: Evaluation | Video, reply: Reply) -> None:
+    error = reply.get("traceback") or reply.get("message", "")
+    wait_or_fail(job, error, reply.get("may_pass", False))
 
 
 def _finish_evaluation(evaluation: Evaluation, reply: Reply) -> None:
     if reply["reply"] != "done":
-        fail(evaluation, _error_of(reply))
+        _came_to_nothing(evaluation, reply)
         return
     columns = rows.result_columns(reply["result"])
     with transaction.atomic():  # Who is killed in between owes the film all the same.
@@ -192,6 +193,6 @@ def _finish_evaluation(evaluation: Evaluation, reply: Reply) -> None:
 
 def _finish_film(video: Video, evaluation: Evaluation, reply: Reply) -> None:
     if reply["reply"] != "done":
-        fail(video, _error_of(reply))
+        _came_to_nothing(video, reply)
     elif video.finish(JobStatus.COMPLETED, **rows.film_columns(reply["result"])):
         rows.note_film(evaluation, reply["result"])

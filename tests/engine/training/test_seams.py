@@ -10,6 +10,7 @@ from stable_baselines3 import DQN
 from stable_baselines3.common.buffers import NStepReplayBuffer
 
 from apps.engine.checkpoints import loading, saving
+from apps.engine.checkpoints.buffer import cut_episodes
 from apps.engine.training.training import train
 from apps.rundir.checkpoints import copy_checkpoint
 from apps.rundir.directory import RunDirectory
@@ -89,7 +90,7 @@ def test_returns_over_several_steps_end_at_the_seam() -> None:
 
     for _ in range(5):
         add(1.0)
-    buffer.cut_episodes(model)
+    cut_episodes(model)
     for _ in range(5):
         add(100.0)
     before_the_seam = buffer._get_samples(np.arange(5)).rewards

@@ -353,3 +353,46 @@ def test_a_silent_film_is_made_again_and_fails_the_third_time(nth: int) -> None:
     video.refresh_from_db()
     assert video.status == (JobStatus.FAILED if nth == 3 else JobStatus.QUEUED)
     assert halves(run) == []
+
+
+class Replying:
+    """Stands in for a process that has ended with a word."""
+
+    def __init__(self, reply: dict[str, object]) -> None:
+        self._reply = reply
+
+    def __enter__(self) -> "Replying":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def send(self, job: object) -> None:
+        """Take a job."""
+
+    def wait(self, limit_s: float) -> bool:
+        """It has ended."""
+        return True
+
+    def kill(self) -> None:
+        """It has ended."""
+
+    def reply(self) -> dict[str, object]:
+        return self._reply
+
+
+@pytest.mark.parametrize(("may_pass", "status"), [(True, "queued"), (False, "failed")])
+def test_what_a_full_disk_stopped_waits_and_is_done_again(may_pass: bool, status: str) -> None:
+    run = make_run(status=RunStatus.COMPLETED)
+    run.directory.path.mkdir(parents=True, exist_ok=True)
+    evaluation = Evaluation.objects.ask(run, 1, EvalSpec())
+    evaluation.claim(supervisor.new_owner())
+    reply = {"reply": "refused", "message": "the disk is full", "may_pass": may_pass}
+    plays.supervise_evaluation(evaluation, Replying(reply))  # type: ignore[arg-type]
+    evaluation.refresh_from_db()
+    assert evaluation.status == status
+    film = Video.objects.owe(evaluation)
+    film.claim(supervisor.new_owner())
+    plays.supervise_film(film, Replying(reply))  # type: ignore[arg-type]
+    film.refresh_from_db()
+    assert film.status == status
