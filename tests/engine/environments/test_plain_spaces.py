@@ -178,7 +178,10 @@ tables = st.builds(
 )
 switches = (st.lists(sizes, min_size=1, max_size=2).map(tuple) | sizes).map(spaces.MultiBinary)
 boxes = st.builds(
-    lambda low, width, shape, kind: spaces.Box(low, low + width, shape, kind),
+    # From no bound on, a width leads nowhere: it is the upper bound itself.
+    lambda low, width, shape, kind: spaces.Box(
+        low, width if np.isinf(low) else low + width, shape, kind
+    ),
     st.sampled_from([-np.inf, -3e38, -1e30, -0.1, 0, 1]),
     st.sampled_from([np.inf, 1e30, 0.4, 1, 2]),
     shapes,
