@@ -15,7 +15,10 @@ from pytest_django import Settings
 
 from apps.rundir.directory import RunDirectory
 from apps.spec.run import RunSpec
+from tests import worlds
 from tests.builders import TINY_PPO, make_directory
+
+worlds.register()
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """What a run may say of normalising: the keywords of VecNormalize with bounds.
 
-Must stay light: specs, forms and the API validate with it (see `hyperparameters`).
+Must stay light: specs, forms and the API validate with it (see `algorithms.schema`).
 """
 
 from collections.abc import Mapping

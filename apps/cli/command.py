@@ -38,8 +38,8 @@ class Command(BaseCommand):
 
     has_json = True
     needs_database = True
-    # Django's own look at addresses and templates, and build every schema of REST for it: half of
-    # a command's time. `manage.py check` runs them, and `up` before it serves.
+    # Django's own look at addresses and templates, and build every schema of REST for it: a third
+    # of a command's processor time. `manage.py check` runs them, and `up` before it serves.
     requires_system_checks: tuple[str, ...] | Literal["__all__"] = (OURS,)
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:

@@ -1,6 +1,6 @@
 """What a pre-flight check found: measurements, an estimate, and findings in words. Data only.
 
-The check itself is `preflighting.py`, in a trainer process; forms and the API read its result.
+The check itself is `engine/checker.py`, in a trainer process; forms and the API read its result.
 """
 
 from collections.abc import Mapping

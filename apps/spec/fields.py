@@ -299,7 +299,7 @@ _ROWS = (
         meaning="Rollouts of an on-policy algorithm, or episodes of an off-policy one, between "
         "two points of its curves",
         title="Log every",
-        hint="Rollouts, off-policy episodes; blank or 0: as often as is useful.",
+        hint="Rollouts, or episodes where off-policy; blank or 0: as often as is useful.",
         unit="rollouts or episodes",
         zero="as often as is useful",
         high=1_000_000,

@@ -1,7 +1,7 @@
 """Give a model the networks and optimizers of a model file, and nothing else of it.
 
 The model is built from our own spec. Nothing of the file is unpickled: its parts are checked and
-written anew (`model_files`), then read as tensors, compared with the model's, and copied.
+written anew (`foreign.models`), then read as tensors, compared with the model's, and copied.
 """
 
 import pickle

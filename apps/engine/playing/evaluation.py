@@ -1,7 +1,7 @@
 """Evaluate one checkpoint: N episodes on recorded seeds.
 
 An evaluation ends: each episode at its step limit, all of them when their time is up, and then the
-episodes that have ended count. `filming` shows the same episodes later, in a job of its own.
+episodes that have ended count. `scenes` shows the same episodes later, in a job of its own.
 """
 
 import inspect

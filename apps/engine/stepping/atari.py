@@ -52,7 +52,7 @@ class NativeAtari(NativeVecEnv):
 
 
 def make_native_atari(spec: RunSpec, threads: int) -> NativeAtari:
-    """Construct the games of a spec that `vectorization.refusals` says nothing against.
+    """Construct the games of a spec that `catalogue.stepping.refusals` says nothing against.
 
     Args:
         spec: The run's spec.

@@ -75,7 +75,7 @@ class Attempt:
     threads: int | None = None
 
     def manifest_of(self, step: int) -> str | None:
-        """Return the remembered hash of a checkpoint's manifest; see `checkpoint_files.verify`."""
+        """Return the hash of a manifest that is remembered; see `rundir.checkpoints.verify`."""
         return None if self.manifests is None else self.manifests.get(step, "")
 
 

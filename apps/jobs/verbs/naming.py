@@ -23,7 +23,7 @@ class Naming:
         priority: The highest leaves the queue first; see `control.check_priority`.
 
     Raises:
-        InvalidSpec: A name is not allowed (`engine.names`).
+        InvalidSpec: A name is not allowed (`text.names`).
     """
 
     name: str = ""

@@ -1,7 +1,7 @@
 """Start a run from weights alone: of a run's checkpoint, or of a model file of anybody's.
 
 The spec is the new run's own; what shapes the networks is told by the file. Nothing of a file is
-unpickled here or later: see `engine.model_files`.
+unpickled here or later: see `foreign.models`.
 """
 
 from collections.abc import Mapping

@@ -175,7 +175,8 @@ def _watch(job: Evaluation | Video, trainer: TrainerProcess, limit_s: float) -> 
 
 def _came_to_nothing(job: Evaluation | Video, reply: Reply) -> None:
     error = reply.get("traceback") or reply.get("message", "")
-    wait_or_fail(job, error, reply.get("may_pass", False))
+    # An encoder does not say that the disk is full: it stops.
+    wait_or_fail(job, error, reply.get("may_pass", False) or bool(room.why_no_disk()))
 
 
 def _finish_evaluation(evaluation: Evaluation, reply: Reply) -> None:

@@ -12,7 +12,7 @@ from pytest_django import Settings
 
 from apps.experiments.models import Evaluation, Play, Run, Video
 from apps.experiments.statuses import JobStatus, RunStatus
-from apps.jobs import leftovers, rows
+from apps.jobs import leftovers, room, rows
 from apps.jobs.trainers import TRAINER, TrainerProcess
 from apps.jobs.verbs import evaluations, records, refusals, reindex
 from apps.jobs.verbs.waiting import why_play_waits
@@ -381,13 +381,20 @@ class Replying:
         return self._reply
 
 
-@pytest.mark.parametrize(("may_pass", "status"), [(True, "queued"), (False, "failed")])
-def test_what_a_full_disk_stopped_waits_and_is_done_again(may_pass: bool, status: str) -> None:
+@pytest.mark.parametrize(
+    ("may_pass", "is_full", "status"),
+    [(True, False, "queued"), (False, True, "queued"), (False, False, "failed")],
+)
+def test_what_a_full_disk_stopped_waits_and_is_done_again(
+    may_pass: bool, is_full: bool, status: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if is_full:
+        monkeypatch.setattr(room, "MIN_FREE_BYTES", 1 << 60)
     run = make_run(status=RunStatus.COMPLETED)
     run.directory.path.mkdir(parents=True, exist_ok=True)
     evaluation = Evaluation.objects.ask(run, 1, EvalSpec())
     evaluation.claim(supervisor.new_owner())
-    reply = {"reply": "refused", "message": "the disk is full", "may_pass": may_pass}
+    reply = {"reply": "refused", "message": "it stopped", "may_pass": may_pass}
     plays.supervise_evaluation(evaluation, Replying(reply))  # type: ignore[arg-type]
     evaluation.refresh_from_db()
     assert evaluation.status == status

@@ -1,5 +1,0 @@
-"""Worlds that the engine's tests name without their module."""
-
-from tests import worlds
-
-worlds.register()
