@@ -178,23 +178,23 @@ def test_memory_that_grows_with_each_step_is_told_from_memory_that_settles() -> 
 
 
 LEAKING = """
-import json
+import json, sys
 from apps.engine.checker import preflight
 from apps.engine.preflight import probe, rehearsal
 from apps.spec.run import RunSpec
-from tests.builders import TINY_PPO
 
 probe.MAX_PROBE_STEPS, probe.MEMORY_INTERVAL_S, rehearsal.REHEARSAL_S = 2000, 0.001, 0.05
-leaks = {"environment": "tests.worlds.misbehaving:Leaks-v0", "total_timesteps": 10**9}
-result = preflight(RunSpec.from_dict({**TINY_PPO, **leaks}), lambda phase, _: None)
+result = preflight(RunSpec.from_dict(json.loads(sys.argv[1])), lambda phase, _: None)
 print(json.dumps([result.probe.leak_bytes_per_step, [one.action for one in result.findings]]))
 """
 
 
 def test_an_environment_that_leaks_is_told_what_it_would_take() -> None:
     """In a process of its own, as checks are: one that has run for long takes what it has free."""
+    leaks = {"environment": "tests.worlds.misbehaving:Leaks-v0", "total_timesteps": 10**9}
+    spec = json.dumps({**BEHAVING, **leaks})
     done = subprocess.run(
-        [sys.executable, "-c", LEAKING], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", LEAKING, spec], cwd=ROOT, capture_output=True, text=True, check=True
     )
     leaked, advice = json.loads(done.stdout.splitlines()[-1])
     assert 25_000 < leaked < 65_000
